@@ -1,0 +1,61 @@
+"""What `commerce up` prints when all is ready: addresses, a token, calls to paste."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from services.cluster import tokens
+from services.cluster.home import Home
+
+CALLS = """\
+export GATEWAY={gateway} STORE={store}
+export TOKEN={token}
+
+call() {{ curl -sS "$GATEWAY$2" -X "$1" -H "Authorization: Bearer $TOKEN" -d "$3" "${{@:4}}"; }}
+field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1']['$2'])"; }}
+id() {{ python3 -c "import uuid; print('\\"requestId\\": \\"%s\\"' % uuid.uuid4())"; }}
+
+PRODUCT=$(call POST /v1/stores/$STORE/products '{{"sku": "TEA-'$RANDOM'", "name": "Green tea",
+  "price": {{"currencyCode": "EUR", "minorUnits": "1999"}}, '"$(id)"'}}' | field product productId)
+call PUT /v1/products/$PRODUCT/stock '{{"quantity": 10, '"$(id)"'}}'
+CUSTOMER=$(call POST /v1/stores/$STORE/customers '{{"fullName": "Ada Lovelace",
+  "email": "ada.'$RANDOM'@example.com", '"$(id)"'}}' | field customer customerId)
+ORDER=$(call POST /v1/stores/$STORE/orders '{{"customerId": "'$CUSTOMER'",
+  "lines": [{{"productId": "'$PRODUCT'", "quantity": 2}}], "paymentMethod": "pm_sandbox_ok",
+  "deliveryAddress": {{"recipient": "Ada Lovelace", "lines": ["12 St James Square"], "city": "London",
+    "postalCode": "SW1Y 4JH", "countryCode": "GB"}}, '"$(id)"'}}' | field order orderId)
+curl -sN --max-time 2 "$GATEWAY/v1/orders/$ORDER:watch" -H "Authorization: Bearer $TOKEN"
+commerce trace $ORDER"""
+
+
+def store_of(home: Home) -> str:
+    """A store id of this home's own, for the card and for whoever just tries things."""
+    return str(uuid.UUID(hex=home.secret("store")))
+
+
+def show(console: Console, home: Home, status: Mapping[str, Any]) -> None:
+    """Prints the card. Lines to paste are printed bare and unwrapped, so that they can be pasted."""
+    rows = {
+        "gateway": f"{status['gateway']}   REST, server-sent events, grpc-web, gRPC",
+        **{code: "  ".join(addresses) for code, addresses in status["replicas"].items()},
+        **status["companions"],
+        "database": status["database"],
+        "nats": status["nats"],
+        "traces": status["otlp"],
+        "logs": str(home.logs),
+    }
+    console.print()
+    for name, value in rows.items():
+        console.print(f"  [bold]{name:<12}[/]{escape(str(value))}", soft_wrap=True, highlight=False)
+    if status["environment"] == tokens.DEVELOPMENT:
+        store = store_of(home)
+        token = tokens.mint(home, "store_admin", store=store)
+        console.print("\n[bold]Paste into another terminal[/] (bash or zsh; the token lasts 12 hours):\n")
+        lines = CALLS.format(gateway=status["gateway"], store=store, token=token)
+        console.print(lines, markup=False, highlight=False, soft_wrap=True)
+    console.print("\n[bold]commerce status[/] · [bold]commerce doctor[/] · Ctrl-C stops everything\n")

@@ -1,0 +1,213 @@
+"""The console script `commerce`. Imports are inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from services.cluster.home import Home
+
+app = typer.Typer(
+    help="Commerce on one machine: PostgreSQL, NATS JetStream, Envoy and the services, each its own process.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
+]
+DOWN_SECONDS = 60.0
+
+
+@app.command()
+def up(
+    replicas: Annotated[
+        list[str] | None, typer.Option(help="Processes of a service, as in order=2; may be repeated.")
+    ] = None,
+    services: Annotated[
+        str | None,
+        typer.Option(help="Run only these, as in catalog,payment; those that are core run always."),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Start the whole cluster and stay; Ctrl-C stops it all."""
+    from services.cluster.foreground import run
+
+    with told():
+        counts = dict(_replica(one) for text in replicas or () for one in text.split(","))
+        codes = None if services is None else [code.strip() for code in services.split(",") if code.strip()]
+        code = asyncio.run(run(_home(home), codes, counts, _console()))
+    raise typer.Exit(code)
+
+
+@app.command()
+def down(home: HomeOption = None) -> None:
+    """Stop the cluster that runs in this home."""
+    from services.cluster.foreground import end
+
+    with told():
+        place = _home(home)
+        if not end(place, DOWN_SECONDS):
+            print(f"no cluster runs in {place.path}")
+
+
+@app.command()
+def status(
+    output: Annotated[str, typer.Option("-o", "--output", help="json, or text")] = "text",
+    home: HomeOption = None,
+) -> None:
+    """Tell where everything is. Exit code 1 when no cluster runs."""
+    import json
+
+    with told():
+        state = _home(home).state()
+    if output == "json":
+        print(json.dumps(state, indent=2))
+        return
+    console = _console()
+    console.print(
+        f"gateway   {state['gateway']}\ndatabase  {state['database']}\nnats      {state['nats']}",
+        soft_wrap=True,
+    )
+    for name, process in state["processes"].items():
+        again = f"  restarted {process['restarts']} times" if process["restarts"] else ""
+        line = f"{name:<12} {process['state']:<10} {process['address']}  pid {process['pid']}{again}"
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+@app.command()
+def token(
+    role: Annotated[
+        str, typer.Option(help="As the contract names it: store_admin, customer, platform_admin, …")
+    ],
+    store: Annotated[str | None, typer.Option(help="The store that it is for, a UUID.")] = None,
+    customer: Annotated[str | None, typer.Option(help="The customer that it speaks for, a UUID.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The user; default: the customer, else a new UUID.")
+    ] = None,
+    lifetime: Annotated[float, typer.Option(help="Seconds until it expires.")] = 12 * 3600,
+    home: HomeOption = None,
+) -> None:
+    """Print a bearer token. Only for a development cluster."""
+    with told():
+        from services.cluster import tokens
+
+        place = _home(home)
+        tokens.require_development(tokens.environment(place))
+        print(tokens.mint(place, role, store, customer, subject, lifetime))
+
+
+@app.command()
+def watch(
+    order_id: str,
+    after_sequence: Annotated[int, typer.Option(help="Only what came after this transition.")] = 0,
+    home: HomeOption = None,
+) -> None:
+    """Follow an order live, a line for each transition, until its last."""
+    with told():
+        from services.cluster import follow
+
+        asyncio.run(follow.watch(_home(home), order_id, after_sequence, _console()))
+
+
+@app.command()
+def trace(order_id: str, home: HomeOption = None) -> None:
+    """Print an order's trace as a waterfall: gateway, calls, SQL, provider, events."""
+    with told():
+        from services.cluster import follow
+
+        asyncio.run(follow.show_traces(_home(home), order_id, _console()))
+
+
+@app.command()
+def doctor(home: HomeOption = None) -> None:
+    """Look at everything that can be wrong. Exit code 1 when something is."""
+    with told():
+        from services.cluster.doctor import examine
+
+        console = _console()
+
+        async def report() -> int:
+            wrong = 0
+            async for finding in examine(_home(home)):
+                mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[dim]·[/]"}[finding.good]
+                console.print(mark, finding.text, highlight=False, soft_wrap=True)
+                wrong += finding.good is False
+            return wrong
+
+        bad = asyncio.run(report())
+    raise typer.Exit(bool(bad))
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, home: HomeOption = None
+) -> None:
+    """Delete this home's data, keys and logs. The cluster must be stopped."""
+    with told():
+        place = _home(home)
+        if not place.path.exists():
+            raise ValueError(f"there is nothing in {place.path}")
+        if place.supervisor() is not None:
+            raise ValueError(f"a cluster runs in {place.path}; stop it with: commerce down")
+        if not yes and not typer.confirm(f"Delete everything in {place.path}?"):
+            raise typer.Exit(1)
+        place.delete()
+        print(f"deleted {place.path}")
+
+
+@app.command()
+def demo() -> None:
+    """Tell the story of an order on a cluster of its own, then stop."""
+    from services.cluster.demo import main as story
+
+    raise typer.Exit(story())
+
+
+def main() -> None:
+    """The console script's entry."""
+    app()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what a person can mend into one line on stderr and exit code 1."""
+    from services.cluster.home import HomeError
+
+    try:
+        yield
+    except (HomeError, ValueError) as error:
+        print(f"commerce: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _home(path: Path | None) -> Home:
+    from services.cluster.home import Home
+
+    return Home(path)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _replica(text: str) -> tuple[str, int]:
+    code, equals, count = text.partition("=")
+    if not equals or not count.isdigit():
+        raise ValueError(f"replicas are written as in order=2, not {text}")
+    return code, int(count)

@@ -1,0 +1,83 @@
+"""`commerce watch` and `commerce trace`: an order through the gateway's gRPC, as a client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from rich.console import Console
+
+from services.cluster import tokens
+from services.cluster.home import Home, HomeError
+from services.cluster.processes import backoff_seconds
+
+TRIES = 10
+CALL_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def _orders(home: Home) -> AsyncIterator[tuple[order_service_pb2_grpc.OrderServiceStub, Any]]:
+    """A stub for the running cluster's gateway, and the metadata of a platform administrator."""
+    status = home.state()
+    tokens.require_development(status["environment"])
+    metadata = (("authorization", f"Bearer {tokens.mint(home, 'platform_admin')}"),)
+    async with grpc.aio.insecure_channel(status["gateway"].removeprefix("http://")) as channel:
+        yield order_service_pb2_grpc.OrderServiceStub(channel), metadata
+
+
+async def watch(home: Home, order_id: str, after_sequence: int, console: Console) -> None:
+    """Prints a line for each transition until the order's last one, across restarts of what it talks to.
+
+    Raises HomeError when it is refused.
+    """
+    async with _orders(home) as (orders, metadata):
+        tries = 0
+        while tries < TRIES:
+            request = order_service_pb2.WatchOrderRequest(order_id=order_id, after_sequence=after_sequence)
+            call = orders.WatchOrder(request, metadata=metadata)
+            try:
+                async for update in call:
+                    tries = 0
+                    if not update.bookmark:
+                        after_sequence = update.sequence
+                        console.print(_line(update), highlight=False, soft_wrap=True)
+                return
+            except grpc.aio.AioRpcError as error:
+                tries += 1
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or tries == TRIES:
+                    raise HomeError(f"{error.code().name}: {error.details()}") from None
+                await asyncio.sleep(backoff_seconds(tries))
+            finally:
+                call.cancel()
+
+
+async def traces(home: Home, order_id: str) -> list[str]:
+    """The trace ids of an order's transitions, each once, in order. Raises HomeError when it is refused."""
+    async with _orders(home) as (orders, metadata):
+        request = order_service_pb2.ListOrderEventsRequest(order_id=order_id)
+        try:
+            reply = await orders.ListOrderEvents(request, metadata=metadata, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise HomeError(f"{error.code().name}: {error.details()}") from None
+    return list(dict.fromkeys(event.trace_id for event in reply.events if event.trace_id))
+
+
+def spans_file(home: Home) -> Path:
+    """Where the running cluster keeps spans. Raises HomeError when they go to somebody else's collector."""
+    status = home.state()
+    if not status["spans"]:
+        raise HomeError(f"this cluster sends its traces to {status['otlp']}: look there")
+    return Path(status["spans"])
+
+
+def _line(update: order_pb2.OrderUpdate) -> str:
+    time = update.time.ToDatetime(UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    state = order_pb2.OrderState.Name(update.state).removeprefix("ORDER_STATE_")
+    reason = f"  {update.reason}" if update.reason else ""
+    return f"{update.sequence:>4}  {time}  [bold]{state:<18}[/] trace {update.trace_id}{reason}"

@@ -1,0 +1,81 @@
+"""Questions that a process answers when it is ready. Each probe answers at once: True, or not yet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+
+Probe = Callable[[], Awaitable[bool]]
+PROBE_SECONDS = 2.0
+# Every probe is a connection of its own: a shared one would be in back-off when the process is up again.
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+
+
+def tcp(address: str) -> Probe:
+    """An open port."""
+
+    async def probe() -> bool:
+        return await _exchange(address, b"", 0) is not None
+
+    return probe
+
+
+def http(address: str, path: str) -> Probe:
+    """GET path answers 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
+
+    async def probe() -> bool:
+        answer = await _exchange(address, request, 12)
+        return answer is not None and answer[9:12] == b"200"
+
+    return probe
+
+
+def nats(address: str) -> Probe:
+    """The server greets with INFO, which it does once JetStream has recovered."""
+
+    async def probe() -> bool:
+        return await _exchange(address, b"", 5) == b"INFO "
+
+    return probe
+
+
+def grpc_health(address: str) -> Probe:
+    """grpc.health.v1 says SERVING for the whole server."""
+
+    async def probe() -> bool:
+        if await _exchange(address, b"", 0) is None:
+            return False
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            try:
+                reply = await channel.unary_unary(
+                    "/grpc.health.v1.Health/Check",
+                    request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                    response_deserializer=health_pb2.HealthCheckResponse.FromString,
+                )(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+            except grpc.aio.AioRpcError:
+                return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return probe
+
+
+async def _exchange(address: str, request: bytes, size: int) -> bytes | None:
+    """Connects, sends, reads `size` bytes; None when any of it fails."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write(request)
+                return await reader.readexactly(size)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return None

@@ -1,0 +1,84 @@
+"""Who may pass: the token is checked here first, and again by each service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from services.gateway import cel
+from services.gateway.contract import Rpc
+from services.gateway.values import Json, extension, typed
+
+ISSUER = AUDIENCE = "commerce"
+CLOCK_SKEW_SECONDS = 5
+TOKEN_CACHE = 1_000
+CLAIMS = "token"
+JWT = "envoy.filters.http.jwt_authn"
+RBAC = "filters.http.rbac.v3.RBAC"
+STORE = "commerce.store"
+STORE_FIELD = "{store_id}"
+# Where the transcoder leaves the REST path; a client's own header of this name is removed.
+ORIGINAL_PATH = "x-envoy-original-path"
+
+
+def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
+    """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs.
+
+    The keys are read again when the file is replaced.
+    """
+    provider = {
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"filename": str(jwks), "watched_directory": {"path": str(jwks.parent)}},
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "forward": True,
+        "payload_in_metadata": CLAIMS,
+        "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+        "require_expiration": True,
+        "jwt_cache_config": {"jwt_cache_size": TOKEN_CACHE},
+    }
+    public = [{"match": {"path": rpc.path}} for rpc in rpcs if rpc.public]
+    return extension(
+        JWT,
+        "filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={"commerce": provider},
+        rules=[*public, {"match": {"prefix": "/"}, "requires": {"provider_name": "commerce"}}],
+        bypass_cors_preflight=True,
+    )
+
+
+def store_filter() -> Json:
+    """Refuses a token of one store on another store's paths; idle but on the routes that bring `store_check`."""
+    return extension(STORE, RBAC)
+
+
+def store_check(rpc: Rpc) -> Json:
+    """The store filter's part of a route: empty when no REST path of the RPC names a store.
+
+    What the path says is compared as it stands: another spelling of the same id is refused, too.
+    """
+    policies = {
+        f"another_store_{number}": _another_store(template)
+        for number, template in enumerate(rpc.templates)
+        if STORE_FIELD in template
+    }
+    if not policies:
+        return {}
+    return {STORE: typed(f"{RBAC}PerRoute", rbac={"rules": {"action": "DENY", "policies": policies}})}
+
+
+def _another_store(template: str) -> Json:
+    before = template[: template.index(STORE_FIELD)]
+    claim = {"filter": JWT, "path": [{"key": CLAIMS}, {"key": "store_id"}], "value": {"present_match": True}}
+    path = cel.call("_[_]", cel.select("request", "headers"), cel.text(ORIGINAL_PATH))
+    without_query = cel.item(cel.split(path, "?"), 0)
+    segment = cel.item(cel.split(without_query, "/"), before.count("/"))
+    named = cel.call("lowerAscii", target=cel.item(cel.split(segment, ":"), 0))
+    metadata = cel.select("metadata", "filter_metadata")
+    allowed = cel.item(cel.item(cel.item(metadata, JWT), CLAIMS), "store_id")
+    return {
+        "permissions": [{"header": {"name": ORIGINAL_PATH, "string_match": {"prefix": before}}}],
+        "principals": [{"metadata": claim}],
+        "condition": cel.call("_!=_", named, allowed),
+        "cel_config": {"enable_string_functions": True},
+    }

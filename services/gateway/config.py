@@ -1,0 +1,71 @@
+"""Envoy's configuration, made from the contract's descriptors and the running addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from services.gateway import access, clusters, filters, hardening, replies, routes, telemetry
+from services.gateway.contract import Rpc, rpcs
+from services.gateway.values import Json, extension, socket_address
+from services.runtime.definition import Definition
+
+BUFFER_BYTES = 64 * 1024
+
+
+def envoy_config(
+    *,
+    listen: str,
+    admin: str,
+    backends: Mapping[str, Sequence[str]],
+    definitions: Sequence[Definition],
+    jwks: Path,
+    descriptors: Path,
+    otlp: str | None,
+    sampling: float = 1.0,
+    cors_origins: Sequence[str] = (),
+) -> Json:
+    """The bootstrap, as JSON.
+
+    Addresses are "host:port"; `backends` gives each service's replicas by its code, and a service without an entry
+    is not offered. `otlp` is a collector of OTLP over gRPC; `sampling` the share (0 to 1) of calls that it is told of.
+    Raises contract.UnknownService when a definition and the descriptors do not fit.
+    """
+    offered = [definition for definition in definitions if backends.get(definition.code)]
+    where = {rpc: item.code for item in offered for rpc in rpcs(descriptors, item.proto_services)}
+    services = [clusters.service_cluster(item.code, backends[item.code]) for item in offered]
+    collector = [clusters.collector_cluster(telemetry.COLLECTOR, otlp)] if otlp else []
+    manager = {
+        "stat_prefix": "gateway",
+        "codec_type": "AUTO",
+        **hardening.http_limits(),
+        "tracing": telemetry.tracing(sampling, export=otlp is not None),
+        "access_log": telemetry.access_log(),
+        "local_reply_config": replies.local_replies(),
+        "route_config": {"virtual_hosts": [_virtual_host(where, cors_origins)]},
+        "http_filters": filters.http_filters(tuple(where), jwks, descriptors),
+    }
+    return {
+        "node": {"id": "gateway", "cluster": "commerce"},
+        "admin": {"address": socket_address(admin)},
+        "application_log_config": telemetry.application_log(),
+        "layered_runtime": {"layers": [{"name": "commerce", "static_layer": telemetry.runtime_layer()}]},
+        "overload_manager": hardening.overload_manager(),
+        "static_resources": {"listeners": [_listener(listen, manager)], "clusters": services + collector},
+    }
+
+
+def _virtual_host(where: Mapping[Rpc, str], cors_origins: Sequence[str]) -> Json:
+    per_filter = {rpc: access.store_check(rpc) for rpc in where}
+    return routes.virtual_host(where, per_filter, filters.cors(cors_origins))
+
+
+def _listener(address: str, manager: Json) -> Json:
+    """One plaintext port; HTTP/1.1 and HTTP/2 are told apart by their first bytes."""
+    network = "filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return {
+        "name": "gateway",
+        "address": socket_address(address),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "filter_chains": [{"filters": [extension("http_connection_manager", network, **manager)]}],
+    }

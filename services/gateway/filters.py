@@ -1,0 +1,78 @@
+"""What a call passes through, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from services.gateway import access, telemetry
+from services.gateway.contract import Rpc
+from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
+from services.gateway.values import Json, extension, typed
+
+HEALTH_PATH = "/healthz"
+CORS = "envoy.filters.http.cors"
+CORS_AGE_SECONDS = 3600
+METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+ALLOWED_HEADERS = "authorization, content-type, connect-protocol-version, grpc-timeout, x-grpc-web, x-user-agent"
+EXPOSED_HEADERS = f"grpc-status, grpc-message, grpc-status-details-bin, {telemetry.TRACE_HEADER}"
+
+
+def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Json]:
+    """The chain. From the transcoder on every call is gRPC: one token rule, one route, one error shape for all."""
+    return [
+        telemetry.trace_header_filter(),
+        _health(),
+        extension(CORS, "filters.http.cors.v3.Cors"),
+        extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
+        _transcoder(rpcs, descriptors),
+        access.token_filter(jwks, rpcs),
+        access.store_filter(),
+        extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True),
+    ]
+
+
+def cors(origins: Iterable[str]) -> Json:
+    """The CORS policy for these origins ("https://shop.example"); none allows none."""
+    exact = [{"exact": origin} for origin in origins]
+    if not exact:
+        return {}
+    return {
+        CORS: typed(
+            "filters.http.cors.v3.CorsPolicy",
+            allow_origin_string_match=exact,
+            allow_methods=METHODS,
+            allow_headers=ALLOWED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
+            max_age=str(CORS_AGE_SECONDS),
+        )
+    }
+
+
+def _health() -> Json:
+    """GET /healthz: 200 when the gateway takes calls, 503 while it drains."""
+    return extension(
+        "envoy.filters.http.health_check",
+        "filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
+    )
+
+
+def _transcoder(rpcs: Sequence[Rpc], descriptors: Path) -> Json:
+    return extension(
+        "envoy.filters.http.grpc_json_transcoder",
+        "filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        proto_descriptor=str(descriptors),
+        services=sorted({rpc.service for rpc in rpcs}),
+        auto_mapping=False,
+        convert_grpc_status=True,
+        print_options={"always_print_primitive_fields": True, "stream_sse_style_delimited": True},
+        request_validation_options={
+            "reject_unknown_method": True,
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
+        max_request_body_size=MAX_BODY_BYTES,
+        max_response_body_size=MAX_REPLY_BYTES,
+    )

@@ -1,0 +1,177 @@
+"""What Envoy answers on its own: google.rpc.Status, as JSON to REST and as gRPC to gRPC.
+
+A REST call that was transcoded is a gRPC call by then: its reply is made as gRPC and transcoded back. What never
+was a gRPC call (an unknown path, a body that is no JSON) gets the same shape as JSON from here.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf import any_pb2, json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from services.gateway.values import Json, extension
+
+DOMAIN = "commerce"
+# What Envoy itself says of the fault; it knows best what it could not read.
+ITS_OWN_WORDS = "%LOCAL_REPLY_BODY%"
+RETRY_SECONDS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One of Envoy's replies. `status` is the HTTP status that it is recognized by, `details` a part of its cause."""
+
+    status: int
+    code: code_pb2.Code
+    reason: str
+    message: str
+    details: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    retry: bool = False
+    # The HTTP status to send, where Envoy's own is not fit.
+    sent: int = 0
+
+
+def _unauthenticated(details: str, cause: str) -> Reply:
+    return Reply(
+        status=401,
+        details=details,
+        code=code_pb2.UNAUTHENTICATED,
+        reason="UNAUTHENTICATED",
+        message=cause,
+        metadata={"cause": cause},
+    )
+
+
+def _invalid(status: int, message: str) -> Reply:
+    return Reply(status=status, code=code_pb2.INVALID_ARGUMENT, reason="INVALID_ARGUMENT", message=message)
+
+
+# The first that fits answers.
+REPLIES = (
+    _unauthenticated("missing", "a bearer token is missing"),
+    _unauthenticated("expired", "the token has expired"),
+    _unauthenticated("Issuer", "the token was issued by, or for, somebody else"),
+    _unauthenticated("Audience", "the token was issued by, or for, somebody else"),
+    _unauthenticated("", "the token is unreadable, or not signed by a key that we know"),
+    Reply(
+        status=403,
+        code=code_pb2.PERMISSION_DENIED,
+        reason="PERMISSION_DENIED",
+        message="the token is for another store",
+        metadata={"cause": "another store"},
+    ),
+    Reply(
+        status=404,
+        code=code_pb2.UNIMPLEMENTED,
+        reason="UNIMPLEMENTED",
+        message="there is no such method or path",
+    ),
+    _invalid(400, ITS_OWN_WORDS),
+    _invalid(413, "the body is larger than the server takes"),
+    _invalid(431, "the headers are larger than the server takes"),
+    Reply(
+        status=408,
+        code=code_pb2.DEADLINE_EXCEEDED,
+        reason="DEADLINE_EXCEEDED",
+        message="the request did not arrive in its time",
+    ),
+    Reply(
+        status=504,
+        code=code_pb2.DEADLINE_EXCEEDED,
+        reason="DEADLINE_EXCEEDED",
+        message="the call did not finish in its time",
+    ),
+    Reply(
+        status=503,
+        details="overload",
+        code=code_pb2.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+        message="too many calls are in flight",
+        retry=True,
+    ),
+    Reply(
+        status=503,
+        code=code_pb2.UNAVAILABLE,
+        reason="UNAVAILABLE",
+        message="the service is stopping or away",
+        retry=True,
+    ),
+    Reply(status=500, code=code_pb2.INTERNAL, reason="INTERNAL", message="the fault is ours"),
+)
+
+
+def local_replies() -> Json:
+    """HCM's local_reply_config."""
+    return {
+        "mappers": [mapper for reply in REPLIES for mapper in _mappers(reply)],
+        "body_format": {"json_format": _json(REPLIES[-1])},
+    }
+
+
+def _mappers(reply: Reply) -> Iterator[Json]:
+    yield {
+        "filter": _all_of(_is_grpc(), *_recognized(reply)),
+        "headers_to_add": [
+            _header("grpc-status", str(int(reply.code))),
+            _header("grpc-status-details-bin", base64.b64encode(_status(reply).SerializeToString()).decode()),
+        ],
+        "body_format_override": {"text_format_source": {"inline_string": reply.message}},
+    }
+    yield {
+        "filter": _all_of(*_recognized(reply)),
+        "body_format_override": {"json_format": _json(reply), "content_type": "application/json"},
+        **({"status_code": reply.sent} if reply.sent else {}),
+    }
+
+
+def _status(reply: Reply) -> status_pb2.Status:
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=reply.reason, domain=DOMAIN, metadata=dict(reply.metadata))
+    ]
+    if reply.retry:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(RETRY_SECONDS)
+        details.append(retry)
+    packed = [any_pb2.Any() for _ in details]
+    for item, detail in zip(packed, details, strict=True):
+        item.Pack(detail)
+    return status_pb2.Status(code=int(reply.code), message=reply.message, details=packed)
+
+
+def _json(reply: Reply) -> Json:
+    return json_format.MessageToDict(_status(reply))
+
+
+def _recognized(reply: Reply) -> Iterator[Json]:
+    yield {"status_code_filter": {"comparison": {"op": "EQ", "value": _runtime(reply.status)}}}
+    if reply.details:
+        yield {
+            "extension_filter": extension(
+                "envoy.access_loggers.extension_filters.cel",
+                "access_loggers.filters.cel.v3.ExpressionFilter",
+                expression=f'response.code_details.contains("{reply.details}")',
+            )
+        }
+
+
+def _is_grpc() -> Json:
+    prefix = {"prefix": "application/grpc"}
+    return {"header_filter": {"header": {"name": "content-type", "string_match": prefix}}}
+
+
+def _all_of(*filters: Json) -> Json:
+    return filters[0] if len(filters) == 1 else {"and_filter": {"filters": list(filters)}}
+
+
+def _runtime(status: int) -> Json:
+    return {"default_value": status, "runtime_key": f"commerce.local_reply.{status}"}
+
+
+def _header(key: str, value: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -1,0 +1,66 @@
+"""One route an RPC. REST calls have been transcoded when they are routed, so all routes are gRPC paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from services.gateway.contract import Rpc
+from services.gateway.values import Json, seconds
+
+# The service keeps the RPC's own deadline; the gateway's is for a service that does not.
+GRACE_SECONDS = 5
+# Streams send a heartbeat every 15 seconds.
+STREAM_IDLE_SECONDS = 60
+# Nothing of the request has reached a handler.
+NEVER_STARTED = "connect-failure,refused-stream,reset-before-request"
+RETRIES = 3
+
+
+def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json) -> Json:
+    """All routes. `clusters` says where each RPC goes, `per_filter` what each wants of the filters."""
+    return {
+        "name": "commerce",
+        "domains": ["*"],
+        "typed_per_filter_config": cors,
+        "routes": list(_routes(clusters, per_filter)),
+    }
+
+
+def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iterable[Json]:
+    for rpc, cluster in clusters.items():
+        yield {
+            "match": {"path": rpc.path, "grpc": {}},
+            "route": {"cluster": cluster, "retry_policy": _retry_policy(rpc), **_timeouts(rpc)},
+            "decorator": {"operation": rpc.path[1:]},
+            "response_headers_to_add": [_header("cache-control", "no-cache" if rpc.streams else "no-store")],
+            "typed_per_filter_config": per_filter.get(rpc, {}),
+        }
+
+
+def _timeouts(rpc: Rpc) -> Json:
+    if rpc.streams:
+        return {"timeout": "0s", "idle_timeout": seconds(STREAM_IDLE_SECONDS)}
+    return {"timeout": seconds(rpc.deadline_seconds + GRACE_SECONDS)}
+
+
+def _retry_policy(rpc: Rpc) -> Json:
+    """A call that may have been handled is sent again only when the contract says that this is safe."""
+    lost = ",reset,unavailable" if rpc.repeatable and not rpc.streams else ""
+    return {
+        "retry_on": NEVER_STARTED + lost,
+        "num_retries": RETRIES,
+        "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _header(key: str, value: str) -> Json:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -1,0 +1,28 @@
+"""The vocabulary of Envoy's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def typed(message: str, **fields: Any) -> Json:
+    """A typed_config: `message` is the full name below envoy.extensions."""
+    return {"@type": f"type.googleapis.com/envoy.extensions.{message}", **fields}
+
+
+def extension(name: str, message: str, **fields: Any) -> Json:
+    """A named extension with its typed_config."""
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def seconds(value: float) -> str:
+    """A duration."""
+    return f"{value:g}s"
+
+
+def socket_address(address: str) -> Json:
+    """ "host:port" as an address."""
+    host, _, port = address.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}

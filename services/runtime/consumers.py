@@ -1,0 +1,196 @@
+"""Consumers: a durable JetStream pull consumer a service; each event takes effect once.
+
+The inbox row is written in the transaction of the effect, and the message is acknowledged after it. Events come in
+batches that share one transaction; when one of them fails, each is tried by itself. One that keeps failing goes to
+the dead letters, with an alarm in the log: it is never skipped in silence.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NoMessages
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.runtime import jetstream, logs, telemetry
+from services.runtime.database import AWAY, Database
+from services.runtime.refusals import Refusal
+from services.runtime.settings import Settings
+from services.runtime.statements import param, statement
+from services.runtime.tables import UUIDS, dead_letters, inbox
+from services.runtime.work import Event, Reaction, Work
+
+BATCH = 100
+FETCH_SECONDS = 5.0
+ACK_WAIT_SECONDS = 30.0
+RETRY_SECONDS = 0.2
+
+_ids = (
+    func.unnest(param("event_ids", UUIDS)).table_valued("event_id", name="given").render_derived(name="given")
+)
+_NEW = statement(
+    upsert(inbox)
+    .from_select(["event_id"], select(_ids))
+    .on_conflict_do_nothing()
+    .returning(inbox.c.event_id),
+    "inbox",
+)
+_BURY = statement(
+    upsert(dead_letters)
+    .values(
+        event_id=param("event_id"),
+        type=param("type"),
+        payload=param("payload"),
+        traceparent=param("traceparent"),
+        reason=param("reason"),
+    )
+    .on_conflict_do_nothing(),
+    "dead letter",
+)
+_DEAD = statement(select(dead_letters).order_by(dead_letters.c.create_time).limit(1000), "dead letters")
+_REPLAY = statement(
+    delete(dead_letters).where(dead_letters.c.event_id == param("event_id")).returning(dead_letters), "replay"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event as it came."""
+
+    message: Msg
+    event: Event
+    attempt: int
+
+
+class Consumer:
+    """Applies `reactions` to the events that other services publish."""
+
+    def __init__(
+        self,
+        service: str,
+        database: Database,
+        js: JetStreamContext,
+        settings: Settings,
+        reactions: Mapping[type[Message], Reaction],
+        committed: Callable[[list[Event]], None],
+    ) -> None:
+        self._service, self._database, self._js, self._settings = service, database, js, settings
+        self._reactions = {
+            kind.DESCRIPTOR.full_name: (kind, reaction) for kind, reaction in reactions.items()
+        }
+        self._committed = committed
+
+    async def run(self) -> None:
+        """React until cancelled. A subscription that broke, or went silent while events wait, is made anew."""
+        while True:
+            try:
+                await self._subscribed()
+            except (*jetstream.AWAY, *AWAY, Refusal) as error:
+                logs.log.warning("reactions wait", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _subscribed(self) -> None:
+        await jetstream.ensure_stream(self._js, self._settings.stream_replicas, self._settings.retention_days)
+        config = ConsumerConfig(
+            durable_name=self._service,
+            filter_subjects=sorted(self._reactions),
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_ack_pending=1000,
+        )
+        await self._js.add_consumer(jetstream.STREAM, config)
+        subscription = await self._js.pull_subscribe_bind(self._service, jetstream.STREAM)
+        try:
+            while True:
+                try:
+                    messages = await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
+                except NoMessages:
+                    # Silence is suspicious only while something waits: then this subscription is dead.
+                    info = await subscription.consumer_info()
+                    if info.num_pending:
+                        return
+                    continue
+                await self._take([_received(message) for message in messages])
+        finally:
+            await subscription.unsubscribe()
+
+    async def _take(self, batch: list[Received]) -> None:
+        try:
+            await self._apply(batch)
+        except AWAY:
+            raise
+        except Exception:
+            for received in batch:
+                await self._take_one(received)
+        else:
+            for received in batch:
+                await received.message.ack()
+
+    async def _take_one(self, received: Received) -> None:
+        try:
+            await self._apply([received])
+        except AWAY:
+            raise
+        except Exception as error:
+            if received.attempt < self._settings.delivery_attempts:
+                await received.message.nak(delay=RETRY_SECONDS * 2**received.attempt)
+                return
+            await self._bury(received.event, error)
+        await received.message.ack()
+
+    async def _apply(self, batch: list[Received]) -> None:
+        work = Work(self._database)
+        try:
+            rows = await work.rows(_NEW, event_ids=[received.event.event_id for received in batch])
+            new = {row["event_id"] for row in rows}
+            for received in batch:
+                if received.event.event_id in new:
+                    new.discard(received.event.event_id)
+                    await self._react(received.event, work)
+            await work.close()
+        except BaseException as error:
+            await work.roll_back(error)
+            raise
+        self._committed(work.announced())
+
+    async def _react(self, event: Event, work: Work) -> None:
+        kind, reaction = self._reactions[event.type]
+        parent = telemetry.Trace.parse(event.traceparent)
+        with telemetry.span(f"react {kind.DESCRIPTOR.name}", kind="consumer", parent=parent) as span:
+            span.set("messaging.system", "nats")
+            span.set("messaging.message.id", str(event.event_id))
+            await reaction(kind.FromString(event.payload), work)
+
+    async def _bury(self, event: Event, error: Exception) -> None:
+        logs.log.error("dead letter", type=event.type, event_id=str(event.event_id), exc_info=error)
+        await self._database.rows(
+            _BURY,
+            event_id=event.event_id,
+            type=event.type,
+            payload=event.payload,
+            traceparent=event.traceparent,
+            reason=f"{type(error).__name__}: {error}"[:1000],
+        )
+
+
+def _received(message: Msg) -> Received:
+    headers = message.headers or {}
+    event = Event(
+        event_id=_uuid(headers["ce-id"]),
+        type=headers["ce-type"],
+        payload=message.data,
+        traceparent=headers.get("traceparent", ""),
+    )
+    return Received(message, event, message.metadata.num_delivered or 1)
+
+
+def _uuid(text: str):  # type: ignore[no-untyped-def]
+    import uuid
+
+    return uuid.UUID(text)

@@ -1,0 +1,12 @@
+"""First replies, outbox, inbox, dead letters."""
+
+from alembic import op
+
+from services.runtime.tables import METADATA
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    METADATA.create_all(op.get_bind())

@@ -1,0 +1,168 @@
+"""The way of ended spans out of the process: a bounded queue, one thread, the SDK's OTLP exporter.
+
+The SDK reads endpoint, headers, credentials, compression, deadline and retries from `OTEL_EXPORTER_OTLP_*`.
+Read here: OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_SCHEDULE_DELAY (milliseconds).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1 import common_pb2 as common
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as Attributed
+from opentelemetry.proto.trace.v1 import trace_pb2 as wire
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.types import AttributeValue
+
+if TYPE_CHECKING:
+    from services.runtime.telemetry import Recorded
+
+KINDS: dict[str, wire.Span.SpanKind.ValueType] = {
+    "internal": wire.Span.SPAN_KIND_INTERNAL,
+    "server": wire.Span.SPAN_KIND_SERVER,
+    "client": wire.Span.SPAN_KIND_CLIENT,
+    "producer": wire.Span.SPAN_KIND_PRODUCER,
+    "consumer": wire.Span.SPAN_KIND_CONSUMER,
+}
+FAULT = wire.Status.STATUS_CODE_ERROR
+ENCODED_AT_ONCE = 32
+
+log = logging.getLogger("commerce.telemetry")
+
+
+def number(variable: str, default: float) -> float:
+    """A number from the environment; the default, with a warning, when it is none."""
+    text = os.environ.get(variable, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        log.warning("%s=%s is not a number; using %g", variable, text, default)
+        return default
+
+
+class Exporter:
+    """A bounded queue of ended spans and the thread that exports them. When it is full the oldest is lost."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.dropped = 0
+        self._limit = max(1, int(number("OTEL_BSP_MAX_QUEUE_SIZE", 8192)))
+        self._batch = min(max(1, int(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512))), self._limit)
+        self._delay_seconds = number("OTEL_BSP_SCHEDULE_DELAY", 500) / 1000
+        self._queue: deque[Recorded] = deque(maxlen=self._limit)
+        self._wake = threading.Event()
+        self._stopping = False
+        self._otlp = Otlp(resource)
+        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
+        self.start: Callable[[], None] = self._thread.start
+
+    def offer(self, span: Recorded) -> None:
+        queue = self._queue
+        if len(queue) == self._limit:
+            self.dropped += 1
+        queue.append(span)
+        if len(queue) == self._batch:
+            self._wake.set()
+
+    def stop(self, timeout_seconds: float) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout_seconds)
+        self._otlp.shutdown()
+        self._thread.join(0.5)
+
+    def _run(self) -> None:
+        told = 0
+        while not self._stopping:
+            self._wake.wait(self._delay_seconds)
+            self._wake.clear()
+            self._drain()
+            if self.dropped > told:
+                log.warning("%d spans dropped since start, queue of %d", self.dropped, self._limit)
+                told = self.dropped
+        self._drain()
+
+    def _drain(self) -> None:
+        queue = self._queue
+        while queue:
+            batch = [queue.popleft() for _ in range(min(len(queue), self._batch))]
+            try:
+                self._otlp.deliver(batch)
+            except Exception:
+                log.exception("a batch of %d spans was not exported", len(batch))
+
+
+class Otlp(OTLPSpanExporter):
+    """The SDK's exporter, with its settings, retries and deadlines, fed with our records."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__()
+        self._resource = Attributed(attributes=_pairs(resource.attributes.items()))
+        self._scope = common.InstrumentationScope(name="commerce.runtime")
+
+    def deliver(self, spans: Sequence[Recorded]) -> None:
+        self._export(spans)  # type: ignore[arg-type]
+
+    def _translate_data(self, data: Sequence[Recorded]) -> ExportTraceServiceRequest:  # type: ignore[override]
+        scope_spans = wire.ScopeSpans(scope=self._scope)
+        for first in range(0, len(data), ENCODED_AT_ONCE):
+            scope_spans.spans.extend([_encode(span) for span in data[first : first + ENCODED_AT_ONCE]])
+            # Lets the event loop's thread in: a whole batch would hold it up for milliseconds.
+            time.sleep(0)
+        one = wire.ResourceSpans(resource=self._resource, scope_spans=[scope_spans])
+        return ExportTraceServiceRequest(resource_spans=[one])
+
+
+def _encode(span: Recorded) -> wire.Span:
+    given = () if span.given is None else span.given.items()
+    added = () if span.attributes is None else span.attributes.items()
+    return wire.Span(
+        trace_id=bytes.fromhex(span.trace.trace_id),
+        span_id=bytes.fromhex(span.trace.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id),
+        name=span.name,
+        kind=KINDS[span.kind],
+        start_time_unix_nano=span.start,
+        end_time_unix_nano=span.end,
+        attributes=_pairs((*given, *added)),
+        links=[
+            wire.Span.Link(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id))
+            for link in span.links
+        ],
+        status=None if span.error is None else wire.Status(code=FAULT, message=span.error),
+    )
+
+
+def _pairs(items: Iterable[tuple[str, AttributeValue]]) -> list[common.KeyValue]:
+    return [
+        _text(key, value) if type(value) is str else common.KeyValue(key=key, value=_value(value))
+        for key, value in items
+    ]
+
+
+@lru_cache(maxsize=2048)
+def _text(key: str, value: str) -> common.KeyValue:
+    # Most attributes say the same on every span of their kind.
+    return common.KeyValue(key=key, value=common.AnyValue(string_value=value))
+
+
+def _value(value: AttributeValue) -> common.AnyValue:
+    if isinstance(value, str):
+        return common.AnyValue(string_value=value)
+    if isinstance(value, bool):
+        return common.AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return common.AnyValue(int_value=value)
+    if isinstance(value, float):
+        return common.AnyValue(double_value=value)
+    if isinstance(value, list | tuple):
+        return common.AnyValue(array_value=common.ArrayValue(values=[_value(item) for item in value]))
+    return common.AnyValue(string_value=str(value))

@@ -1,0 +1,270 @@
+"""The life of one RPC, composed when the server starts: one wrapper a method, no tower of interceptors.
+
+trace → identity → access → validation → [transaction: handler, first reply, events] → reply
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc
+import protovalidate
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from google.protobuf.message import DecodeError, Message
+from sqlalchemy import select
+
+from services.runtime import logs, telemetry
+from services.runtime.admission import Admission
+from services.runtime.callers import ANYONE, Caller, Tokens, allowed
+from services.runtime.contract import Method
+from services.runtime.database import AWAY, Database, unavailable
+from services.runtime.refusals import DETAILS, Refusal, status
+from services.runtime.statements import param, statement
+from services.runtime.tables import first_replies
+from services.runtime.work import Call, Event, Key
+
+RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
+ATTEMPTS = 3
+
+# When the call being served must end, in seconds of the loop's clock; calls to other services keep to it.
+DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
+# Whom the call being served is for.
+CALLER: ContextVar[Caller | None] = ContextVar("CALLER", default=None)
+
+_FIRST_REPLY = statement(
+    select(first_replies.c.request_hash, first_replies.c.reply).where(
+        first_replies.c.request_id == param("request_id")
+    ),
+    "first reply",
+)
+_validator = protovalidate.Validator()
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What all RPCs of a server share."""
+
+    database: Database
+    tokens: Tokens
+    calls: Admission
+    streams: Admission
+    default_seconds: float
+    committed: Callable[[list[Event]], None]
+    constraints: dict[str, ErrorReason.ValueType]
+
+
+def compose(
+    method: Method, handler: Callable[..., Any], environment: Environment
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return what gRPC calls for this RPC. Messages cross as bytes, so that ours are the only words on bad ones."""
+    _warm(method)
+    served = _Served(method, handler, environment)
+    if method.streams:
+        return grpc.unary_stream_rpc_method_handler(served.stream)
+    return grpc.unary_unary_rpc_method_handler(served.unary)
+
+
+def _warm(method: Method) -> None:
+    """Compile the message's rules now; the first call should not pay for it."""
+    protovalidate.collect_violations(method.request())
+
+
+class _Served:
+    def __init__(self, method: Method, handler: Callable[..., Any], environment: Environment) -> None:
+        self._method, self._handler, self._at = method, handler, environment
+        self._seconds = method.deadline_seconds or environment.default_seconds
+
+    async def unary(self, data: bytes, context: _Context) -> bytes:
+        """Serve a call that has one reply."""
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        started = time.perf_counter()
+        with telemetry.span(
+            self._method.full_name, kind="server", parent=telemetry.Trace.parse(metadata.get("traceparent"))
+        ) as span:
+            try:
+                with self._at.calls.admit():
+                    remaining = context.time_remaining()
+                    async with _limit(self._seconds if remaining is None else None):
+                        DEADLINE.set(asyncio.get_running_loop().time() + (remaining or self._seconds))
+                        reply = await self._reply(data, metadata)
+                _ended(self._method, span, "OK", started)
+                return reply
+            except asyncio.CancelledError:
+                _ended(self._method, span, "CANCELLED", started)
+                raise
+            except Exception as error:
+                refusal = _refusal(error, self._at.constraints)
+                _ended(self._method, span, refusal.code.name, started, refusal)
+        await _abort(context, refusal)
+        raise AssertionError("abort returned")
+
+    async def stream(self, data: bytes, context: _Context) -> AsyncIterator[bytes]:
+        """Serve a call that has many replies."""
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        started = time.perf_counter()
+        trace = telemetry.Trace.parse(metadata.get("traceparent"))
+        with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
+            try:
+                with self._at.streams.admit():
+                    caller = self._caller(metadata)
+                    request = self._request(data, caller)
+                    call = Call(self._at.database, caller, metadata, None)
+                    async for message in self._handler(request, call):
+                        yield message if isinstance(message, bytes) else message.SerializeToString()
+                _ended(self._method, span, "OK", started)
+                return
+            except (asyncio.CancelledError, GeneratorExit):
+                _ended(self._method, span, "CANCELLED", started)
+                raise
+            except Exception as error:
+                refusal = _refusal(error, self._at.constraints)
+                _ended(self._method, span, refusal.code.name, started, refusal)
+        await _abort(context, refusal)
+
+    async def _reply(self, data: bytes, metadata: dict[str, Any]) -> bytes:
+        caller = self._caller(metadata)
+        CALLER.set(caller)
+        request = self._request(data, caller)
+        if not self._method.mutates:
+            call = _Reading(self._at.database, caller, metadata)
+            reply: Message = await self._handler(request, call)
+            return reply.SerializeToString()
+        key = _key(self._method, request, caller)
+        return await self._write(request, caller, metadata, key)
+
+    def _caller(self, metadata: dict[str, Any]) -> Caller:
+        if self._method.public:
+            return ANYONE
+        authorization = metadata.get("authorization")
+        caller = self._at.tokens.caller(authorization if isinstance(authorization, str) else None)
+        allowed(self._method, caller)
+        return caller
+
+    def _request(self, data: bytes, caller: Caller) -> Message:
+        request = parsed(self._method, data)
+        if self._method.store_scoped and caller.store_id and request.store_id != caller.store_id:  # type: ignore[attr-defined]
+            raise Refusal(
+                ErrorReason.ERROR_REASON_PERMISSION_DENIED, "The token is for another store", role=caller.role
+            )
+        return request
+
+    async def _write(
+        self, request: Message, caller: Caller, metadata: dict[str, Any], key: Key | None
+    ) -> bytes:
+        for attempt in range(1, ATTEMPTS + 1):
+            call = Call(self._at.database, caller, metadata, key)
+            try:
+                reply: Message = await self._handler(request, call)
+                await call.close(reply)
+                break
+            except BaseException as error:
+                await call.roll_back(error)
+                if isinstance(error, RETRIED) and attempt < ATTEMPTS:
+                    continue
+                first = await self._first_reply(key, error)
+                if first is None:
+                    raise
+                return first
+        self._at.committed(call.announced())
+        return reply.SerializeToString()
+
+    async def _first_reply(self, key: Key | None, error: BaseException) -> bytes | None:
+        """Return what this request was answered the first time, when it is a repetition that failed for being one."""
+        if key is None or not isinstance(error, Refusal | asyncpg.IntegrityConstraintViolationError):
+            return None
+        row = await self._at.database.row(_FIRST_REPLY, request_id=key.request_id)
+        if row is None:
+            return None
+        if row["request_hash"] != key.request_hash:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+                "The request_id was used before with another request",
+                request_id=key.request_id,
+            )
+        reply: bytes = row["reply"]
+        return reply
+
+
+class _Reading(Call):
+    """A call that changes nothing: its statements take no transaction."""
+
+    def __init__(self, database: Database, caller: Caller, metadata: dict[str, Any]) -> None:
+        super().__init__(database, caller, metadata, None)
+
+    async def rows(self, statement: Any, **values: Any) -> list[asyncpg.Record]:
+        """Run a statement by itself and return its rows."""
+        return await self._database.rows(statement, **values)
+
+
+def parsed(method: Method, data: bytes) -> Message:
+    """Read and validate a request, or refuse it with each field and what is wrong with it."""
+    try:
+        request = method.request.FromString(data)
+    except DecodeError:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_INVALID_ARGUMENT,
+            f"The request is no {method.request.DESCRIPTOR.full_name}",
+        ) from None
+    violations = _validator.collect_violations(request)
+    if violations:
+        pairs = [(_path(violation), violation.proto.message) for violation in violations]
+        message = "; ".join(f"{field}: {text}" for field, text in pairs[:5])
+        raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message, violations=pairs)
+    return request
+
+
+def _path(violation: Any) -> str:
+    parts = []
+    for element in violation.proto.field.elements:
+        subscript = element.subscript
+        parts.append(element.field_name + (f"[{subscript.value}]" if subscript is not None else ""))
+    return ".".join(parts)
+
+
+def _key(method: Method, request: Any, caller: Caller) -> Key | None:
+    if not method.keyed:
+        return None
+    hashed = hashlib.sha256(f"{method.full_name}\0{caller.subject}\0".encode())
+    hashed.update(request.SerializeToString(deterministic=True))
+    return Key(request.request_id, hashed.digest())
+
+
+def _limit(seconds: float | None) -> Any:
+    return nullcontext() if seconds is None else asyncio.timeout(seconds)
+
+
+def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) -> Refusal:
+    """Turn whatever ended a call into a refusal. What we did not foresee says nothing but its trace id."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError) and error.constraint_name in constraints:
+        return Refusal(constraints[error.constraint_name])
+    if isinstance(error, TimeoutError):
+        return Refusal(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "The call did not finish in its time")
+    if isinstance(error, AWAY):
+        return unavailable()
+    trace = telemetry.current()
+    logs.log.error("call failed", exc_info=error)
+    return Refusal(
+        ErrorReason.ERROR_REASON_INTERNAL, "The fault is ours", trace_id=trace.trace_id if trace else ""
+    )
+
+
+def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusal | None = None) -> None:
+    telemetry.end_rpc(span, code)
+    seconds = time.perf_counter() - started
+    if refusal is not None:
+        logs.log.info(
+            "refused", rpc=method.full_name, code=code, reason=refusal.name, seconds=round(seconds, 4)
+        )
+
+
+async def _abort(context: _Context, refusal: Refusal) -> None:
+    await context.abort(refusal.code, refusal.message, ((DETAILS, status(refusal).SerializeToString()),))

@@ -1,0 +1,64 @@
+"""The runtime's own tables, in the schema of every service: see work.py, outbox.py and consumers.py for their use."""
+
+from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy.dialects.postgresql import UUID
+
+METADATA = MetaData()
+NOW = func.clock_timestamp()
+UUIDS = ARRAY(UUID(as_uuid=True))
+TEXTS = ARRAY(Text)
+BYTES = ARRAY(LargeBinary)
+
+# The first reply to each request_id, written in the transaction of its effect.
+first_replies = Table(
+    "first_replies",
+    METADATA,
+    Column("request_id", UUID(as_uuid=True), primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("reply", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("first_replies_by_time", "create_time"),
+)
+
+# Events, written in the transaction of the state that they describe. `publish_time` is empty until JetStream has them.
+outbox = Table(
+    "outbox",
+    METADATA,
+    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("publish_time", DateTime(timezone=True)),
+)
+Index("outbox_unpublished", outbox.c.create_time, postgresql_where=outbox.c.publish_time.is_(None))
+Index("outbox_by_time", outbox.c.create_time, postgresql_using="brin")
+
+# Events that took effect here, written in the transaction of the effect.
+inbox = Table(
+    "inbox",
+    METADATA,
+    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("inbox_by_time", "create_time", postgresql_using="brin"),
+)
+
+# Events that could not take effect, with the reason: for a person to look at and to replay.
+dead_letters = Table(
+    "dead_letters",
+    METADATA,
+    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+)
+
+# When the JetStream stream that our events went to was created: another time means that its store was lost.
+event_streams = Table(
+    "event_streams",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("created", Text, nullable=False),
+)

@@ -1,0 +1,275 @@
+"""Traces: W3C context, sampling decided first, and span records light enough to keep on in production.
+
+A span that is not sampled carries its context and nothing else. A sampled one is a small record that goes
+to the OpenTelemetry SDK's OTLP exporter (otlp.py). The SDK reads `OTEL_*` for resource and exporter; read
+here, with the SDK's meaning: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER and its _ARG.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from random import getrandbits
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+from services.runtime.otlp import Exporter, number
+
+if TYPE_CHECKING:
+    import grpc
+
+Kind = Literal["internal", "server", "client", "producer", "consumer"]
+Value = str | bool | int | float | Sequence[str]
+
+# RPC semantic conventions: the other codes are refusals, which are the caller's business.
+RPC_FAULTS = frozenset(
+    ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
+)
+NO_ERROR = (asyncio.CancelledError, GeneratorExit)
+SAMPLERS = ("always_on", "always_off", "traceidratio")
+TRACEPARENT = re.compile(
+    "(?:00|(?!ff)[0-9a-f]{2}(?=.{53}(?:-|$)))-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
+)
+EVERY_TRACE = 1 << 64
+
+log = logging.getLogger("commerce.telemetry")
+
+
+class Trace(NamedTuple):
+    """A W3C trace context: 32 and 16 hexadecimal digits, and whether the trace is recorded."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    # Made here, not received: spans under it have no parent.
+    fresh: bool = False
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+    @staticmethod
+    def parse(header: str | None) -> Trace | None:
+        """The context of a `traceparent` header; None when it is missing or malformed."""
+        if header is None or (match := TRACEPARENT.match(header)) is None:
+            return None
+        if len(header) != 55 and header.startswith("00"):
+            return None
+        trace_id, span_id, flags = match.groups()
+        return Trace(trace_id, span_id, int(flags, 16) & 1 == 1)
+
+    @staticmethod
+    def root() -> Trace:
+        """A new trace, its sampling decided."""
+        bits = getrandbits(128) or 1
+        return Trace(f"{bits:032x}", f"{getrandbits(64) or 1:016x}", bits % EVERY_TRACE < _bound, True)
+
+
+_current: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_bound = EVERY_TRACE
+_parent_based = True
+_exporter: Exporter | None = None
+
+
+def current() -> Trace | None:
+    """The context of the span that this code runs in."""
+    return _current.get()
+
+
+class Span:
+    """A part of a trace, as a context manager. This one only carries the context; see Recorded."""
+
+    __slots__ = ("_carry", "_token", "trace")
+
+    recorded = False
+
+    def __init__(self, trace: Trace, carry: bool) -> None:
+        self.trace = trace
+        self._carry = carry
+        self._token: Token[Trace | None] | None = None
+
+    def set(self, key: str, value: Value) -> None:
+        """Adds an attribute. Never pass personal or payment data."""
+
+    def fail(self, description: str = "") -> None:
+        """Marks the span as an error."""
+
+    def __enter__(self) -> Span:
+        if self._carry:
+            self._token = _current.set(self.trace)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _leave(self._token)
+
+
+class Recorded(Span):
+    """A span that is exported when its block ends."""
+
+    __slots__ = (
+        "attributes",
+        "end",
+        "error",
+        "given",
+        "kind",
+        "links",
+        "name",
+        "parent_id",
+        "settled",
+        "start",
+    )
+
+    recorded = True
+
+    def __init__(
+        self,
+        trace: Trace,
+        parent_id: str,
+        name: str,
+        kind: Kind,
+        links: Sequence[Trace],
+        given: Mapping[str, Value] | None,
+    ) -> None:
+        self.trace = trace
+        self.parent_id = parent_id
+        self.name = name
+        self.kind = kind
+        self.links = links
+        self.given = given
+        self.attributes: dict[str, Value] | None = None
+        self.error: str | None = None
+        self.settled = False
+        self.start = self.end = 0
+
+    def set(self, key: str, value: Value) -> None:
+        if self.attributes is None:
+            self.attributes = {key: value}
+        else:
+            self.attributes[key] = value
+
+    def fail(self, description: str = "") -> None:
+        self.error = description
+
+    def __enter__(self) -> Span:
+        self._token = _current.set(self.trace)
+        self.start = time.time_ns()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end = time.time_ns()
+        if self._token is not None:
+            _leave(self._token)
+        if kind is not None and not self.settled and not issubclass(kind, NO_ERROR):
+            # The type only: an exception's text may hold what a caller sent.
+            self.set("error.type", kind.__qualname__)
+            if self.error is None:
+                self.error = kind.__qualname__
+        if _exporter is not None:
+            _exporter.offer(self)
+
+
+def span(
+    name: str,
+    *,
+    kind: Kind = "internal",
+    parent: Trace | None = None,
+    links: Sequence[Trace] = (),
+    attributes: Mapping[str, Value] | None = None,
+) -> Span:
+    """A span under `parent`, else under the current one, else a new root. Does not copy `attributes`."""
+    above = parent if parent is not None else _current.get()
+    if above is None:
+        above = parent = Trace.root()
+    sampled = above.sampled if _parent_based else int(above.trace_id[16:], 16) < _bound
+    if sampled and _exporter is not None:
+        own = Trace(above.trace_id, f"{getrandbits(64) or 1:016x}", True)
+        return Recorded(own, "" if above.fresh else above.span_id, name, kind, links, attributes)
+    if sampled is not above.sampled:
+        above = above._replace(sampled=sampled)
+    return Span(above, parent is not None)
+
+
+def _leave(token: Token[Trace | None]) -> None:
+    # An asynchronous generator that another task closes leaves in that task's context: ValueError.
+    with contextlib.suppress(ValueError):
+        _current.reset(token)
+
+
+@lru_cache(maxsize=1024)
+def rpc_attributes(full_method: str) -> Mapping[str, Value]:
+    """Attributes of an RPC's span, for "/pkg.Service/Method" with or without its first slash."""
+    return {"rpc.system.name": "grpc", "rpc.method": full_method.removeprefix("/")}
+
+
+def end_rpc(span: Span, code: grpc.StatusCode | str) -> None:
+    """Gives the span the status of its RPC. An exception that leaves the span later changes nothing."""
+    if isinstance(span, Recorded):
+        name = code if isinstance(code, str) else code.name
+        span.set("rpc.response.status_code", name)
+        span.settled = True
+        if name in RPC_FAULTS:
+            span.set("error.type", name)
+            span.fail(name)
+
+
+def start(service: str, version: str, instance: str = "") -> None:
+    """Reads `OTEL_*` and begins to export where an OTLP endpoint is given. Call it after any fork."""
+    global _bound, _parent_based, _exporter
+    stop()
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    _bound, _parent_based = (0, True) if disabled else _sampler()
+    if disabled or not _wants_export():
+        return
+    identity = {
+        "service.name": service,
+        "service.version": version,
+        "service.instance.id": instance or f"{socket.gethostname()}:{os.getpid()}",
+    }
+    # Resource.create lets its argument win over the environment; an operator's word should.
+    resource = Resource.create({**identity, **OTELResourceDetector().detect().attributes})
+    _exporter = Exporter(resource)
+    _exporter.start()
+
+
+def stop(timeout_seconds: float = 3.0) -> None:
+    """Exports what is waiting, for at most the given time, and ends exporting."""
+    global _exporter
+    if _exporter is not None:
+        exporter, _exporter = _exporter, None
+        exporter.stop(timeout_seconds)
+
+
+def _wants_export() -> bool:
+    named = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() or "otlp"
+    if named not in ("otlp", "none"):
+        log.warning("OTEL_TRACES_EXPORTER=%s is not supported; traces are not exported", named)
+    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return named == "otlp" and any(os.environ.get(endpoint) for endpoint in endpoints)
+
+
+def _sampler() -> tuple[int, bool]:
+    """The bound below which a trace id's last 64 bits are sampled, and whether a parent decides instead."""
+    named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
+    kind = named.removeprefix("parentbased_")
+    if kind not in SAMPLERS:
+        log.warning("OTEL_TRACES_SAMPLER=%s is not known; using parentbased_always_on", named)
+        return EVERY_TRACE, True
+    ratio = {"always_on": 1.0, "always_off": 0.0}.get(kind)
+    if ratio is None:
+        ratio = number("OTEL_TRACES_SAMPLER_ARG", 1.0)
+    return round(min(max(ratio, 0.0), 1.0) * EVERY_TRACE), named != kind

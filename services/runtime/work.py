@@ -1,0 +1,198 @@
+"""One unit of work: a transaction that begins with its first statement, and the events that go out with it.
+
+A call's first reply, and the events it publishes, are rows of the same transaction as its effect. Work that is one
+statement carries them in that statement (`Work.commit`) and needs no BEGIN.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+from sqlalchemy import func, insert, literal_column, select
+from sqlalchemy.sql.base import Executable
+
+from services.runtime import telemetry
+from services.runtime.callers import Caller
+from services.runtime.database import Connection, Database, Row, is_sound_after
+from services.runtime.ids import new_id
+from services.runtime.statements import Statement, param, statement
+from services.runtime.tables import BYTES, TEXTS, UUIDS, first_replies, outbox
+
+
+def _rows(*columns: tuple[str, Any]) -> Any:
+    """Return the arrays given by name as one table."""
+    table = func.unnest(*(param(f"_{name}", type_) for name, type_ in columns))
+    return select(
+        table.table_valued(*(name for name, _ in columns), name="given").render_derived(name="given")
+    )
+
+
+def _events() -> Any:
+    columns = (("event_id", UUIDS), ("type", TEXTS), ("payload", BYTES), ("traceparent", TEXTS))
+    return insert(outbox).from_select([name for name, _ in columns], _rows(*columns)).cte("events")
+
+
+def _reply() -> Any:
+    columns = (("request_id", UUIDS), ("request_hash", BYTES), ("reply", BYTES))
+    return (
+        insert(first_replies).from_select([name for name, _ in columns], _rows(*columns)).cte("first_reply")
+    )
+
+
+def closing(core: Any, name: str = "") -> Statement:
+    """Compile a statement that ends its work: it also writes the first reply and the events (see Work.commit)."""
+    closed: Executable = core.add_cte(_events(), _reply())
+    return statement(closed, name)
+
+
+_CLOSE = closing(select(literal_column("1").label("closed")), "close")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the relay publishes."""
+
+    event_id: Any
+    type: str
+    payload: bytes
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What makes a call repeatable: its request_id and the hash of the request."""
+
+    request_id: str
+    request_hash: bytes
+
+
+class Work:
+    """Runs statements in one transaction and gathers what goes out with it. Not for use by two tasks at once."""
+
+    def __init__(self, database: Database, key: Key | None = None) -> None:
+        self._database = database
+        self._key = key
+        self._connection: Connection | None = None
+        self._events: list[Event] = []
+        self._after: list[Callable[[], None]] = []
+        self.committed = False
+
+    @property
+    def db(self) -> "Work":
+        """Where handlers run their statements."""
+        return self
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        """Run a statement in the transaction and return its rows."""
+        connection = self._connection or await self._begin()
+        return await connection.rows(statement, values)
+
+    async def row(self, statement: Statement, **values: Any) -> Row | None:
+        """Run a statement in the transaction and return its first row, if there is one."""
+        rows = await self.rows(statement, **values)
+        return rows[0] if rows else None
+
+    def publish(self, event: Message) -> None:
+        """Send an event when, and only when, this work commits."""
+        trace = telemetry.current()
+        self._events.append(
+            Event(
+                new_id(),
+                event.DESCRIPTOR.full_name,
+                event.SerializeToString(),
+                trace.traceparent if trace else "",
+            )
+        )
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Do something quick once this work has committed: wake a worker, tell watchers. It may be lost in a crash."""
+        self._after.append(action)
+
+    async def commit(self, last: Statement, reply: Message | None = None, **values: Any) -> list[Row]:
+        """End the work with a statement made by `closing`; by itself it is its own transaction."""
+        everything = values | self._closing(reply)
+        if self._connection is None:
+            async with self._database.connection() as connection:
+                rows = await connection.rows(last, everything)
+            self.committed = True
+        else:
+            rows = await self._connection.rows(last, everything)
+            await self._commit()
+        return rows
+
+    async def close(self, reply: Message | None = None) -> None:
+        """Commit what was done, with the events and the reply, unless that has happened."""
+        if self.committed:
+            return
+        if self._events or self._key:
+            await self.commit(_CLOSE, reply)
+        elif self._connection is not None:
+            await self._commit()
+        self.committed = True
+
+    async def roll_back(self, error: BaseException) -> None:
+        """Undo everything; nothing is published. An interrupted connection is closed, which undoes it too."""
+        self._events.clear()
+        self._after.clear()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            keep = is_sound_after(error)
+            if keep:
+                await connection.raw.execute("ROLLBACK")
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            self._database.give(connection, keep)
+
+    def announced(self) -> list[Event]:
+        """Run what waits for the commit and return the events that are now on record."""
+        for action in self._after:
+            action()
+        return self._events
+
+    def _closing(self, reply: Message | None) -> dict[str, Any]:
+        key = self._key
+        return {
+            "_event_id": [event.event_id for event in self._events],
+            "_type": [event.type for event in self._events],
+            "_payload": [event.payload for event in self._events],
+            "_traceparent": [event.traceparent for event in self._events],
+            "_request_id": [key.request_id] if key else [],
+            "_request_hash": [key.request_hash] if key else [],
+            "_reply": [reply.SerializeToString() if reply is not None else b""] if key else [],
+        }
+
+    async def _begin(self) -> Connection:
+        connection = await self._database.take()
+        try:
+            await connection.raw.execute("BEGIN")
+        except BaseException:
+            self._database.give(connection, keep=False)
+            raise
+        self._connection = connection
+        return connection
+
+    async def _commit(self) -> None:
+        assert self._connection is not None
+        await self._connection.raw.execute("COMMIT")
+        self._database.give(self._connection)
+        self._connection = None
+        self.committed = True
+
+
+class Call(Work):
+    """What a handler gets beside its request: the caller, the database, and a place for events."""
+
+    def __init__(
+        self, database: Database, caller: Caller, metadata: Mapping[str, str | bytes], key: Key | None
+    ) -> None:
+        super().__init__(database, key)
+        self.caller = caller
+        self.metadata = metadata
+
+
+Reaction = Callable[[Any, Work], Awaitable[None]]

@@ -1,0 +1,97 @@
+"""The commands, as a person types them."""
+
+import asyncio
+import json
+import time
+import urllib.request
+
+from tests.cluster.toys import TOYS, command, processes_of, supervisor
+
+STORE = "0191f3a2-0000-7000-8000-000000000001"
+
+
+async def test_help_names_every_command():
+    code, out, _ = await command("--help")
+    assert code == 0
+    for name in ("up", "down", "status", "token", "watch", "trace", "doctor", "reset", "demo"):
+        assert name in out
+
+
+async def test_status_tells_where_everything_is(tmp_path):
+    async with supervisor(tmp_path):
+        code, out, _ = await command("status", "-o", "json", COMMERCE_HOME=str(tmp_path))
+        status = json.loads(out)
+        assert code == 0
+        assert status["gateway"].startswith("http://127.0.0.1:")
+        assert status["services"].keys() == {toy.code for toy in TOYS}
+        assert all(address.startswith("127.0.0.1:") for address in status["services"].values())
+        assert status["database"].startswith("postgresql://")
+        assert status["nats"].startswith("nats://")
+        answer = await asyncio.to_thread(lambda: urllib.request.urlopen(status["gateway"]).read())
+        assert answer == b"toy"
+
+        code, out, _ = await command("down", "--home", str(tmp_path))
+        assert code == 0
+        assert processes_of(tmp_path) == {}
+
+
+async def test_without_a_cluster_status_and_token_say_what_to_do(tmp_path):
+    for arguments in (["status", "-o", "json"], ["token", "--role", "store_admin", "--store", STORE]):
+        code, out, complaint = await command(*arguments, "--home", str(tmp_path / "nothing"))
+        assert (code, out) == (1, "")
+        assert "commerce up" in complaint
+
+
+async def test_token_is_printed_on_a_development_cluster_and_only_there(tmp_path):
+    arguments = ["token", "--role", "store_admin", "--store", STORE, "--home", str(tmp_path)]
+    async with supervisor(tmp_path):
+        code, out, _ = await command(*arguments)
+        assert code == 0
+        assert out.count(".") == 2
+    async with supervisor(tmp_path, COMMERCE_ENVIRONMENT="production"):
+        code, out, complaint = await command(*arguments)
+        assert (code, out) == (1, "")
+        assert "production" in complaint
+
+
+async def test_reset_deletes_a_stopped_home_and_refuses_a_running_one(tmp_path):
+    home = tmp_path / "home"
+    async with supervisor(home):
+        code, _, complaint = await command("reset", "--yes", "--home", str(home))
+        assert code == 1
+        assert "commerce down" in complaint
+        assert (home / "postgres").exists()
+    code, _, _ = await command("reset", "--yes", "--home", str(home))
+    assert code == 0
+    assert not home.exists()
+
+
+async def test_reset_leaves_a_directory_alone_that_is_no_home(tmp_path):
+    (tmp_path / "letters").mkdir()
+    code, _, complaint = await command("reset", "--yes", "--home", str(tmp_path))
+    assert code == 1
+    assert "no home" in complaint
+    assert (tmp_path / "letters").exists()
+
+
+async def test_doctor_finds_a_dead_process(tmp_path):
+    async with supervisor(tmp_path):
+        code, out, _ = await command("doctor", "--home", str(tmp_path))
+        assert "✗" not in out
+        assert code == 0
+        assert "gamma serves at" in out
+
+
+async def test_up_refuses_what_cannot_run_together():
+    code, _, complaint = await command("up", "--services", "nobody")
+    assert code == 1
+    assert "no service is called nobody" in complaint
+    code, _, complaint = await command("up", "--replicas", "order:2")
+    assert code == 1
+    assert "order=2" in complaint
+
+
+async def test_help_answers_at_once():
+    began = time.monotonic()
+    await command("--help")
+    assert time.monotonic() - began < 5

@@ -1,0 +1,99 @@
+"""Starting, dying, restarting, stopping: with processes that really start and really die."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from services.cluster.cluster import Cluster
+from services.cluster.home import Home, HomeError
+from services.cluster.processes import StartFailed
+from tests.cluster.toys import REPOSITORY, SUPERVISOR, TOYS, configure, gone, processes_of, supervisor, toy
+
+
+async def test_stop_leaves_nothing_behind(tmp_path):
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure):
+        assert len(processes_of(tmp_path)) >= len(TOYS) + 3
+    assert processes_of(tmp_path) == {}
+    assert not (tmp_path / "run" / "state.json").exists()
+
+
+async def test_a_killed_supervisor_leaves_nothing_behind_and_its_home_starts_again(tmp_path):
+    async with supervisor(tmp_path) as child:
+        assert len(processes_of(tmp_path)) >= len(TOYS) + 3
+        child.kill()
+        await child.wait()
+        assert await gone(tmp_path), processes_of(tmp_path)
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure) as cluster:
+        assert cluster.status()["processes"]["postgres"]["state"] == "ready"
+
+
+async def test_a_supervisor_killed_while_it_starts_leaves_nothing_behind(tmp_path):
+    child = await asyncio.create_subprocess_exec(
+        *SUPERVISOR, str(tmp_path), cwd=REPOSITORY, stdout=asyncio.subprocess.DEVNULL
+    )
+    while not (tmp_path / "postgres.new").exists():
+        await asyncio.sleep(0.01)
+    child.kill()
+    await child.wait()
+    assert await gone(tmp_path), processes_of(tmp_path)
+    async with supervisor(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["alpha", "gamma-2", "till", "nats", "postgres", "envoy"])
+async def test_a_killed_process_is_restarted_at_its_address(toy_cluster, name):
+    process = toy_cluster.process(name)
+    before, restarts, address = process.pid, process.restarts, process.spec.address
+
+    toy_cluster.kill(name)
+    await toy_cluster.wait_ready(name)
+
+    assert process.pid not in (before, None)
+    assert process.restarts > restarts
+    assert process.spec.address == address
+
+
+async def test_a_process_that_ends_by_itself_is_restarted(toy_cluster):
+    toy_cluster.kill("beta", signal.SIGTERM)
+    await toy_cluster.wait_ready("beta")
+    assert toy_cluster.process("beta").state == "ready"
+
+
+async def test_a_deleted_jetstream_store_is_made_anew(toy_cluster):
+    mark = toy_cluster.home.path / "nats" / "mark"
+    mark.touch()
+    await toy_cluster.wipe_jetstream()
+    assert not mark.exists()
+    await toy_cluster.wait_ready("nats")
+
+
+async def test_one_home_is_one_cluster(toy_cluster):
+    with pytest.raises(HomeError, match=f"already runs in .* \\(process {os.getpid()}\\)"):
+        await Cluster(toy_cluster.home.path, definitions=TOYS, configure=configure).start()
+
+
+async def test_a_service_that_does_not_start_is_named_with_its_last_words_and_its_log(tmp_path):
+    broken = (TOYS[0], toy("broken", 7409, module="tests.cluster.no_such_module"))
+    with pytest.raises(StartFailed, match="No module named tests.cluster.no_such_module") as failed:
+        await Cluster(tmp_path, definitions=broken, configure=configure).start()
+    assert str(Home(tmp_path).log("broken")) in str(failed.value)
+    assert processes_of(tmp_path) == {}
+
+
+async def test_two_homes_are_two_clusters_side_by_side(toy_cluster, tmp_path):
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure) as other:
+        ours, theirs = toy_cluster.status(), other.status()
+        assert ours["gateway"] != theirs["gateway"]
+        assert ours["database"] != theirs["database"]
+        assert ours["nats"] != theirs["nats"]
+        assert not set(ours["services"].values()) & set(theirs["services"].values())
+
+
+async def test_a_setting_that_is_missing_in_the_middle_of_a_start_stops_all(tmp_path):
+    with pytest.raises(StartFailed, match="COMMERCE_TOY_SETTING is missing"):
+        await Cluster(
+            tmp_path, definitions=TOYS, configure=configure, environment={"COMMERCE_TOY_FAILS": "1"}
+        ).start()
+    assert processes_of(tmp_path) == {}

@@ -1,0 +1,105 @@
+import asyncio
+import time
+
+
+async def arrived(receiver, count):
+    deadline = time.monotonic() + 10
+    while len(receiver.events) < count:
+        assert time.monotonic() < deadline, receiver.events
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)  # What is not expected gets the time to come too.
+    return receiver.events
+
+
+async def test_only_what_no_reply_has_told_is_sent(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url)
+    charge = (await merchant.charge("ok")).body
+    await merchant.post(f"/v1/charges/{charge['id']}/capture", {"amount_minor_units": 1})
+    await merchant.charge("declined")
+    voided = (await merchant.charge("requires_action")).body
+    await merchant.post(f"/v1/charges/{voided['id']}/void", {})
+    waiting = (await merchant.charge("requires_action", key="told", reference="order-3ds")).body
+    async with merchant.http.post(waiting["next_action_url"], json={"outcome": "fail"}) as said:
+        assert said.status == 200
+
+    [event] = await arrived(receiver, 1)
+
+    assert event["type"] == "charge.declined"
+    assert event["data"]["id"] == waiting["id"]
+    assert (event["data"]["idempotency_key"], event["data"]["reference"]) == ("told", "order-3ds")
+    assert event["data"]["decline_code"] == "authentication_failed"
+
+
+async def test_every_change_is_sent_when_all_are_wanted(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url, webhooks="all")
+    charge = (await merchant.charge("ok", key="all-authorize")).body
+    path = f"/v1/charges/{charge['id']}"
+    await merchant.post(f"{path}/capture", {"amount_minor_units": 10}, key="all-capture")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 10}, key="all-refund")
+    await merchant.post(f"{path}/void", {}, key="all-refused")
+
+    events = await arrived(receiver, 3)
+
+    assert sorted((event["type"], event["data"]["idempotency_key"]) for event in events) == [
+        ("charge.authorized", "all-authorize"),
+        ("charge.captured", "all-capture"),
+        ("charge.refunded", "all-refund"),
+    ]
+
+
+async def test_duplicate_webhook_sends_one_event_three_times(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url)
+    charge = (await merchant.charge("duplicate_webhook")).body
+    assert charge["status"] == "authorized"
+
+    events = await arrived(receiver, 3)
+
+    assert len(events) == 3
+    assert events[0] == events[1] == events[2]
+    assert events[0]["data"]["id"] == charge["id"]
+    assert receiver.arrivals[1] - receiver.arrivals[0] < 0.2 < receiver.arrivals[2] - receiver.arrivals[0]
+
+
+async def test_a_webhook_is_sent_again_until_it_is_taken(open_sandbox, receiver):
+    receiver.answers = [500, 404]
+    merchant = open_sandbox(receiver.url, late_seconds="0")
+    charge = (await merchant.charge("late_webhook")).body
+
+    events = await arrived(receiver, 3)
+
+    assert [event["id"] for event in events] == [events[0]["id"]] * 3
+    assert (events[0]["type"], events[0]["data"]["id"]) == ("charge.authorized", charge["id"])
+    first, second, third = receiver.arrivals
+    assert 0.35 < second - first < third - second
+
+
+async def test_a_webhook_outlives_the_process_that_owes_it(open_sandbox, receiver):
+    receiver.answers = [503]
+    merchant = open_sandbox(receiver.url, late_seconds="0")
+    await merchant.charge("late_webhook")
+    deadline = time.monotonic() + 10
+    while not receiver.events:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+    merchant.sandbox.kill()
+    await asyncio.to_thread(merchant.sandbox.start)
+
+    # Killed before the failure was written down, it comes when the lease of the attempt has run out.
+    events = await arrived(receiver, 2)
+    assert len(events) == 2
+    assert events[0] == events[1]
+
+
+async def test_a_late_outcome_outlives_the_process_that_owes_it(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url, late_seconds="1")
+    reply = await merchant.charge("late_webhook", key="late", reference="order-late")
+    merchant.sandbox.kill()
+    await asyncio.to_thread(merchant.sandbox.start)
+
+    [event] = await arrived(receiver, 1)
+
+    assert event["type"] == "charge.authorized"
+    assert event["data"]["id"] == reply.body["id"]
+    assert (event["data"]["idempotency_key"], event["data"]["reference"]) == ("late", "order-late")
+    assert (await merchant.operation("late")).body["status"] == "authorized"
