@@ -13,29 +13,29 @@ from services.cluster import tokens
 from services.cluster.home import Home
 
 CALLS = """\
-export GATEWAY={gateway} STORE={store}
+export COMMERCE_HOME={home} GATEWAY={gateway} STORE={store}
 export TOKEN={token}
 
 call() {{ curl -sS "$GATEWAY$2" -X "$1" -H "Authorization: Bearer $TOKEN" -d "$3" "${{@:4}}"; }}
 field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1']['$2'])"; }}
-id() {{ python3 -c "import uuid; print('\\"requestId\\": \\"%s\\"' % uuid.uuid4())"; }}
+new() {{ echo '"requestId": "'$(python3 -c "import uuid; print(uuid.uuid4())")'"'; }}
 
 PRODUCT=$(call POST /v1/stores/$STORE/products '{{"sku": "TEA-'$RANDOM'", "name": "Green tea",
-  "price": {{"currencyCode": "EUR", "minorUnits": "1999"}}, '"$(id)"'}}' | field product productId)
-call PUT /v1/products/$PRODUCT/stock '{{"quantity": 10, '"$(id)"'}}'
+  "price": {{"currencyCode": "EUR", "minorUnits": "1999"}}, '"$(new)"'}}' | field product productId)
+call PUT /v1/products/$PRODUCT/stock '{{"quantity": 10, '"$(new)"'}}'
 CUSTOMER=$(call POST /v1/stores/$STORE/customers '{{"fullName": "Ada Lovelace",
-  "email": "ada.'$RANDOM'@example.com", '"$(id)"'}}' | field customer customerId)
+  "email": "ada.'$RANDOM'@example.com", '"$(new)"'}}' | field customer customerId)
 ORDER=$(call POST /v1/stores/$STORE/orders '{{"customerId": "'$CUSTOMER'",
   "lines": [{{"productId": "'$PRODUCT'", "quantity": 2}}], "paymentMethod": "pm_sandbox_ok",
   "deliveryAddress": {{"recipient": "Ada Lovelace", "lines": ["12 St James Square"], "city": "London",
-    "postalCode": "SW1Y 4JH", "countryCode": "GB"}}, '"$(id)"'}}' | field order orderId)
+    "postalCode": "SW1Y 4JH", "countryCode": "GB"}}, '"$(new)"'}}' | field order orderId)
 curl -sN --max-time 2 "$GATEWAY/v1/orders/$ORDER:watch" -H "Authorization: Bearer $TOKEN"
 commerce trace $ORDER"""
 
 
 def store_of(home: Home) -> str:
     """A store id of this home's own, for the card and for whoever just tries things."""
-    return str(uuid.UUID(hex=home.secret("store")))
+    return str(uuid.UUID(hex=home.secret("store"), version=4))
 
 
 def show(console: Console, home: Home, status: Mapping[str, Any]) -> None:
@@ -56,6 +56,6 @@ def show(console: Console, home: Home, status: Mapping[str, Any]) -> None:
         store = store_of(home)
         token = tokens.mint(home, "store_admin", store=store)
         console.print("\n[bold]Paste into another terminal[/] (bash or zsh; the token lasts 12 hours):\n")
-        lines = CALLS.format(gateway=status["gateway"], store=store, token=token)
+        lines = CALLS.format(home=home.path, gateway=status["gateway"], store=store, token=token)
         console.print(lines, markup=False, highlight=False, soft_wrap=True)
     console.print("\n[bold]commerce status[/] · [bold]commerce doctor[/] · Ctrl-C stops everything\n")

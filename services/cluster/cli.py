@@ -187,7 +187,7 @@ def told() -> Iterator[None]:
 
     try:
         yield
-    except (HomeError, ValueError) as error:
+    except (HomeError, ValueError, OSError) as error:
         print(f"commerce: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

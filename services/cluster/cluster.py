@@ -11,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import asyncpg
+
 from services.cluster import envoy, nats, plan, postgres, roles, tokens
 from services.cluster.home import Home
 from services.cluster.plan import Plan, Surroundings
 from services.cluster.ports import Ports
-from services.cluster.processes import Process, Spec, bound_log
+from services.cluster.processes import Process, Spec, StartFailed, bound_log
 from services.cluster.spans import Collector
 from services.runtime.definition import Companion, Definition, chosen
 
@@ -200,7 +202,8 @@ class Cluster:
         await self._start_services(around)
         configure = self._configure or _repository_gateway()
         otlp = self._otlp.partition("://")[2].rstrip("/") or None
-        await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp)])
+        share = envoy.sampling(self._told)
+        await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share)])
         self._housekeeping = asyncio.create_task(self._keep_house())
         self.started = True
         self._tell()
@@ -210,11 +213,14 @@ class Cluster:
         limits = roles.limits(
             self._replicas, int(self._told.get("COMMERCE_DATABASE_CONNECTIONS", roles.POOL))
         )
-        if not self.admin_dsn:
+        if ours := not self.admin_dsn:
             connections = roles.CONNECTIONS_BESIDES + sum(limits.values())
             spec, self.admin_dsn = await postgres.prepare(self.home, connections)
             await self._run([spec])
-        self._databases = await roles.provision(self.home, self.admin_dsn, self.chosen, limits)
+        try:
+            self._databases = await roles.provision(self.home, self.admin_dsn, self.chosen, limits, ours)
+        except (OSError, asyncpg.PostgresError) as error:
+            raise StartFailed(f"the database could not be made ready: {error}") from error
         self.admin_dsn = roles.in_database(self.admin_dsn)
 
     async def _start_nats(self) -> None:

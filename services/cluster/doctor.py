@@ -60,11 +60,14 @@ async def examine(home: Home) -> AsyncIterator[Finding]:
         yield finding
     for code, addresses in status["replicas"].items():
         for address in addresses:
-            yield Finding(await readiness.grpc_health(address)(), f"{code} serves at {address}")
+            serves = await readiness.grpc_health(address)()
+            yield Finding(serves, f"{code} {'serves' if serves else 'does not serve'} at {address}")
     for code, address in status["companions"].items():
-        yield Finding(await readiness.tcp(address)(), f"{code} listens at {address}")
+        listens = await readiness.tcp(address)()
+        yield Finding(listens, f"{code} {'listens' if listens else 'does not listen'} at {address}")
     admin = status["envoy_admin"].removeprefix("http://")
-    yield Finding(await readiness.http(admin, "/ready")(), f"the gateway is ready at {status['gateway']}")
+    ready = await readiness.http(admin, "/ready")()
+    yield Finding(ready, f"the gateway is {'ready' if ready else 'not ready'} at {status['gateway']}")
     yield await _jetstream(status["nats"])
     async for finding in _database(status["database"], list(status["services"])):
         yield finding

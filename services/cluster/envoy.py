@@ -28,8 +28,26 @@ def binary() -> Path:
     return Path(found.origin).parent / "_bin" / "envoy"
 
 
-def prepare(home: Home, plan: Plan, configure: Configure, admin: str, jwks: Path, otlp: str | None) -> Spec:
-    """Writes run/envoy.json for the plan's addresses; the spec. `otlp` is host:port of a span collector."""
+def sampling(settings: Mapping[str, str]) -> float:
+    """The share of calls that start a trace, by the OTEL_TRACES_SAMPLER that the services obey: 0 to 1."""
+    kind = settings.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
+    share = {"always_off": 0.0, "traceidratio": float(settings.get("OTEL_TRACES_SAMPLER_ARG", 1))}
+    return share.get(kind, 1.0)
+
+
+def prepare(
+    home: Home,
+    plan: Plan,
+    configure: Configure,
+    admin: str,
+    jwks: Path,
+    otlp: str | None,
+    share: float = 1.0,
+) -> Spec:
+    """Writes run/envoy.json for the plan's addresses; the spec.
+
+    `otlp` is host:port of a span collector, which is told of this `share` of the calls.
+    """
     configuration = home.run / "envoy.json"
     listen = plan.gateway.removeprefix("http://")
     backends: Mapping[str, Sequence[str]] = plan.addresses
@@ -41,6 +59,7 @@ def prepare(home: Home, plan: Plan, configure: Configure, admin: str, jwks: Path
         jwks=jwks,
         descriptors=DESCRIPTORS,
         otlp=otlp,
+        sampling=share,
     )
     write_private(configuration, json.dumps(content, indent=1))
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]

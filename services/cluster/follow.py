@@ -13,12 +13,15 @@ import grpc.aio
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from rich.console import Console
 
-from services.cluster import tokens
+from services.cluster import tokens, waterfall
 from services.cluster.home import Home, HomeError
 from services.cluster.processes import backoff_seconds
+from services.cluster.spans import Span, Spans
 
 TRIES = 10
 CALL_SECONDS = 10.0
+SETTLE_TRIES = 6
+SETTLE_SECONDS = 0.7
 
 
 @asynccontextmanager
@@ -68,12 +71,25 @@ async def traces(home: Home, order_id: str) -> list[str]:
     return list(dict.fromkeys(event.trace_id for event in reply.events if event.trace_id))
 
 
-def spans_file(home: Home) -> Path:
-    """Where the running cluster keeps spans. Raises HomeError when they go to somebody else's collector."""
+async def show_traces(home: Home, order_id: str, console: Console) -> None:
+    """Prints the waterfall of each of an order's traces. Raises HomeError when its spans are collected elsewhere."""
     status = home.state()
     if not status["spans"]:
         raise HomeError(f"this cluster sends its traces to {status['otlp']}: look there")
-    return Path(status["spans"])
+    for trace_id in await traces(home, order_id):
+        console.print(f"[bold]trace {trace_id}[/]", highlight=False)
+        waterfall.render(await _settled(Spans(Path(status["spans"])), trace_id), console)
+
+
+async def _settled(store: Spans, trace_id: str) -> list[Span]:
+    """A trace's spans, once no more of them arrive: processes send theirs every half second."""
+    spans = store.trace(trace_id)
+    for _ in range(SETTLE_TRIES):
+        await asyncio.sleep(SETTLE_SECONDS)
+        before, spans = spans, store.trace(trace_id)
+        if spans and len(spans) == len(before):
+            break
+    return spans
 
 
 def _line(update: order_pb2.OrderUpdate) -> str:

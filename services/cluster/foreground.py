@@ -32,6 +32,9 @@ async def run(
     stopped = asyncio.Event()
     life = asyncio.create_task(_live(cluster, progress, console, stopped))
     for number in SIGNALS:
+        # nohup has set it to be ignored, and means it.
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         asyncio.get_running_loop().add_signal_handler(number, _stop, life, stopped, cluster)
     try:
         return await life

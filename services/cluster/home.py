@@ -37,9 +37,9 @@ class Home:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Creates the directories, closed to others (as root they may be crossed, since PostgreSQL is not root)."""
+        """Creates the directories, closed to others."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        self.path.chmod(0o700)
         for directory in (self.run, self.logs, self.keys, self.path / "secrets"):
             directory.mkdir(exist_ok=True)
             directory.chmod(0o700)

@@ -3,7 +3,9 @@
     python -I -S launch.py SUPERVISOR_PID SIGNAL USER COMMAND…
 
 The kernel sends SIGNAL when the supervisor ends in any way, SIGKILL included (Linux, PR_SET_PDEATHSIG).
-USER "-" keeps the user. Only the standard library is imported: this runs before every process.
+USER "-" keeps the user; another one keeps, of root's powers, only that of crossing directories and reading,
+so that PostgreSQL, which refuses root, works below directories that are closed to others.
+Only the standard library is imported: this runs before every process.
 """
 
 import ctypes
@@ -12,21 +14,39 @@ import pwd
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAP_DAC_READ_SEARCH = 2
+CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main(arguments: list[str]) -> None:
     supervisor, signal_number, user, *command = arguments
+    linux = ctypes.CDLL(None) if sys.platform == "linux" else None
     if user != "-":
-        account = pwd.getpwnam(user)
-        os.initgroups(user, account.pw_gid)
-        os.setgid(account.pw_gid)
-        os.setuid(account.pw_uid)
-    if sys.platform == "linux":
+        become(user, linux)
+    if linux is not None:
         # After setuid, which would clear it.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
+        linux.prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != int(supervisor):
         sys.exit("the supervisor ended before its child began")
     os.execv(command[0], command)
+
+
+def become(user: str, linux: ctypes.CDLL | None) -> None:
+    account = pwd.getpwnam(user)
+    os.initgroups(user, account.pw_gid)
+    os.setgid(account.pw_gid)
+    if linux is None:
+        os.setuid(account.pw_uid)
+        return
+    linux.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setuid(account.pw_uid)
+    kept = 1 << CAP_DAC_READ_SEARCH
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    # Effective, permitted, inheritable: the low words, then the high ones.
+    if linux.capset(header, (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0)) == 0:
+        linux.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,8 @@ def _shared(around: Surroundings) -> dict[str, str]:
         ours
         | {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            # The home is the working directory, and no place for modules.
+            "PYTHONSAFEPATH": "1",
             "PYTHONUNBUFFERED": "1",
             # Memory: glibc would keep an arena for each of gRPC's threads.
             "MALLOC_ARENA_MAX": "2",

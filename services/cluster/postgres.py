@@ -19,6 +19,7 @@ from pathlib import Path
 import asyncpg
 
 from services.cluster.home import Home
+from services.cluster.launch import CAP_DAC_READ_SEARCH
 from services.cluster.processes import LAUNCH, Spec, StartFailed
 
 ADMIN = "postgres"
@@ -70,7 +71,7 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
     sockets = _socket_directory(home)
     for directory in (data, sockets):
         _own(directory, user)
-    if user != "-":
+    if user != "-" and not _may_cross():
         for path in (binaries() / "postgres", data, sockets):
             _let_through(path)
     if not (data / "PG_VERSION").exists():
@@ -115,7 +116,10 @@ async def _initialize(home: Home, data: Path, user: str) -> None:
     options = [
         "--auth=scram-sha-256",
         "--encoding=UTF8",
-        "--locale=C.UTF-8",
+        # PostgreSQL's own, the same on every machine.
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
         "--no-instructions",
         "--sync-method=syncfs",
     ]
@@ -147,7 +151,7 @@ async def _initialize(home: Home, data: Path, user: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _system_user(data: Path) -> str:
@@ -179,6 +183,16 @@ def _own(directory: Path, user: str) -> None:
         account = pwd.getpwnam(user)
         os.chown(directory, account.pw_uid, account.pw_gid)
     directory.chmod(0o755 if directory.name != "postgres" and directory.name != "postgres.new" else 0o700)
+
+
+def _may_cross() -> bool:
+    """Whether launch.py can give the server the power to cross closed directories: CAP_DAC_READ_SEARCH."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) & 1 << CAP_DAC_READ_SEARCH)
 
 
 def _let_through(path: Path) -> None:

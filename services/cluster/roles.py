@@ -31,15 +31,19 @@ def limits(replicas: Mapping[str, int], pool: int = POOL) -> dict[str, int]:
 
 
 async def provision(
-    home: Home, admin_dsn: str, chosen: Sequence[Definition], limits: Mapping[str, int]
+    home: Home, admin_dsn: str, chosen: Sequence[Definition], limits: Mapping[str, int], ours: bool
 ) -> dict[str, str]:
-    """Makes whatever is missing; each service's own address by its code. Safe to repeat."""
+    """Makes whatever is missing; each service's own address by its code. Safe to repeat.
+
+    On a server of `ours` the roles are kept out of its other databases, too.
+    """
     passwords = {definition.code: home.secret(f"database_{definition.code}") for definition in chosen}
     server = await asyncpg.connect(admin_dsn)
     try:
         if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await server.execute(f"CREATE DATABASE {DATABASE}")
-        await server.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+        databases = f"{DATABASE}, postgres, template1" if ours else DATABASE
+        await server.execute(f"REVOKE ALL ON DATABASE {databases} FROM PUBLIC")
     finally:
         await server.close()
     database = await asyncpg.connect(in_database(admin_dsn))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.gateway import cel
 from services.gateway.contract import Rpc
-from services.gateway.values import Json, extension, typed
+from services.gateway.values import ORIGINAL_PATH, Json, extension, typed
 
 ISSUER = AUDIENCE = "commerce"
 CLOCK_SKEW_SECONDS = 5
@@ -17,8 +17,6 @@ JWT = "envoy.filters.http.jwt_authn"
 RBAC = "filters.http.rbac.v3.RBAC"
 STORE = "commerce.store"
 STORE_FIELD = "{store_id}"
-# Where the transcoder leaves the REST path; a client's own header of this name is removed.
-ORIGINAL_PATH = "x-envoy-original-path"
 
 
 def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
@@ -78,7 +76,7 @@ def _another_store(template: str) -> Json:
     allowed = cel.item(cel.item(cel.item(metadata, JWT), CLAIMS), "store_id")
     return {
         "permissions": [{"header": {"name": ORIGINAL_PATH, "string_match": {"prefix": before}}}],
-        "principals": [{"metadata": claim}],
+        "principals": [{"sourced_metadata": {"metadata_matcher": claim}}],
         "condition": cel.call("_!=_", named, allowed),
         "cel_config": {"enable_string_functions": True},
     }

@@ -69,9 +69,9 @@ def service_cluster(code: str, addresses: Sequence[str]) -> Json:
     }
 
 
-def collector_cluster(name: str, address: str) -> Json:
-    """The OpenTelemetry collector."""
-    return _cluster(name, [address])
+def collector_cluster(name: str, address: str | None) -> Json:
+    """The OpenTelemetry collector; an empty cluster when there is none, for the tracer wants one to make trace ids."""
+    return _cluster(name, [address] if address else [])
 
 
 def _cluster(name: str, addresses: Sequence[str]) -> Json:

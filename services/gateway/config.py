@@ -34,12 +34,12 @@ def envoy_config(
     offered = [definition for definition in definitions if backends.get(definition.code)]
     where = {rpc: item.code for item in offered for rpc in rpcs(descriptors, item.proto_services)}
     services = [clusters.service_cluster(item.code, backends[item.code]) for item in offered]
-    collector = [clusters.collector_cluster(telemetry.COLLECTOR, otlp)] if otlp else []
+    collector = clusters.collector_cluster(telemetry.COLLECTOR, otlp)
     manager = {
         "stat_prefix": "gateway",
         "codec_type": "AUTO",
         **hardening.http_limits(),
-        "tracing": telemetry.tracing(sampling, export=otlp is not None),
+        "tracing": telemetry.tracing(sampling if otlp else 0),
         "access_log": telemetry.access_log(),
         "local_reply_config": replies.local_replies(),
         "route_config": {"virtual_hosts": [_virtual_host(where, cors_origins)]},
@@ -51,7 +51,7 @@ def envoy_config(
         "application_log_config": telemetry.application_log(),
         "layered_runtime": {"layers": [{"name": "commerce", "static_layer": telemetry.runtime_layer()}]},
         "overload_manager": hardening.overload_manager(),
-        "static_resources": {"listeners": [_listener(listen, manager)], "clusters": services + collector},
+        "static_resources": {"listeners": [_listener(listen, manager)], "clusters": [*services, collector]},
     }
 
 

@@ -12,6 +12,7 @@ from services.gateway.values import Json, extension, typed
 
 HEALTH_PATH = "/healthz"
 CORS = "envoy.filters.http.cors"
+BUFFER = "envoy.filters.http.buffer"
 CORS_AGE_SECONDS = 3600
 METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "authorization, content-type, connect-protocol-version, grpc-timeout, x-grpc-web, x-user-agent"
@@ -25,6 +26,7 @@ def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Jso
         _health(),
         extension(CORS, "filters.http.cors.v3.Cors"),
         extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
+        _body_limit(),
         _transcoder(rpcs, descriptors),
         access.token_filter(jwks, rpcs),
         access.store_filter(),
@@ -40,6 +42,7 @@ def cors(origins: Iterable[str]) -> Json:
     return {
         CORS: typed(
             "filters.http.cors.v3.CorsPolicy",
+            filter_enabled={"default_value": {"numerator": 100}},
             allow_origin_string_match=exact,
             allow_methods=METHODS,
             allow_headers=ALLOWED_HEADERS,
@@ -57,6 +60,11 @@ def _health() -> Json:
         pass_through_mode=False,
         headers=[{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
     )
+
+
+def _body_limit() -> Json:
+    """Takes a request whole, before anything else reads it: the transcoder's own limit does not count what it parsed."""
+    return extension(BUFFER, "filters.http.buffer.v3.Buffer", max_request_bytes=MAX_BODY_BYTES)
 
 
 def _transcoder(rpcs: Sequence[Rpc], descriptors: Path) -> Json:

@@ -1,7 +1,4 @@
 """What Envoy answers on its own: google.rpc.Status, as JSON to REST and as gRPC to gRPC.
-
-A REST call that was transcoded is a gRPC call by then: its reply is made as gRPC and transcoded back. What never
-was a gRPC call (an unknown path, a body that is no JSON) gets the same shape as JSON from here.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.gateway.values import Json, extension
+from services.gateway.values import ORIGINAL_PATH, Json, extension, set_header
 
 DOMAIN = "commerce"
 # What Envoy itself says of the fault; it knows best what it could not read.
@@ -24,7 +21,7 @@ RETRY_SECONDS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One of Envoy's replies. `status` is the HTTP status that it is recognized by, `details` a part of its cause."""
+    """One of Envoy's replies. `status` is the HTTP status that it is recognized by (0: any), `details` a part of its cause."""
 
     status: int
     code: code_pb2.Code
@@ -37,9 +34,10 @@ class Reply:
     sent: int = 0
 
 
-def _unauthenticated(details: str, cause: str) -> Reply:
+def _unauthenticated(details: str, cause: str, status: int = 401) -> Reply:
     return Reply(
-        status=401,
+        status=status,
+        sent=401,
         details=details,
         code=code_pb2.UNAUTHENTICATED,
         reason="UNAUTHENTICATED",
@@ -48,17 +46,19 @@ def _unauthenticated(details: str, cause: str) -> Reply:
     )
 
 
-def _invalid(status: int, message: str) -> Reply:
-    return Reply(status=status, code=code_pb2.INVALID_ARGUMENT, reason="INVALID_ARGUMENT", message=message)
+def _invalid(status: int, message: str, details: str = "") -> Reply:
+    return Reply(
+        status=status, details=details, code=code_pb2.INVALID_ARGUMENT, reason="INVALID_ARGUMENT", message=message
+    )
 
 
 # The first that fits answers.
 REPLIES = (
     _unauthenticated("missing", "a bearer token is missing"),
     _unauthenticated("expired", "the token has expired"),
-    _unauthenticated("Issuer", "the token was issued by, or for, somebody else"),
-    _unauthenticated("Audience", "the token was issued by, or for, somebody else"),
+    _unauthenticated("issuer", "the token was issued by, or for, somebody else"),
     _unauthenticated("", "the token is unreadable, or not signed by a key that we know"),
+    _unauthenticated("Audiences", "the token was issued by, or for, somebody else", status=403),
     Reply(
         status=403,
         code=code_pb2.PERMISSION_DENIED,
@@ -72,6 +72,8 @@ REPLIES = (
         reason="UNIMPLEMENTED",
         message="there is no such method or path",
     ),
+    _invalid(400, "the path has escaped slashes, or is not a path", "path_normalization"),
+    _invalid(400, "a header's name has an underscore", "underscore"),
     _invalid(400, ITS_OWN_WORDS),
     _invalid(413, "the body is larger than the server takes"),
     _invalid(431, "the headers are larger than the server takes"),
@@ -102,24 +104,21 @@ REPLIES = (
         message="the service is stopping or away",
         retry=True,
     ),
-    Reply(status=500, code=code_pb2.INTERNAL, reason="INTERNAL", message="the fault is ours"),
+    Reply(status=0, code=code_pb2.INTERNAL, reason="INTERNAL", message="the fault is ours"),
 )
 
 
 def local_replies() -> Json:
     """HCM's local_reply_config."""
-    return {
-        "mappers": [mapper for reply in REPLIES for mapper in _mappers(reply)],
-        "body_format": {"json_format": _json(REPLIES[-1])},
-    }
+    return {"mappers": [mapper for reply in REPLIES for mapper in _mappers(reply)]}
 
 
 def _mappers(reply: Reply) -> Iterator[Json]:
     yield {
-        "filter": _all_of(_is_grpc(), *_recognized(reply)),
+        "filter": _all_of(*_is_grpc(), *_recognized(reply)),
         "headers_to_add": [
-            _header("grpc-status", str(int(reply.code))),
-            _header("grpc-status-details-bin", base64.b64encode(_status(reply).SerializeToString()).decode()),
+            set_header("grpc-status", str(int(reply.code))),
+            set_header("grpc-status-details-bin", base64.b64encode(_status(reply).SerializeToString()).decode()),
         ],
         "body_format_override": {"text_format_source": {"inline_string": reply.message}},
     }
@@ -149,7 +148,8 @@ def _json(reply: Reply) -> Json:
 
 
 def _recognized(reply: Reply) -> Iterator[Json]:
-    yield {"status_code_filter": {"comparison": {"op": "EQ", "value": _runtime(reply.status)}}}
+    comparison = {"op": "EQ", "value": _runtime(reply.status)} if reply.status else {"op": "GE", "value": _runtime(400)}
+    yield {"status_code_filter": {"comparison": comparison}}
     if reply.details:
         yield {
             "extension_filter": extension(
@@ -160,9 +160,11 @@ def _recognized(reply: Reply) -> Iterator[Json]:
         }
 
 
-def _is_grpc() -> Json:
+def _is_grpc() -> Iterator[Json]:
+    """A transcoded call is answered as what it was: REST."""
     prefix = {"prefix": "application/grpc"}
-    return {"header_filter": {"header": {"name": "content-type", "string_match": prefix}}}
+    yield {"header_filter": {"header": {"name": "content-type", "string_match": prefix}}}
+    yield {"header_filter": {"header": {"name": ORIGINAL_PATH, "present_match": False}}}
 
 
 def _all_of(*filters: Json) -> Json:
@@ -172,6 +174,3 @@ def _all_of(*filters: Json) -> Json:
 def _runtime(status: int) -> Json:
     return {"default_value": status, "runtime_key": f"commerce.local_reply.{status}"}
 
-
-def _header(key: str, value: str) -> Json:
-    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

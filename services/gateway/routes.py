@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from services.gateway.contract import Rpc
-from services.gateway.values import Json, seconds
+from services.gateway.values import Json, seconds, set_header
 
 # The service keeps the RPC's own deadline; the gateway's is for a service that does not.
 GRACE_SECONDS = 5
@@ -14,6 +14,9 @@ STREAM_IDLE_SECONDS = 60
 # Nothing of the request has reached a handler.
 NEVER_STARTED = "connect-failure,refused-stream,reset-before-request"
 RETRIES = 3
+# Answers 404, for no client's header of this name gets here. A REST path has this route until it is transcoded: a
+# preflight finds its CORS policy by a route that could lead to a cluster.
+NOWHERE = {"match": {"prefix": "/"}, "route": {"cluster_header": "x-commerce-nowhere"}}
 
 
 def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json) -> Json:
@@ -22,7 +25,7 @@ def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], co
         "name": "commerce",
         "domains": ["*"],
         "typed_per_filter_config": cors,
-        "routes": list(_routes(clusters, per_filter)),
+        "routes": [*_routes(clusters, per_filter), NOWHERE],
     }
 
 
@@ -31,8 +34,8 @@ def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iter
         yield {
             "match": {"path": rpc.path, "grpc": {}},
             "route": {"cluster": cluster, "retry_policy": _retry_policy(rpc), **_timeouts(rpc)},
-            "decorator": {"operation": rpc.path[1:]},
-            "response_headers_to_add": [_header("cache-control", "no-cache" if rpc.streams else "no-store")],
+            "decorator": {"operation": rpc.path[1:], "propagate": False},
+            "response_headers_to_add": [set_header("cache-control", "no-cache" if rpc.streams else "no-store")],
             "typed_per_filter_config": per_filter.get(rpc, {}),
         }
 
@@ -61,6 +64,3 @@ def _retry_policy(rpc: Rpc) -> Json:
         "host_selection_retry_max_attempts": 3,
     }
 
-
-def _header(key: str, value: str) -> Json:
-    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from services.gateway.values import Json, extension, typed
+from services.gateway.values import Json, extension, set_header
 
 COLLECTOR = "collector"
 TRACE_HEADER = "x-trace-id"
+NOT_FOR_CLIENTS = ("grpc-accept-encoding", "x-envoy-upstream-healthchecked-cluster")
 # Spans leave after this time, so that a trace can be looked at soon after the call.
 FLUSH_MILLISECONDS = 500
 # Never the query (it may name persons), the authorization, or any other header.
@@ -31,9 +32,8 @@ ACCESS_LOG = {
 }
 
 
-def tracing(sampling: float, export: bool) -> Json:
+def tracing(sampling: float) -> Json:
     """HCM's tracing: a share `sampling` (0 to 1) of calls is recorded; every call has a trace id."""
-    collector = {"grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR}, "timeout": "1s"}} if export else {}
     return {
         "client_sampling": {"value": 0},
         "random_sampling": {"value": sampling * 100},
@@ -45,7 +45,7 @@ def tracing(sampling: float, export: bool) -> Json:
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
                 "service_name": "gateway",
-                **collector,
+                "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR}, "timeout": "1s"},
             },
         },
     }
@@ -68,14 +68,13 @@ def access_log() -> list[Json]:
 
 
 def trace_header_filter() -> Json:
-    """Puts the trace id on every reply, Envoy's own included."""
-    header = {"header": {"key": TRACE_HEADER, "value": "%TRACE_ID%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {
-        "name": "envoy.filters.http.header_mutation",
-        "typed_config": typed(
-            "filters.http.header_mutation.v3.HeaderMutation", mutations={"response_mutations": [{"append": header}]}
-        ),
-    }
+    """Puts the trace id on every reply, Envoy's own included, and takes off what nobody outside needs."""
+    mutations = [{"append": set_header(TRACE_HEADER, "%TRACE_ID%")}, *({"remove": name} for name in NOT_FOR_CLIENTS)]
+    return extension(
+        "envoy.filters.http.header_mutation",
+        "filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"response_mutations": mutations},
+    )
 
 
 def application_log() -> Json:

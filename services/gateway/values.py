@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
+# Where the transcoder leaves the REST path; a client's own header of this name is removed.
+ORIGINAL_PATH = "x-envoy-original-path"
 
 
 def typed(message: str, **fields: Any) -> Json:
@@ -26,3 +28,8 @@ def socket_address(address: str) -> Json:
     """ "host:port" as an address."""
     host, _, port = address.rpartition(":")
     return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+
+
+def set_header(key: str, value: str) -> Json:
+    """A header that replaces one of its name."""
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -8,11 +8,11 @@ the dead letters, with an alarm in the log: it is never skipped in silence.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from google.protobuf.message import Message
+from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NoMessages
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -26,7 +26,6 @@ from services.runtime.tables import UUIDS, dead_letters, inbox
 from services.runtime.work import Event, Reaction, Work
 
 BATCH = 100
-FETCH_SECONDS = 5.0
 ACK_WAIT_SECONDS = 30.0
 RETRY_SECONDS = 0.2
 
@@ -74,12 +73,13 @@ class Consumer:
         self,
         service: str,
         database: Database,
-        js: JetStreamContext,
+        client: Client,
         settings: Settings,
         reactions: Mapping[type[Message], Reaction],
         committed: Callable[[list[Event]], None],
     ) -> None:
-        self._service, self._database, self._js, self._settings = service, database, js, settings
+        self._service, self._database, self._client, self._settings = service, database, client, settings
+        self._js = client.jetstream()
         self._reactions = {
             kind.DESCRIPTOR.full_name: (kind, reaction) for kind, reaction in reactions.items()
         }
@@ -105,20 +105,9 @@ class Consumer:
             max_ack_pending=1000,
         )
         await self._js.add_consumer(jetstream.STREAM, config)
-        subscription = await self._js.pull_subscribe_bind(self._service, jetstream.STREAM)
-        try:
+        async with jetstream.Pull(self._client, self._service, BATCH) as pull:
             while True:
-                try:
-                    messages = await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
-                except NoMessages:
-                    # Silence is suspicious only while something waits: then this subscription is dead.
-                    info = await subscription.consumer_info()
-                    if info.num_pending:
-                        return
-                    continue
-                await self._take([_received(message) for message in messages])
-        finally:
-            await subscription.unsubscribe()
+                await self._take([_received(message) for message in await pull.next()])
 
     async def _take(self, batch: list[Received]) -> None:
         try:
@@ -182,15 +171,9 @@ class Consumer:
 def _received(message: Msg) -> Received:
     headers = message.headers or {}
     event = Event(
-        event_id=_uuid(headers["ce-id"]),
+        event_id=UUID(headers["ce-id"]),
         type=headers["ce-type"],
         payload=message.data,
         traceparent=headers.get("traceparent", ""),
     )
     return Received(message, event, message.metadata.num_delivered or 1)
-
-
-def _uuid(text: str):  # type: ignore[no-untyped-def]
-    import uuid
-
-    return uuid.UUID(text)

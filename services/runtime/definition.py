@@ -98,9 +98,7 @@ def chosen(
     wanted |= {code for code, definition in known.items() if definition.tier is Tier.CORE}
     for code in sorted(wanted):
         if missing := set(known[code].requires) - wanted:
-            raise Unsatisfied(
-                f"{code} requires {_words(missing)}, which is not chosen: add it, or leave {code} out"
-            )
+            raise Unsatisfied(f"{code} requires {_words(missing)}: choose that too, or leave {code} out")
     graph = {code: sorted(known[code].requires) for code in sorted(wanted, key=lambda code: known[code].port)}
     try:
         return tuple(known[code] for code in TopologicalSorter(graph).static_order())

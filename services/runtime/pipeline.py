@@ -3,6 +3,8 @@
 trace → identity → access → validation → [transaction: handler, first reply, events] → reply
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import time
@@ -19,7 +21,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.message import DecodeError, Message
 from sqlalchemy import select
 
-from services.runtime import logs, telemetry
+from services.runtime import logs, metrics, telemetry
 from services.runtime.admission import Admission
 from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
@@ -260,6 +262,7 @@ def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) ->
 def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusal | None = None) -> None:
     telemetry.end_rpc(span, code)
     seconds = time.perf_counter() - started
+    metrics.observe_rpc(method.full_name, code, seconds)
     if refusal is not None:
         logs.log.info(
             "refused", rpc=method.full_name, code=code, reason=refusal.name, seconds=round(seconds, 4)

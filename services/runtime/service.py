@@ -141,7 +141,7 @@ async def _serve(runtime: Runtime, parts: Parts, stop: asyncio.Event) -> None:
             Consumer(
                 runtime.definition.code,
                 runtime.database,
-                runtime.js,
+                runtime.client,
                 settings,
                 parts.reactions,
                 runtime.relay.committed,

@@ -2,7 +2,8 @@
 
 A span that is not sampled carries its context and nothing else. A sampled one is a small record that goes
 to the OpenTelemetry SDK's OTLP exporter (otlp.py). The SDK reads `OTEL_*` for resource and exporter; read
-here, with the SDK's meaning: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER and its _ARG.
+here, with the SDK's meaning: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_TRACES_SAMPLER
+and its _ARG.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
+from services.runtime.metrics import Reporter
 from services.runtime.otlp import Exporter, number
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ RPC_FAULTS = frozenset(
 NO_ERROR = (asyncio.CancelledError, GeneratorExit)
 SAMPLERS = ("always_on", "always_off", "traceidratio")
 TRACEPARENT = re.compile(
-    "(?:00|(?!ff)[0-9a-f]{2}(?=.{53}(?:-|$)))-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
+    "(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 EVERY_TRACE = 1 << 64
 
@@ -61,7 +63,7 @@ class Trace(NamedTuple):
     @staticmethod
     def parse(header: str | None) -> Trace | None:
         """The context of a `traceparent` header; None when it is missing or malformed."""
-        if header is None or (match := TRACEPARENT.match(header)) is None:
+        if header is None or (match := TRACEPARENT.fullmatch(header)) is None:
             return None
         if len(header) != 55 and header.startswith("00"):
             return None
@@ -79,6 +81,7 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _bound = EVERY_TRACE
 _parent_based = True
 _exporter: Exporter | None = None
+_reporter: Reporter | None = None
 
 
 def current() -> Trace | None:
@@ -229,11 +232,11 @@ def end_rpc(span: Span, code: grpc.StatusCode | str) -> None:
 
 def start(service: str, version: str, instance: str = "") -> None:
     """Reads `OTEL_*` and begins to export where an OTLP endpoint is given. Call it after any fork."""
-    global _bound, _parent_based, _exporter
+    global _bound, _parent_based, _exporter, _reporter
     stop()
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     _bound, _parent_based = (0, True) if disabled else _sampler()
-    if disabled or not _wants_export():
+    if disabled:
         return
     identity = {
         "service.name": service,
@@ -242,23 +245,30 @@ def start(service: str, version: str, instance: str = "") -> None:
     }
     # Resource.create lets its argument win over the environment; an operator's word should.
     resource = Resource.create({**identity, **OTELResourceDetector().detect().attributes})
-    _exporter = Exporter(resource)
-    _exporter.start()
+    if _wants_export("TRACES"):
+        _exporter = Exporter(resource)
+        _exporter.start()
+    if _wants_export("METRICS"):
+        _reporter = Reporter(resource)
+        _reporter.start()
 
 
-def stop(timeout_seconds: float = 3.0) -> None:
-    """Exports what is waiting, for at most the given time, and ends exporting."""
-    global _exporter
-    if _exporter is not None:
-        exporter, _exporter = _exporter, None
+def stop(timeout_seconds: float = 1.5) -> None:
+    """Exports what is waiting, for at most the given time each for traces and metrics, and ends exporting."""
+    global _exporter, _reporter
+    exporter, _exporter = _exporter, None
+    reporter, _reporter = _reporter, None
+    if exporter is not None:
         exporter.stop(timeout_seconds)
+    if reporter is not None:
+        reporter.stop(timeout_seconds)
 
 
-def _wants_export() -> bool:
-    named = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() or "otlp"
+def _wants_export(signal: Literal["TRACES", "METRICS"]) -> bool:
+    named = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
     if named not in ("otlp", "none"):
-        log.warning("OTEL_TRACES_EXPORTER=%s is not supported; traces are not exported", named)
-    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        log.warning("OTEL_%s_EXPORTER=%s is not supported; nothing is exported", signal, named)
+    endpoints = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     return named == "otlp" and any(os.environ.get(endpoint) for endpoint in endpoints)
 
 

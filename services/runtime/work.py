@@ -93,16 +93,12 @@ class Work:
         rows = await self.rows(statement, **values)
         return rows[0] if rows else None
 
-    def publish(self, event: Message) -> None:
-        """Send an event when, and only when, this work commits."""
-        trace = telemetry.current()
+    def publish(self, event: Message, trace: telemetry.Trace | None = None) -> None:
+        """Send an event when, and only when, this work commits; in the current trace unless another is given."""
+        trace = trace or telemetry.current()
+        traceparent = trace.traceparent if trace else ""
         self._events.append(
-            Event(
-                new_id(),
-                event.DESCRIPTOR.full_name,
-                event.SerializeToString(),
-                trace.traceparent if trace else "",
-            )
+            Event(new_id(), event.DESCRIPTOR.full_name, event.SerializeToString(), traceparent)
         )
 
     def after_commit(self, action: Callable[[], None]) -> None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 import urllib.request
 
+from services.cluster.home import Home
 from tests.cluster.toys import TOYS, command, processes_of, supervisor
 
 STORE = "0191f3a2-0000-7000-8000-000000000001"
@@ -74,12 +77,24 @@ async def test_reset_leaves_a_directory_alone_that_is_no_home(tmp_path):
     assert (tmp_path / "letters").exists()
 
 
-async def test_doctor_finds_a_dead_process(tmp_path):
+async def test_doctor_finds_nothing_wrong_with_a_running_cluster_and_then_a_process_that_hangs(tmp_path):
     async with supervisor(tmp_path):
+        _, out, _ = await command("doctor", "--home", str(tmp_path))
+        assert [line for line in out.splitlines() if "✗" in line and "repository" not in line] == []
+        assert "✓ gamma serves at" in out
+
+        gamma = Home(tmp_path).state()["processes"]["gamma"]["pid"]
+        os.kill(gamma, signal.SIGSTOP)
         code, out, _ = await command("doctor", "--home", str(tmp_path))
-        assert "✗" not in out
-        assert code == 0
-        assert "gamma serves at" in out
+        os.kill(gamma, signal.SIGCONT)
+        assert code == 1
+        assert "✗ gamma does not serve at" in out
+
+
+async def test_doctor_looks_at_a_machine_without_a_cluster(tmp_path):
+    _, out, _ = await command("doctor", "--home", str(tmp_path / "nothing"))
+    assert "no cluster runs" in out
+    assert "✓ Python" in out
 
 
 async def test_up_refuses_what_cannot_run_together():

@@ -33,7 +33,7 @@ async def test_a_supervisor_killed_while_it_starts_leaves_nothing_behind(tmp_pat
     child = await asyncio.create_subprocess_exec(
         *SUPERVISOR, str(tmp_path), cwd=REPOSITORY, stdout=asyncio.subprocess.DEVNULL
     )
-    while not (tmp_path / "postgres.new").exists():
+    while not (tmp_path / "postgres.new").exists():  # noqa: ASYNC110 (another process makes it)
         await asyncio.sleep(0.01)
     child.kill()
     await child.wait()
@@ -76,7 +76,7 @@ async def test_one_home_is_one_cluster(toy_cluster):
 
 async def test_a_service_that_does_not_start_is_named_with_its_last_words_and_its_log(tmp_path):
     broken = (TOYS[0], toy("broken", 7409, module="tests.cluster.no_such_module"))
-    with pytest.raises(StartFailed, match="No module named tests.cluster.no_such_module") as failed:
+    with pytest.raises(StartFailed, match=r"No module named tests\.cluster\.no_such_module") as failed:
         await Cluster(tmp_path, definitions=broken, configure=configure).start()
     assert str(Home(tmp_path).log("broken")) in str(failed.value)
     assert processes_of(tmp_path) == {}

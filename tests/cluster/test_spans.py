@@ -7,8 +7,9 @@ import contextlib
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -16,6 +17,8 @@ from services.cluster.spans import Collector, Span, Spans
 
 import grpc  # isort: skip
 
+Export = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PROCESS = """
 from services.runtime import telemetry
 telemetry.start("order", "1.2.3", "order-1")
@@ -47,7 +50,7 @@ async def collector(path: Path, limit: int = 1000) -> AsyncIterator[str]:
         await one.stop()
 
 
-async def run(address: str, count: int = 0, **environment: str) -> str:
+async def run(address: str, environment: Mapping[str, str] = NOTHING, count: int = 0) -> str:
     """Runs PROCESS; returns the id of its first trace."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     process = await asyncio.create_subprocess_exec(
@@ -66,9 +69,11 @@ async def run(address: str, count: int = 0, **environment: str) -> str:
 async def within(seconds: float, path: Path, trace_id: str, count: int) -> list[Span]:
     """The trace's spans once there are as many."""
     async with asyncio.timeout(seconds):
-        while len(found := Spans(path).trace(trace_id)) < count:
+        while True:
+            found = Spans(path).trace(trace_id)
+            if len(found) >= count:
+                return found
             await asyncio.sleep(0.05)
-    return found
 
 
 async def test_keeps_what_a_process_exports_and_is_read_while_it_writes(tmp_path: Path) -> None:
@@ -78,8 +83,17 @@ async def test_keeps_what_a_process_exports_and_is_read_while_it_writes(tmp_path
         spans = await within(5, path, trace_id, 4)
 
     create, sql, batch, call = spans
-    assert (create.name, create.service, create.instance, create.kind) == ("create", "order", "order-1", "server")
-    assert (create.parent_id, create.error, create.attributes) == ("", None, {"rpc.method": "a.B/C", "tries": 2})
+    assert (create.name, create.service, create.instance, create.kind) == (
+        "create",
+        "order",
+        "order-1",
+        "server",
+    )
+    assert (create.parent_id, create.error, create.attributes) == (
+        "",
+        None,
+        {"rpc.method": "a.B/C", "tries": 2},
+    )
     assert (sql.parent_id, sql.error, sql.attributes) == (create.span_id, "UNAVAILABLE", {"rows": 3})
     assert create.start_ns <= sql.start_ns <= sql.end_ns <= create.end_ns
     assert (batch.name, batch.linked, batch.links) == ("reserve batch", True, ((trace_id, create.span_id),))
@@ -144,12 +158,14 @@ async def test_makes_a_broken_file_anew(tmp_path: Path) -> None:
     assert len(Spans(path).trace(trace_id)) == 4
 
 
-@pytest.mark.parametrize("signal", ["metrics.v1.MetricsService", "logs.v1.LogsService", "trace.v1.TraceService"])
+@pytest.mark.parametrize(
+    "signal", ["metrics.v1.MetricsService", "logs.v1.LogsService", "trace.v1.TraceService"]
+)
 async def test_answers_every_signal_and_survives_a_malformed_one(tmp_path: Path, signal: str) -> None:
     path = tmp_path / "spans.db"
     async with collector(path) as address:
         async with grpc.aio.insecure_channel(address) as channel:
-            export = channel.unary_unary(f"/opentelemetry.proto.collector.{signal}/Export")
+            export: Export = channel.unary_unary(f"/opentelemetry.proto.collector.{signal}/Export")
             assert await export(b"\xff\xff malformed") == b""
         trace_id = await run(address)
 
@@ -168,7 +184,7 @@ async def test_answers_every_signal_and_survives_a_malformed_one(tmp_path: Path,
 async def test_gets_nothing_when_the_environment_says_so(tmp_path: Path, environment: dict[str, str]) -> None:
     path = tmp_path / "spans.db"
     async with collector(path) as address:
-        trace_id = await run(address, **environment)
+        trace_id = await run(address, environment)
 
     assert len(trace_id) == 32
     assert Spans(path).trace(trace_id) == []
@@ -178,7 +194,8 @@ async def test_shows_what_the_environment_says_of_the_service(tmp_path: Path) ->
     path = tmp_path / "spans.db"
     async with collector(path) as address:
         trace_id = await run(
-            address, OTEL_SERVICE_NAME="other", OTEL_RESOURCE_ATTRIBUTES="service.instance.id=seven"
+            address,
+            {"OTEL_SERVICE_NAME": "other", "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=seven"},
         )
 
     spans = Spans(path).trace(trace_id)

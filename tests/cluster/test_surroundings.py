@@ -1,10 +1,13 @@
 """What the processes of a cluster find: their settings, their database, their secrets."""
 
+import json
+
 import asyncpg
 import pytest
 
+from services.cluster.cluster import Cluster
 from services.cluster.home import Home
-from tests.cluster.toys import told
+from tests.cluster.toys import TOYS, configure, told
 
 
 async def test_a_service_is_told_where_everything_is(toy_cluster):
@@ -75,3 +78,32 @@ async def test_secrets_are_closed_to_others_and_stay_the_same(toy_cluster):
     assert Home(home.path).secret("till_key") == home.secret("till_key")
     with pytest.raises(ValueError, match="not a name"):
         home.secret("../lock")
+
+
+async def test_the_cluster_runs_on_servers_of_your_own_with_an_administrator_who_is_no_superuser(tmp_path):
+    async with Cluster(tmp_path / "servers", definitions=(), configure=configure) as servers:
+        database = await asyncpg.connect(servers.admin_dsn)
+        await database.execute("CREATE ROLE chief LOGIN CREATEROLE CREATEDB PASSWORD 'chief'")
+        await database.close()
+        socket = servers.admin_dsn.partition("?")[2]
+        own = {
+            "COMMERCE_DATABASE_URL": f"postgresql://chief:chief@/postgres?{socket}",
+            "COMMERCE_NATS_URL": servers.nats_url,
+        }
+        await _without_database(servers.admin_dsn)
+        async with Cluster(
+            tmp_path / "cluster", definitions=TOYS, configure=configure, environment=own
+        ) as cluster:
+            assert not {"postgres", "nats"} & cluster.processes.keys()
+            assert "chief" not in json.dumps(told(cluster.home, "alpha"))
+            alpha = await asyncpg.connect(cluster.dsn("alpha"))
+            assert await alpha.fetchval("SELECT current_schema()") == "alpha"
+            await alpha.close()
+
+
+async def _without_database(dsn):
+    """Leaves the server as a new one is: without our database."""
+    server = await asyncpg.connect(dsn.replace("/commerce?", "/postgres?"))
+    await server.execute("GRANT CONNECT ON DATABASE postgres TO PUBLIC")
+    await server.execute("DROP DATABASE commerce")
+    await server.close()

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 
 def toy(code: str, port: int, **more: Any) -> Definition:
-    optional = {"tier": Tier.OPTIONAL, "proto_services": (), "module": "tests.cluster.toy"}
+    optional: dict[str, Any] = {"tier": Tier.OPTIONAL, "proto_services": (), "module": "tests.cluster.toy"}
     return Definition(code=code, port=port, **(optional | more))
 
 

@@ -1,0 +1,85 @@
+"""CustomerService: one method per RPC, in the order of the contract."""
+
+from datetime import UTC, datetime
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.customer.v1 import customer_service_pb2 as rpc
+from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
+from commerce.customer.v1.customer_pb2 import Customer
+from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServicer
+
+from services.customer import queries, rules
+from services.runtime.ids import new_id
+from services.runtime.pages import Pages
+from services.runtime.refusals import Refusal
+from services.runtime.statements import Statement
+from services.runtime.work import Call
+
+
+class CustomerService(CustomerServiceServicer):
+    """The customers of a store: who they are and how to reach them."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    async def CreateCustomer(
+        self, request: rpc.CreateCustomerRequest, call: Call
+    ) -> rpc.CreateCustomerResponse:
+        customer = Customer(
+            customer_id=str(new_id()),
+            store_id=request.store_id.lower(),
+            full_name=request.full_name,
+            email=request.email,
+            phone=request.phone,
+            version=1,
+        )
+        customer.create_time.FromDatetime(datetime.now(UTC))
+        customer.update_time.CopyFrom(customer.create_time)
+        reply = rpc.CreateCustomerResponse(customer=customer)
+
+        call.publish(CustomerCreated(customer=customer))
+        await call.commit(queries.CUSTOMER_CREATED, reply, **queries.values(customer))
+        return reply
+
+    async def GetCustomer(self, request: rpc.GetCustomerRequest, call: Call) -> rpc.GetCustomerResponse:
+        return rpc.GetCustomerResponse(customer=await _visible(call, queries.CUSTOMER, request.customer_id))
+
+    async def ListCustomers(self, request: rpc.ListCustomersRequest, call: Call) -> rpc.ListCustomersResponse:
+        size, position = self._pages.size(request), self._pages.position(request)
+        rows = await call.db.rows(
+            queries.CUSTOMERS_FOUND if request.query else queries.CUSTOMERS,
+            store_id=request.store_id,
+            pattern=rules.pattern(request.query),
+            before=position[0] if position else queries.NEWEST,
+            size=size + 1,
+        )
+        customers = [queries.customer_of(row) for row in rows[:size]]
+        token = self._pages.token(request, [customers[-1].customer_id]) if len(rows) > size else ""
+        return rpc.ListCustomersResponse(customers=customers, next_page_token=token)
+
+    async def UpdateCustomer(
+        self, request: rpc.UpdateCustomerRequest, call: Call
+    ) -> rpc.UpdateCustomerResponse:
+        customer = await _visible(call, queries.CUSTOMER_LOCKED, request.customer_id)
+
+        changed = rules.changed(customer, request)
+
+        if changed.version == customer.version:
+            return rpc.UpdateCustomerResponse(customer=customer)
+        changed.update_time.FromDatetime(datetime.now(UTC))
+        reply = rpc.UpdateCustomerResponse(customer=changed)
+        call.publish(CustomerUpdated(customer=changed))
+        await call.commit(queries.CUSTOMER_CHANGED, reply, id=changed.customer_id, **queries.values(changed))
+        return reply
+
+
+async def _visible(call: Call, statement: Statement, customer_id: str) -> Customer:
+    """Return a customer that the caller may see; another's is answered like one that does not exist."""
+    row = await call.db.row(statement, customer_id=customer_id)
+    if row is None or not call.caller.may_see(str(row["store_id"]), str(row["customer_id"])):
+        raise Refusal(
+            ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
+            f"There is no customer {customer_id}",
+            customer_id=customer_id,
+        )
+    return queries.customer_of(row)

@@ -1,0 +1,303 @@
+"""The driver: it carries recorded orders from PENDING to where only a person or an event can move them on.
+
+An order that was just placed is driven at once, from memory. One whose driver died, or whose step failed, becomes due
+again in the database and is taken by whichever replica looks first. Both are this same code; each call is keyed by the
+order, so driving it twice is driving it once.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+
+import grpc
+from commerce.catalog.v1.catalog_pb2 import ReservationState
+from commerce.catalog.v1.stock_service_pb2 import (
+    ReservationLine,
+    ReservationRequest,
+    ReservationResult,
+    ReserveStockRequest,
+)
+from commerce.catalog.v1.stock_service_pb2_grpc import StockServiceStub
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1.order_pb2 import Order
+from commerce.payment.v1.payment_pb2 import Payment
+from commerce.payment.v1.payment_service_pb2 import AuthorizePaymentRequest
+from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+
+from services.order import queries, rules
+from services.order.transitions import Move, Transitions
+from services.runtime import logs, telemetry
+from services.runtime.bell import Bell
+from services.runtime.ids import new_id
+from services.runtime.refusals import Refusal, reason_of
+from services.runtime.service import Runtime
+from services.runtime.telemetry import Trace
+from services.runtime.work import Work
+
+ACTOR = "SERVICE order"
+BATCH = 100
+IN_HAND = 2_000  # Orders that one process drives at once; more wait in the database.
+AUTHORIZING = 64
+LEASE_SECONDS = 20.0
+SWEEP_SECONDS = 0.5
+RECHECK_SECONDS = 5.0  # Between questions after a payment whose outcome an event should tell.
+RETRYABLE = {
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "OVERLOADED",
+    "RESOURCE_EXHAUSTED",
+    "CANCELLED",
+    "INTERNAL",
+    "UNKNOWN",
+}
+
+
+class Driven:
+    """An order in the driver's hand, with the trace that it was placed in."""
+
+    __slots__ = ("attempts", "order", "trace")
+
+    def __init__(self, order: Order, trace: Trace | None, attempts: int = 0) -> None:
+        self.order, self.trace, self.attempts = order, trace, attempts
+
+
+class Driver:
+    """Drives orders. `take` hands it one that was just placed."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        transitions: Transitions,
+        stock: StockServiceStub,
+        payments: PaymentServiceStub,
+    ) -> None:
+        self._runtime, self._transitions, self._stock, self._payments = runtime, transitions, stock, payments
+        self._placed: deque[Driven] = deque()
+        self._moves: deque[tuple[Driven, Move]] = deque()
+        self._in_hand = 0
+        self._work, self._record = Bell(), Bell()
+        self._authorizing = asyncio.Semaphore(AUTHORIZING)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def due_time(self) -> datetime:
+        """When an order that is taken in hand now is due again, should this process die."""
+        return datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)
+
+    def take(self, order: Order, trace: Trace | None) -> None:
+        """Drive an order that was just placed; past a bound it waits in the database."""
+        if self._in_hand < IN_HAND:
+            self._in_hand += 1
+            self._placed.append(Driven(order, trace))
+            self._work.ring()
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reserve_all())
+                group.create_task(self._record_all())
+                group.create_task(self._sweep())
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _sweep(self) -> None:
+        """Take orders that are due: nobody holds them, or whoever did has died."""
+        while True:
+            try:
+                while self._in_hand < IN_HAND:
+                    rows = await self._runtime.database.rows(
+                        queries.ORDERS_DUE, size=BATCH, lease_seconds=LEASE_SECONDS
+                    )
+                    if not rows:
+                        break
+                    about = {
+                        str(row["order_id"]): (Trace.parse(row["traceparent"]), row["attempts"])
+                        for row in rows
+                    }
+                    for order in queries.orders_of(rows):
+                        self._in_hand += 1
+                        self._go_on(Driven(order, *about[order.order_id]))
+            except Refusal as refusal:
+                logs.log.warning("orders wait", reason=refusal.name)
+            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+
+    def _go_on(self, driven: Driven) -> None:
+        """Do what an order needs next, or let it out of hand."""
+        if driven.order.state == rules.PENDING:
+            self._placed.append(driven)
+            self._work.ring()
+        elif driven.order.state in rules.UNPAID:
+            self._start(self._authorize(driven))
+        else:
+            self._in_hand -= 1
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Reserve: one call for as many orders as are waiting.
+
+    async def _reserve_all(self) -> None:
+        while True:
+            await self._work.wait(60)
+            while self._placed:
+                batch = [self._placed.popleft() for _ in range(min(BATCH, len(self._placed)))]
+                await self._reserve(batch)
+
+    async def _reserve(self, batch: Sequence[Driven]) -> None:
+        request = ReserveStockRequest(
+            reservations=[_reservation(each) for each in batch], request_id=str(new_id())
+        )
+        # A batch serves many traces and is part of the first; the catalog links the others to it.
+        with telemetry.span("drive reserve", parent=batch[0].trace) as span:
+            try:
+                reply = await self._stock.ReserveStock(request)
+            except grpc.aio.AioRpcError as error:
+                span.fail(reason_of(error))
+                await self._later(batch, reason_of(error))
+                return
+        for driven, result in zip(batch, reply.results, strict=True):
+            self._reserved(driven, result)
+
+    def _reserved(self, driven: Driven, result: ReservationResult) -> None:
+        if result.state in (
+            ReservationState.RESERVATION_STATE_HELD,
+            ReservationState.RESERVATION_STATE_COMMITTED,
+        ):
+            self._move(driven, "reserve", due_time=self.due_time())
+        else:
+            reason = ErrorReason.Name(result.reason).removeprefix("ERROR_REASON_")
+            self._move(driven, "reject", reason=f"{reason} {result.product_id}".strip())
+
+    # Authorize: one call an order, many at once, so that a slow provider holds up its own orders only.
+
+    async def _authorize(self, driven: Driven) -> None:
+        async with self._authorizing:
+            with telemetry.span("drive authorize", parent=driven.trace) as span:
+                try:
+                    reply = await self._payments.AuthorizePayment(_authorization(driven.order), timeout=15)
+                except grpc.aio.AioRpcError as error:
+                    reason = reason_of(error)
+                    span.fail(reason)
+                    if reason in RETRYABLE:
+                        await self._later([driven], reason)
+                    else:
+                        self._move(driven, "decline", reason=reason)
+                    return
+        await self._authorized(driven, reply.payment)
+
+    async def _authorized(self, driven: Driven, payment: Payment) -> None:
+        step = rules.payment_step(payment.state)
+        if rules.step(step, driven.order.state) is None:
+            await self._later([driven], "the payment is still open", RECHECK_SECONDS)
+            return
+        waits = step in ("lose", "challenge")
+        self._move(
+            driven,
+            step,
+            reason=payment.decline_code or ("the payment was given up" if step == "decline" else ""),
+            payment_id=payment.payment_id,
+            next_action_url=payment.next_action_url,
+            due_time=datetime.now(UTC) + timedelta(seconds=RECHECK_SECONDS) if waits else None,
+        )
+
+    # Record: whatever has come in since the last commit goes into the next.
+
+    def _move(
+        self,
+        driven: Driven,
+        step: str,
+        *,
+        reason: str = "",
+        payment_id: str = "",
+        next_action_url: str = "",
+        due_time: datetime | None = None,
+    ) -> None:
+        state = rules.step(step, driven.order.state)
+        assert state is not None
+        move = Move(
+            driven.order,
+            step,
+            state,
+            ACTOR,
+            driven.trace,
+            reason[:200],
+            payment_id,
+            next_action_url,
+            due_time,
+        )
+        self._moves.append((driven, move))
+        self._record.ring()
+
+    async def _record_all(self) -> None:
+        while True:
+            await self._record.wait(60)
+            while self._moves:
+                batch = [self._moves.popleft() for _ in range(min(BATCH, len(self._moves)))]
+                try:
+                    held = await self._recorded([move for _, move in batch])
+                except Exception as error:
+                    # They stay due; nothing is lost but the time to the end of their lease.
+                    logs.log.warning("moves not recorded", error=type(error).__name__, orders=len(batch))
+                    self._in_hand -= len(batch)
+                    await asyncio.sleep(0.2)
+                    continue
+                for driven, move in batch:
+                    if move.order.order_id in held and driven.order.state in (rules.RESERVED,):
+                        self._go_on(driven)
+                    else:
+                        self._in_hand -= 1
+
+    async def _recorded(self, moves: Sequence[Move]) -> set[str]:
+        held: set[str] = set()
+
+        async def record(work: Work) -> None:
+            held.update(move.order.order_id for move in await self._transitions.record(work, moves))
+
+        with telemetry.span("drive record", parent=moves[0].trace):
+            await self._runtime.carry_out(record)
+        return held
+
+    async def _later(self, batch: Sequence[Driven], reason: str, seconds: float | None = None) -> None:
+        """Put orders back: they are due again after a back-off."""
+        waits = [seconds or rules.back_off_seconds(each.attempts, random.random()) for each in batch]
+        if seconds is None:
+            logs.log.warning("orders put back", reason=reason, orders=len(batch))
+        self._in_hand -= len(batch)
+        try:
+            await self._runtime.database.rows(
+                queries.ORDERS_LATER,
+                order_id=[each.order.order_id for each in batch],
+                sequence=[each.order.sequence for each in batch],
+                wait_seconds=[int(wait * 1000) for wait in waits],
+            )
+        except Refusal:
+            return  # They are due when their lease ends.
+
+
+def _reservation(driven: Driven) -> ReservationRequest:
+    order = driven.order
+    return ReservationRequest(
+        order_id=order.order_id,
+        store_id=order.store_id,
+        lines=[
+            ReservationLine(product_id=line.product_id, quantity=line.quantity, unit_price=line.unit_price)
+            for line in order.lines
+        ],
+        traceparent=driven.trace.traceparent if driven.trace else "",
+    )
+
+
+def _authorization(order: Order) -> AuthorizePaymentRequest:
+    return AuthorizePaymentRequest(
+        order_id=order.order_id,
+        store_id=order.store_id,
+        customer_id=order.customer_id,
+        amount=order.total,
+        payment_method=order.payment_method,
+        request_id=str(new_id()),
+    )

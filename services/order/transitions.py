@@ -1,0 +1,90 @@
+"""Transitions: each move of an order, by a call, a reaction or the driver, is recorded here and told to watchers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
+
+from services.order import queries, rules
+from services.runtime.hub import Hub, Update
+from services.runtime.telemetry import Trace
+from services.runtime.work import Work
+
+
+@dataclass(slots=True)
+class Move:
+    """One order's next transition. `order` is as it was read; `trace` is the one in which it moves."""
+
+    order: Order
+    step: str
+    state: OrderState.ValueType
+    actor: str
+    trace: Trace | None
+    reason: str = ""
+    payment_id: str = ""
+    next_action_url: str = ""
+    due_time: datetime | None = None
+
+
+class Transitions:
+    """Records moves in the work that they belong to, publishes their events and announces them when it commits."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def record(self, work: Work, moves: Sequence[Move]) -> list[Move]:
+        """Record moves and return those that held: an order that somebody else has moved since is left alone.
+
+        The orders of the moves that held are brought up to date in place.
+        """
+        now = datetime.now(UTC)
+        rows = await work.rows(queries.MOVED, **_values(moves, now))
+        held = {str(row["order_id"]) for row in rows}
+        done = [move for move in moves if move.order.order_id in held]
+        for move in done:
+            self._moved(work, move, now)
+        return done
+
+    def _moved(self, work: Work, move: Move, now: datetime) -> None:
+        order = move.order
+        order.state = move.state
+        order.sequence += 1
+        order.reason = move.reason
+        order.next_action_url = move.next_action_url
+        order.payment_id = move.payment_id or order.payment_id
+        order.update_time.FromDatetime(now)
+        event = rules.event(move.step, order, move.reason)
+        if event is not None:
+            work.publish(event, move.trace)
+        work.after_commit(lambda: self.announce(order, move.trace))
+
+    def announce(self, order: Order, trace: Trace | None) -> None:
+        """Tell the watchers of an order where it stands, once that is on record."""
+        message = OrderUpdate(
+            order_id=order.order_id,
+            sequence=order.sequence,
+            state=order.state,
+            time=order.update_time,
+            trace_id=trace.trace_id if trace else "",
+            reason=order.reason,
+        )
+        final = order.state in rules.ENDS
+        self._hub.announce(order.order_id, Update(order.sequence, message.SerializeToString(), final))
+
+
+def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
+    return {
+        "order_id": [move.order.order_id for move in moves],
+        "sequence": [move.order.sequence + 1 for move in moves],
+        "step": [move.step for move in moves],
+        "state": [move.state for move in moves],
+        "reason": [move.reason for move in moves],
+        "payment_id": [move.payment_id or None for move in moves],
+        "next_action_url": [move.next_action_url for move in moves],
+        "due_time": [move.due_time for move in moves],
+        "actor": [move.actor for move in moves],
+        "trace_id": [move.trace.trace_id if move.trace else "" for move in moves],
+        "time": now,
+    }
