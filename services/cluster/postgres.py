@@ -42,6 +42,7 @@ SETTINGS = {
     # Nobody replicates from an embedded server.
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "wal_compression": "on",
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",

@@ -28,5 +28,5 @@ Index(
     customers.c.email,
     customers.c.phone,
     postgresql_using="gin",
-    postgresql_ops={name: "gin_trgm_ops" for name in ("full_name", "email", "phone")},
+    postgresql_ops=dict.fromkeys(("full_name", "email", "phone"), "gin_trgm_ops"),
 )

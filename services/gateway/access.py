@@ -22,12 +22,12 @@ STORE_FIELD = "{store_id}"
 def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
     """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs.
 
-    The keys are read again when the file is replaced.
+    The keys are read when Envoy starts: jwt_authn does not watch the file.
     """
     provider = {
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
-        "local_jwks": {"filename": str(jwks), "watched_directory": {"path": str(jwks.parent)}},
+        "local_jwks": {"filename": str(jwks)},
         "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         "forward": True,
         "payload_in_metadata": CLAIMS,
@@ -57,7 +57,7 @@ def store_check(rpc: Rpc) -> Json:
     """
     policies = {
         f"another_store_{number}": _another_store(template)
-        for number, template in enumerate(rpc.templates)
+        for number, template in enumerate(binding.template for binding in rpc.bindings)
         if STORE_FIELD in template
     }
     if not policies:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.api import annotations_pb2, http_pb2
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from commerce.options.v1 import options_pb2
 
@@ -15,8 +16,17 @@ DEADLINE_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Binding:
+    """One REST call of an RPC: "POST", "/v1/orders/{order_id}:cancel", and the field that the body is ("*": all, "": none)."""
+
+    verb: str
+    template: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rpc:
-    """One RPC. `templates` are its REST paths, e.g. "/v1/orders/{order_id}:cancel"; none when it has no REST."""
+    """One RPC; without bindings it has no REST."""
 
     service: str
     name: str
@@ -25,7 +35,8 @@ class Rpc:
     # Sending it twice does no more than sending it once.
     repeatable: bool
     deadline_seconds: int
-    templates: tuple[str, ...]
+    bindings: tuple[Binding, ...]
+    request: Descriptor = field(compare=False)
 
     @property
     def path(self) -> str:
@@ -39,18 +50,21 @@ class UnknownService(LookupError):
 
 def rpcs(descriptors: Path, services: Iterable[str]) -> tuple[Rpc, ...]:
     """The RPCs of the named proto services. Raises UnknownService."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes()).file
-    known = {f"{file.package}.{service.name}": service for file in files for service in file.service}
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes()).file:
+        pool.Add(file)  # type: ignore[no-untyped-call]
     found: list[Rpc] = []
     for name in services:
-        if name not in known:
-            raise UnknownService(f"{descriptors} has no service {name}: generate it again")
-        found.extend(_rpc(name, method) for method in known[name].method)
+        try:
+            service = pool.FindServiceByName(name)  # type: ignore[no-untyped-call]
+        except KeyError:
+            raise UnknownService(f"{descriptors} has no service {name}: generate it again") from None
+        found.extend(_rpc(name, method) for method in service.methods)
     return tuple(found)
 
 
-def _rpc(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Rpc:
-    options = method.options
+def _rpc(service: str, method: MethodDescriptor) -> Rpc:
+    options = method.GetOptions()
     return Rpc(
         service=service,
         name=method.name,
@@ -58,15 +72,16 @@ def _rpc(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Rpc:
         public=options.Extensions[options_pb2.access].public,
         repeatable=options.idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN,
         deadline_seconds=options.Extensions[options_pb2.deadline_seconds] or DEADLINE_SECONDS,
-        templates=tuple(_templates(options.Extensions[annotations_pb2.http])),
+        bindings=tuple(_bindings(options.Extensions[annotations_pb2.http])),
+        request=method.input_type,
     )
 
 
-def _templates(rule: http_pb2.HttpRule) -> Iterator[str]:
+def _bindings(rule: http_pb2.HttpRule) -> Iterator[Binding]:
     pattern = rule.WhichOneof("pattern")
     if pattern == "custom":
-        yield rule.custom.path
+        yield Binding(verb=rule.custom.kind, template=rule.custom.path, body=rule.body)
     elif pattern:
-        yield getattr(rule, pattern)
+        yield Binding(verb=pattern.upper(), template=getattr(rule, pattern), body=rule.body)
     for additional in rule.additional_bindings:
-        yield from _templates(additional)
+        yield from _bindings(additional)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, telemetry
+from services.gateway import access, members, telemetry
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -27,6 +27,7 @@ def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Jso
         extension(CORS, "filters.http.cors.v3.Cors"),
         extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
         _body_limit(),
+        members.member_filter(rpcs),
         _transcoder(rpcs, descriptors),
         access.token_filter(jwks, rpcs),
         access.store_filter(),
@@ -75,6 +76,7 @@ def _transcoder(rpcs: Sequence[Rpc], descriptors: Path) -> Json:
         services=sorted({rpc.service for rpc in rpcs}),
         auto_mapping=False,
         convert_grpc_status=True,
+        query_param_unescape_plus=True,
         print_options={"always_print_primitive_fields": True, "stream_sse_style_delimited": True},
         request_validation_options={
             "reject_unknown_method": True,

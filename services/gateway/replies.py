@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.gateway.values import ORIGINAL_PATH, Json, extension, set_header
+from services.gateway.values import ORIGINAL_PATH, UNREAD, Json, extension, set_header
 
 DOMAIN = "commerce"
 # What Envoy itself says of the fault; it knows best what it could not read.
@@ -29,6 +29,7 @@ class Reply:
     message: str
     details: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    violation: str = ""
     retry: bool = False
     # The HTTP status to send, where Envoy's own is not fit.
     sent: int = 0
@@ -52,6 +53,8 @@ def _invalid(status: int, message: str, details: str = "") -> Reply:
     )
 
 
+# What the member filter completes: the field is named in Envoy's words.
+UNREADABLE = replace(_invalid(400, ITS_OWN_WORDS), violation=ITS_OWN_WORDS)
 # The first that fits answers.
 REPLIES = (
     _unauthenticated("missing", "a bearer token is missing"),
@@ -74,7 +77,7 @@ REPLIES = (
     ),
     _invalid(400, "the path has escaped slashes, or is not a path", "path_normalization"),
     _invalid(400, "a header's name has an underscore", "underscore"),
-    _invalid(400, ITS_OWN_WORDS),
+    UNREADABLE,
     _invalid(413, "the body is larger than the server takes"),
     _invalid(431, "the headers are larger than the server takes"),
     Reply(
@@ -114,18 +117,21 @@ def local_replies() -> Json:
 
 
 def _mappers(reply: Reply) -> Iterator[Json]:
+    # gRPC wants the message in its binary details, too, so it cannot be Envoy's words of the moment.
+    fixed = replace(reply, message="the request cannot be read", violation="") if reply.violation else reply
     yield {
         "filter": _all_of(*_is_grpc(), *_recognized(reply)),
         "headers_to_add": [
             set_header("grpc-status", str(int(reply.code))),
-            set_header("grpc-status-details-bin", base64.b64encode(_status(reply).SerializeToString()).decode()),
+            set_header("grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()),
         ],
-        "body_format_override": {"text_format_source": {"inline_string": reply.message}},
+        "body_format_override": {"text_format_source": {"inline_string": fixed.message}},
     }
     yield {
         "filter": _all_of(*_recognized(reply)),
         "body_format_override": {"json_format": _json(reply), "content_type": "application/json"},
         **({"status_code": reply.sent} if reply.sent else {}),
+        **({"headers_to_add": [set_header(UNREAD, "1")]} if reply.violation else {}),
     }
 
 
@@ -133,6 +139,9 @@ def _status(reply: Reply) -> status_pb2.Status:
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=reply.reason, domain=DOMAIN, metadata=dict(reply.metadata))
     ]
+    if reply.violation:
+        violation = error_details_pb2.BadRequest.FieldViolation(description=reply.violation)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if reply.retry:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromSeconds(RETRY_SECONDS)

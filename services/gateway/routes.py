@@ -14,9 +14,14 @@ STREAM_IDLE_SECONDS = 60
 # Nothing of the request has reached a handler.
 NEVER_STARTED = "connect-failure,refused-stream,reset-before-request"
 RETRIES = 3
-# Answers 404, for no client's header of this name gets here. A REST path has this route until it is transcoded: a
-# preflight finds its CORS policy by a route that could lead to a cluster.
-NOWHERE = {"match": {"prefix": "/"}, "route": {"cluster_header": "x-commerce-nowhere"}}
+# Answers 404. A REST path has this route until it is transcoded: a preflight finds its CORS policy by a route that
+# could lead to a cluster.
+NOWHERE = {
+    "match": {"prefix": "/"},
+    "route": {"cluster": "nowhere", "cluster_not_found_response_code": "NOT_FOUND"},
+}
+# gRPC and grpc-web; not JSON on a gRPC path.
+GRPC = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 
 
 def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json) -> Json:
@@ -32,7 +37,7 @@ def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], co
 def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iterable[Json]:
     for rpc, cluster in clusters.items():
         yield {
-            "match": {"path": rpc.path, "grpc": {}},
+            "match": {"path": rpc.path, "headers": [GRPC]},
             "route": {"cluster": cluster, "retry_policy": _retry_policy(rpc), **_timeouts(rpc)},
             "decorator": {"operation": rpc.path[1:], "propagate": False},
             "response_headers_to_add": [set_header("cache-control", "no-cache" if rpc.streams else "no-store")],

@@ -7,6 +7,8 @@ from typing import Any
 Json = dict[str, Any]
 # Where the transcoder leaves the REST path; a client's own header of this name is removed.
 ORIGINAL_PATH = "x-envoy-original-path"
+# Marks a reply about a request that could not be read; it does not leave the gateway.
+UNREAD = "x-commerce-unread"
 
 
 def typed(message: str, **fields: Any) -> Json:

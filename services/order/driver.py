@@ -30,6 +30,7 @@ from services.order import queries, rules
 from services.order.transitions import Move, Transitions
 from services.runtime import logs, telemetry
 from services.runtime.bell import Bell
+from services.runtime.database import AWAY, RETRIED
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal, reason_of
 from services.runtime.service import Runtime
@@ -238,29 +239,32 @@ class Driver:
             await self._record.wait(60)
             while self._moves:
                 batch = [self._moves.popleft() for _ in range(min(BATCH, len(self._moves)))]
-                try:
-                    held = await self._recorded([move for _, move in batch])
-                except Exception as error:
-                    # They stay due; nothing is lost but the time to the end of their lease.
-                    logs.log.warning("moves not recorded", error=type(error).__name__, orders=len(batch))
-                    self._in_hand -= len(batch)
-                    await asyncio.sleep(0.2)
-                    continue
+                held = await self._recorded([move for _, move in batch])
                 for driven, move in batch:
-                    if move.order.order_id in held and driven.order.state in (rules.RESERVED,):
+                    if move.order.order_id in held and driven.order.state == rules.RESERVED:
                         self._go_on(driven)
                     else:
                         self._in_hand -= 1
 
     async def _recorded(self, moves: Sequence[Move]) -> set[str]:
+        """Record moves and return the orders of those that held. While PostgreSQL is away, wait for it.
+
+        A commit whose answer was lost does no harm: repeated, its moves no longer hold.
+        """
         held: set[str] = set()
 
         async def record(work: Work) -> None:
             held.update(move.order.order_id for move in await self._transitions.record(work, moves))
 
-        with telemetry.span("drive record", parent=moves[0].trace):
-            await self._runtime.carry_out(record)
-        return held
+        while True:
+            try:
+                with telemetry.span("drive record", parent=moves[0].trace):
+                    await self._runtime.carry_out(record)
+                return held
+            except (*AWAY, *RETRIED) as error:
+                logs.log.warning("moves wait", error=type(error).__name__, orders=len(moves))
+                held.clear()
+                await asyncio.sleep(0.1)
 
     async def _later(self, batch: Sequence[Driven], reason: str, seconds: float | None = None) -> None:
         """Put orders back: they are due again after a back-off."""

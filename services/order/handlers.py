@@ -57,12 +57,13 @@ class OrderService(OrderServiceServicer):
 
     async def ListOrders(self, request: rpc.ListOrdersRequest, call: Call) -> rpc.ListOrdersResponse:
         size, position = self._pages.size(request), self._pages.position(request)
+        customer_id = call.caller.customer_id if call.caller.role == "CUSTOMER" else ""
         rows = await call.db.rows(
-            queries.ORDERS,
+            queries.ORDERS[bool(customer_id), bool(request.state)],
             store_id=request.store_id,
-            customer_id=call.caller.customer_id if call.caller.role == "CUSTOMER" else None,
+            customer_id=customer_id,
             state=request.state,
-            before=position[0] if position else None,
+            before=position[0] if position else queries.NEWEST,
             size=size + 1,
         )
         orders = queries.orders_of(rows)

@@ -16,7 +16,6 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    or_,
     select,
     true,
     update,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order.tables import ID, TIME, customers, order_events, order_lines, orders, products
-from services.runtime.statements import param, statement
+from services.runtime.statements import Statement, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.work import closing
 
@@ -53,6 +52,14 @@ ORDER = statement(
     .order_by(_l.position),
     "order",
 )
+ORDERS_LOCKED = statement(
+    select(orders, *_LINE)
+    .select_from(_WITH_LINES)
+    .where(_o.order_id == func.any(param("order_ids", UUIDS)))
+    .order_by(_o.order_id, _l.position)
+    .with_for_update(of=orders),
+    "orders locked",
+)
 ORDER_LOCKED = statement(
     select(orders, *_LINE)
     .select_from(_WITH_LINES)
@@ -62,24 +69,33 @@ ORDER_LOCKED = statement(
     "order locked",
 )
 
-_page = (
-    select(_o.order_id)
-    .where(
-        _o.store_id == param("store_id"),
-        or_(param("customer_id", ID).is_(None), _o.customer_id == param("customer_id", ID)),
-        or_(param("state", SmallInteger) == 0, _o.state == param("state", SmallInteger)),
-        or_(param("before", ID).is_(None), _o.order_id < param("before", ID)),
+
+def _orders(name: str, *conditions: Any) -> Statement:
+    """Return the statement of one page of a list: each kind of question has its own, and its own index."""
+    page = (
+        select(_o.order_id)
+        .where(_o.store_id == param("store_id"), *conditions, _o.order_id < param("before"))
+        .order_by(_o.order_id.desc())
+        .limit(param("size", Integer))
+        .subquery("page")
     )
-    .order_by(_o.order_id.desc())
-    .limit(param("size", Integer))
-    .subquery("page")
-)
-ORDERS = statement(
-    select(orders, *_LINE)
-    .select_from(_WITH_LINES.join(_page, _page.c.order_id == _o.order_id))
-    .order_by(_o.order_id.desc(), _l.position),
-    "orders",
-)
+    return statement(
+        select(orders, *_LINE)
+        .select_from(_WITH_LINES.join(page, page.c.order_id == _o.order_id))
+        .order_by(_o.order_id.desc(), _l.position),
+        name,
+    )
+
+
+_BY_STATE, _BY_CUSTOMER = _o.state == param("state"), _o.customer_id == param("customer_id")
+ORDERS = {
+    # (of one customer, in one state)
+    (False, False): _orders("orders"),
+    (False, True): _orders("orders by state", _BY_STATE),
+    (True, False): _orders("orders by customer", _BY_CUSTOMER),
+    (True, True): _orders("orders by customer and state", _BY_CUSTOMER, _BY_STATE),
+}
+NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 # What CreateOrder must know, in one look: the customer, and the products asked for. Always one row at least.
 _wanted = select(products).where(

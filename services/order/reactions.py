@@ -1,12 +1,11 @@
 """What Order does on others' events: it keeps its copy of the products, and moves when a payment is settled late."""
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentFailed
+from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentFailed, PaymentReference
 from google.protobuf.message import Message
 
 from services.order import queries, rules
@@ -16,6 +15,9 @@ from services.runtime.refusals import Refusal
 from services.runtime.work import Reaction, Work
 
 ACTOR = "SERVICE payment"
+
+# A payment, the step that its order takes, why, and in which trace.
+Settled: TypeAlias = tuple[PaymentReference, str, str, telemetry.Trace | None]
 
 
 async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None:
@@ -33,37 +35,52 @@ async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None
     )
 
 
-async def on_payment_authorized(transitions: Transitions, event: PaymentAuthorized, work: Work) -> None:
-    """Confirm an order whose payment was in doubt or up to its customer."""
-    await _settle(transitions, work, event.payment, "authorize", "")
+class Settlements:
+    """Moves the orders whose payments were settled; those of a batch of events together."""
+
+    def __init__(self, transitions: Transitions) -> None:
+        self._transitions = transitions
+
+    async def authorized(self, event: PaymentAuthorized, work: Work) -> None:
+        """Confirm an order whose payment was in doubt or up to its customer."""
+        work.gather(self._settle, (event.payment, "authorize", "", telemetry.current()))
+
+    async def failed(self, event: PaymentFailed, work: Work) -> None:
+        """Fail an order whose payment was in doubt or up to its customer."""
+        work.gather(self._settle, (event.payment, "decline", event.decline_code, telemetry.current()))
+
+    async def _settle(self, work: Work, settled: list[Settled]) -> None:
+        ids = [payment.order_id for payment, *_ in settled]
+        rows = await work.rows(queries.ORDERS_LOCKED, order_ids=ids)
+        found = {order.order_id: order for order in queries.orders_of(rows)}
+        moves: dict[str, Move] = {}
+        for payment, step, reason, trace in settled:
+            order = found.get(payment.order_id)
+            if order is None:
+                raise _no_order(payment.order_id)
+            state = rules.step(step, order.state)
+            if state is not None:
+                moves[order.order_id] = Move(
+                    order, step, state, ACTOR, trace, reason=reason, payment_id=payment.payment_id
+                )
+        if moves:
+            await self._transitions.record(work, list(moves.values()))
 
 
-async def on_payment_failed(transitions: Transitions, event: PaymentFailed, work: Work) -> None:
-    """Fail an order whose payment was in doubt or up to its customer."""
-    await _settle(transitions, work, event.payment, "decline", event.decline_code)
-
-
-async def _settle(transitions: Transitions, work: Work, payment: Any, step: str, reason: str) -> None:
-    found = queries.orders_of(await work.rows(queries.ORDER_LOCKED, order_id=payment.order_id))
-    if not found:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_NOT_FOUND,
-            "A payment was settled for an order that does not exist",
-            order_id=payment.order_id,
-        )
-    (order,) = found
-    state = rules.step(step, order.state)
-    if state is None:
-        return
-    move = Move(order, step, state, ACTOR, telemetry.current(), reason=reason, payment_id=payment.payment_id)
-    await transitions.record(work, [move])
+def _no_order(order_id: str) -> Refusal:
+    return Refusal(
+        ErrorReason.ERROR_REASON_ORDER_NOT_FOUND,
+        "A payment was settled for an order that does not exist",
+        order_id=order_id,
+    )
 
 
 def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
     """The table of reactions."""
+    settlements = Settlements(transitions)
     return {
         ProductCreated: on_product,
         ProductUpdated: on_product,
-        PaymentAuthorized: partial(on_payment_authorized, transitions),
-        PaymentFailed: partial(on_payment_failed, transitions),
+        PaymentAuthorized: settlements.authorized,
+        PaymentFailed: settlements.failed,
     }

@@ -26,6 +26,10 @@ class Move:
     payment_id: str = ""
     next_action_url: str = ""
     due_time: datetime | None = None
+    sequence: int = 0  # Of this transition; fixed when the move is made, so that recording it may be repeated.
+
+    def __post_init__(self) -> None:
+        self.sequence = self.order.sequence + 1
 
 
 class Transitions:
@@ -40,6 +44,8 @@ class Transitions:
         The orders of the moves that held are brought up to date in place.
         """
         now = datetime.now(UTC)
+        # In one order everywhere, so that two batches cannot wait for each other.
+        moves = sorted(moves, key=lambda move: move.order.order_id)
         rows = await work.rows(queries.MOVED, **_values(moves, now))
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
@@ -50,7 +56,7 @@ class Transitions:
     def _moved(self, work: Work, move: Move, now: datetime) -> None:
         order = move.order
         order.state = move.state
-        order.sequence += 1
+        order.sequence = move.sequence
         order.reason = move.reason
         order.next_action_url = move.next_action_url
         order.payment_id = move.payment_id or order.payment_id
@@ -77,7 +83,7 @@ class Transitions:
 def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
     return {
         "order_id": [move.order.order_id for move in moves],
-        "sequence": [move.order.sequence + 1 for move in moves],
+        "sequence": [move.sequence for move in moves],
         "step": [move.step for move in moves],
         "state": [move.state for move in moves],
         "reason": [move.reason for move in moves],

@@ -29,6 +29,13 @@ AWAY = (
     OSError,
 )
 
+# What a transaction may run into through no fault of its own: it is worth doing again.
+RETRIED = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCachedStatementError,
+)
+
 
 class Runs(Protocol):
     """Whatever runs statements: the database itself, or one transaction of it."""

@@ -36,8 +36,8 @@ class Companion:
     code: str
     module: str
     port: int
-    environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    owner_environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    environment: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    owner_environment: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     # A path that answers 200 when the companion is ready; empty: an open port is enough.
     ready_path: str = ""
 

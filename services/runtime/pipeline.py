@@ -25,13 +25,12 @@ from services.runtime import logs, metrics, telemetry
 from services.runtime.admission import Admission
 from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
-from services.runtime.database import AWAY, Database, unavailable
+from services.runtime.database import AWAY, RETRIED, Database, unavailable
 from services.runtime.refusals import DETAILS, Refusal, status
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
 from services.runtime.work import Call, Event, Key
 
-RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 ATTEMPTS = 3
 
 # When the call being served must end, in seconds of the loop's clock; calls to other services keep to it.
@@ -117,7 +116,7 @@ class _Served:
                 with self._at.streams.admit():
                     caller = self._caller(metadata)
                     request = self._request(data, caller)
-                    call = Call(self._at.database, caller, metadata, None)
+                    call = _Reading(self._at.database, caller, metadata)
                     async for message in self._handler(request, call):
                         yield message if isinstance(message, bytes) else message.SerializeToString()
                 _ended(self._method, span, "OK", started)
@@ -248,6 +247,8 @@ def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) ->
         return error
     if isinstance(error, asyncpg.IntegrityConstraintViolationError) and error.constraint_name in constraints:
         return Refusal(constraints[error.constraint_name])
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):
+        return Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, "A text holds a NUL, which cannot be stored")
     if isinstance(error, TimeoutError):
         return Refusal(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "The call did not finish in its time")
     if isinstance(error, AWAY):

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     delivery_attempts: int = Field(default=8, ge=1, description="before an event goes to the dead letters")
 
     @classmethod
-    def load(cls) -> "Settings":
+    def load(cls) -> Self:
         """Read the environment, or end the process with the names of what is missing or wrong."""
         try:
             return cls()

@@ -76,6 +76,7 @@ class Work:
         self._connection: Connection | None = None
         self._events: list[Event] = []
         self._after: list[Callable[[], None]] = []
+        self._gathered: dict[Callable[[Any, list[Any]], Awaitable[None]], list[Any]] = {}
         self.committed = False
 
     @property
@@ -101,12 +102,21 @@ class Work:
             Event(new_id(), event.DESCRIPTOR.full_name, event.SerializeToString(), traceparent)
         )
 
+    def gather(self, settle: Callable[[Any, list[Any]], Awaitable[None]], item: Any) -> None:
+        """Have `settle(work, items)` called once before the commit, with every item that was gathered for it.
+
+        Reactions of a batch share a transaction: rows that each would lock by itself, in the order in which events
+        happen to come, are locked for all of them at once, in an order that cannot deadlock.
+        """
+        self._gathered.setdefault(settle, []).append(item)
+
     def after_commit(self, action: Callable[[], None]) -> None:
         """Do something quick once this work has committed: wake a worker, tell watchers. It may be lost in a crash."""
         self._after.append(action)
 
     async def commit(self, last: Statement, reply: Message | None = None, **values: Any) -> list[Row]:
         """End the work with a statement made by `closing`; by itself it is its own transaction."""
+        await self._settle()
         everything = values | self._closing(reply)
         if self._connection is None:
             async with self._database.connection() as connection:
@@ -121,6 +131,7 @@ class Work:
         """Commit what was done, with the events and the reply, unless that has happened."""
         if self.committed:
             return
+        await self._settle()
         if self._events or self._key:
             await self.commit(_CLOSE, reply)
         elif self._connection is not None:
@@ -131,6 +142,7 @@ class Work:
         """Undo everything; nothing is published. An interrupted connection is closed, which undoes it too."""
         self._events.clear()
         self._after.clear()
+        self._gathered.clear()
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -149,6 +161,11 @@ class Work:
         for action in self._after:
             action()
         return self._events
+
+    async def _settle(self) -> None:
+        while self._gathered:
+            settle, items = self._gathered.popitem()
+            await settle(self, items)
 
     def _closing(self, reply: Message | None) -> dict[str, Any]:
         key = self._key

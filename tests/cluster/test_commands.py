@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import sys
 import time
 import urllib.request
 
 from services.cluster.home import Home
-from tests.cluster.toys import TOYS, command, processes_of, supervisor
+from tests.cluster.toys import REPOSITORY, TOYS, command, processes_of, supervisor
 
 STORE = "0191f3a2-0000-7000-8000-000000000001"
 
@@ -95,6 +97,33 @@ async def test_doctor_looks_at_a_machine_without_a_cluster(tmp_path):
     _, out, _ = await command("doctor", "--home", str(tmp_path / "nothing"))
     assert "no cluster runs" in out
     assert "✓ Python" in out
+
+
+async def test_up_shows_each_process_and_a_card_in_plain_lines_and_an_interrupt_stops_it_all(tmp_path):
+    child = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "services.cluster", "up", "--home", str(tmp_path)],
+        env=os.environ | {"NO_COLOR": "1"},
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    shown = ""
+    while "Ctrl-C stops everything" not in shown:
+        line = await asyncio.wait_for(child.stdout.readline(), 60)
+        assert line, f"it ended: {shown}"
+        shown += line.decode()
+    status = Home(tmp_path).state()
+    child.send_signal(signal.SIGINT)
+    rest = await asyncio.wait_for(child.stdout.read(), 60)
+
+    assert "\x1b" not in shown
+    for name, process in status["processes"].items():
+        assert re.search(rf" s  {name} +ready +{re.escape(process['address'])}\n", shown)
+    assert f"export COMMERCE_HOME={tmp_path} GATEWAY={status['gateway']}" in shown
+    assert "export TOKEN=ey" in shown
+    assert b"stopped" in rest
+    assert await child.wait() == 0
+    assert processes_of(tmp_path) == {}
 
 
 async def test_up_refuses_what_cannot_run_together():

@@ -1,0 +1,1 @@
+"""Products, and how many units of each there are and are promised."""

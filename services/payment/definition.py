@@ -1,0 +1,30 @@
+"""The payment service, and the sandbox provider that stands in for a real one."""
+
+from services.runtime.definition import Companion, Definition, Tier
+
+SANDBOX = Companion(
+    code="sandbox",
+    module="services.payment.sandbox",
+    port=7105,
+    environment={
+        "COMMERCE_SANDBOX_LISTEN": "{listen}",
+        "COMMERCE_SANDBOX_BOOK": "{home}/sandbox/book.db",
+        "COMMERCE_SANDBOX_API_KEY": "{secret:sandbox_api_key}",
+        "COMMERCE_SANDBOX_WEBHOOK_URL": "{gateway}/v1/webhooks/sandbox",
+        "COMMERCE_SANDBOX_WEBHOOK_SECRET": "{secret:sandbox_webhook_secret}",
+    },
+    owner_environment={
+        "COMMERCE_SANDBOX_URL": "http://{listen}",
+        "COMMERCE_SANDBOX_API_KEY": "{secret:sandbox_api_key}",
+        "COMMERCE_SANDBOX_WEBHOOK_SECRET": "{secret:sandbox_webhook_secret}",
+    },
+    ready_path="/healthz",
+)
+
+DEFINITION = Definition(
+    code="payment",
+    tier=Tier.OPTIONAL,
+    port=7005,
+    proto_services=("commerce.payment.v1.PaymentService", "commerce.payment.v1.LedgerService"),
+    companions=(SANDBOX,),
+)

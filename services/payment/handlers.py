@@ -1,0 +1,138 @@
+"""PaymentService and LedgerService, in the order of the contract."""
+
+from collections import defaultdict
+from uuid import UUID
+
+from commerce.common.v1.money_pb2 import Money
+from commerce.payment.v1.ledger_service_pb2 import (
+    AccountBalance,
+    GetTrialBalanceRequest,
+    GetTrialBalanceResponse,
+)
+from commerce.payment.v1.ledger_service_pb2_grpc import LedgerServiceServicer
+from commerce.payment.v1.payment_service_pb2 import (
+    AuthorizePaymentRequest,
+    AuthorizePaymentResponse,
+    CapturePaymentRequest,
+    CapturePaymentResponse,
+    GetPaymentRequest,
+    GetPaymentResponse,
+    IngestWebhookRequest,
+    IngestWebhookResponse,
+    RefundPaymentRequest,
+    RefundPaymentResponse,
+    VoidPaymentRequest,
+    VoidPaymentResponse,
+)
+from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
+
+from services.payment import queries, webhooks
+from services.payment.driver import Driver, not_found, started
+from services.payment.gateways import Gateways
+from services.payment.messages import message
+from services.payment.payments import Payment
+from services.payment.rules import PENDING
+from services.runtime.ids import new_id
+from services.runtime.work import Call
+
+
+class PaymentService(PaymentServiceServicer):
+    """Promises, takes and gives back the money of orders; each once."""
+
+    def __init__(self, driver: Driver, gateways: Gateways) -> None:
+        self._driver, self._gateways = driver, gateways
+
+    async def AuthorizePayment(
+        self, request: AuthorizePaymentRequest, call: Call
+    ) -> AuthorizePaymentResponse:
+        asked = _asked(request, self._gateways.taking(request.payment_method))
+        payment = await self._driver.authorize(asked, call, _authorized)
+        return _authorized(payment)
+
+    async def CapturePayment(self, request: CapturePaymentRequest, call: Call) -> CapturePaymentResponse:
+        payment = await self._driver.operate(
+            "capture", request.payment_id, request.request_id, call, _captured
+        )
+        return _captured(payment)
+
+    async def VoidPayment(self, request: VoidPaymentRequest, call: Call) -> VoidPaymentResponse:
+        payment = await self._driver.operate("void", request.payment_id, request.request_id, call, _voided)
+        return _voided(payment)
+
+    async def RefundPayment(self, request: RefundPaymentRequest, call: Call) -> RefundPaymentResponse:
+        payment = await self._driver.operate(
+            "refund", request.payment_id, request.request_id, call, _refunded
+        )
+        return _refunded(payment)
+
+    async def GetPayment(self, request: GetPaymentRequest, call: Call) -> GetPaymentResponse:
+        rows = await call.db.rows(queries.PAYMENT, payment_id=request.payment_id)
+        payment = queries.payment_of(rows)
+        if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
+            raise not_found(request.payment_id)
+        return GetPaymentResponse(payment=message(payment))
+
+    async def IngestWebhook(self, request: IngestWebhookRequest, call: Call) -> IngestWebhookResponse:
+        body = request.payload.data
+        notice = self._gateways.named(request.gateway).notice(body, call.metadata)
+        await webhooks.take(notice, request.gateway, body, self._driver, call)
+        return IngestWebhookResponse()
+
+
+class LedgerService(LedgerServiceServicer):
+    """The books."""
+
+    async def GetTrialBalance(self, request: GetTrialBalanceRequest, call: Call) -> GetTrialBalanceResponse:
+        rows = await call.db.rows(queries.TRIAL_BALANCE, store_id=request.store_id)
+        reply = GetTrialBalanceResponse()
+        differences: defaultdict[str, int] = defaultdict(int)
+        for row in rows:
+            currency, debits, credits = row["currency_code"], row["debits"], row["credits"]
+            differences[currency] += debits - credits
+            reply.accounts.append(
+                AccountBalance(
+                    account=row["account"],
+                    debits=Money(currency_code=currency, minor_units=debits),
+                    credits=Money(currency_code=currency, minor_units=credits),
+                )
+            )
+        reply.differences.extend(
+            Money(currency_code=currency, minor_units=difference)
+            for currency, difference in differences.items()
+        )
+        return reply
+
+
+def _asked(request: AuthorizePaymentRequest, gateway: str) -> Payment:
+    """The payment as it is recorded, before anybody is asked."""
+    now = queries.now()
+    payment = Payment(
+        payment_id=str(new_id()),
+        order_id=str(UUID(request.order_id)),
+        store_id=str(UUID(request.store_id)),
+        customer_id=str(UUID(request.customer_id)),
+        state=PENDING,
+        amount=request.amount.minor_units,
+        currency_code=request.amount.currency_code,
+        gateway=gateway,
+        payment_method=request.payment_method,
+        create_time=now,
+        update_time=now,
+    )
+    return payment.with_operation(started("authorize", payment, attempts=1))
+
+
+def _authorized(payment: Payment) -> AuthorizePaymentResponse:
+    return AuthorizePaymentResponse(payment=message(payment))
+
+
+def _captured(payment: Payment) -> CapturePaymentResponse:
+    return CapturePaymentResponse(payment=message(payment))
+
+
+def _voided(payment: Payment) -> VoidPaymentResponse:
+    return VoidPaymentResponse(payment=message(payment))
+
+
+def _refunded(payment: Payment) -> RefundPaymentResponse:
+    return RefundPaymentResponse(payment=message(payment))

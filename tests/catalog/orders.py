@@ -1,0 +1,96 @@
+"""What the order service asks of the catalog's stock, and what the database holds afterwards."""
+
+import asyncio
+import uuid
+
+from commerce.catalog.v1.stock_service_pb2 import (
+    CommitReservationsRequest,
+    GetStockRequest,
+    ReleaseReservationsRequest,
+    ReservationLine,
+    ReservationRequest,
+    ReserveStockRequest,
+)
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
+
+from services.catalog.rules import STATES
+
+PRICE = 1999
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def wants(shop, *lines, order_id="", price=PRICE, currency="EUR", **given):
+    """One order's wish; lines are pairs of product and quantity."""
+    unit_price = Money(currency_code=currency, minor_units=price)
+    values = {
+        "order_id": order_id or new_id(),
+        "store_id": shop.store_id,
+        "lines": [
+            ReservationLine(product_id=product_id, quantity=quantity, unit_price=unit_price)
+            for product_id, quantity in lines
+        ],
+    }
+    return ReservationRequest(**(values | given))
+
+
+async def reserve(shop, *wanted):
+    """The batch's answers, in words: HELD, or the reason of a refusal."""
+    request = ReserveStockRequest(reservations=wanted, request_id=new_id())
+    return said((await shop.as_service.stock.ReserveStock(request)).results)
+
+
+async def commit(shop, *order_ids):
+    request = CommitReservationsRequest(order_ids=order_ids, request_id=new_id())
+    return said((await shop.as_service.stock.CommitReservations(request)).results)
+
+
+async def release(shop, *order_ids):
+    request = ReleaseReservationsRequest(order_ids=order_ids, request_id=new_id())
+    return said((await shop.as_service.stock.ReleaseReservations(request)).results)
+
+
+async def held(shop, *lines):
+    """The id of an order that has its units set aside."""
+    order_id = new_id()
+    assert await reserve(shop, wants(shop, *lines, order_id=order_id)) == ["HELD"]
+    return order_id
+
+
+async def stock(shop, product_id):
+    """A product's units on hand, reserved, and free."""
+    reply = await shop.stock.GetStock(GetStockRequest(product_id=product_id))
+    return reply.on_hand, reply.reserved, reply.available
+
+
+async def promised(shop, product_id):
+    """The units of a product in HELD and in COMMITTED reservations, as the database's rows add up."""
+    rows = await shop.clients.rows(
+        "SELECT state, sum(line.quantity) AS units FROM catalog.reservations, "
+        "unnest(product_ids, quantities) AS line(product_id, quantity) "
+        "WHERE line.product_id = $1 GROUP BY state",
+        product_id,
+    )
+    units = {row["state"]: row["units"] for row in rows}
+    return units.get(STATES.RESERVATION_STATE_HELD, 0), units.get(STATES.RESERVATION_STATE_COMMITTED, 0)
+
+
+async def at_once(*calls):
+    return list(await asyncio.gather(*calls))
+
+
+def deadlocks(shop):
+    """How many deadlocks PostgreSQL has broken so far."""
+    return shop.clients.cluster.home.log("postgres").read_text().count("deadlock detected")
+
+
+def said(results):
+    return [
+        ErrorReason.Name(result.reason).removeprefix("ERROR_REASON_")
+        if result.reason
+        else STATES.Name(result.state).removeprefix("RESERVATION_STATE_")
+        for result in results
+    ]

@@ -1,0 +1,115 @@
+"""CreateProduct."""
+
+import asyncio
+import uuid
+
+import grpc
+import pytest
+from commerce.catalog.v1.catalog_events_pb2 import ProductCreated
+from commerce.catalog.v1.catalog_service_pb2 import CreateProductRequest, GetProductRequest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
+
+from tests.catalog.orders import new_id, stock
+from tests.shop import refused
+
+
+def create(shop, **given):
+    values = {
+        "store_id": shop.store_id,
+        "sku": "MUG-1",
+        "name": "Mug",
+        "price": Money(currency_code="EUR", minor_units=1250),
+        "request_id": new_id(),
+    }
+    return CreateProductRequest(**(values | given))
+
+
+async def test_answers_with_the_product_as_it_is_kept(shop):
+    created = (await shop.catalog.CreateProduct(create(shop))).product
+
+    assert (created.store_id, created.sku, created.name, created.price.minor_units, created.version) == (
+        shop.store_id,
+        "MUG-1",
+        "Mug",
+        1250,
+        1,
+    )
+    assert uuid.UUID(created.product_id).version == 7
+    assert created.create_time == created.update_time
+    kept = await shop.catalog.GetProduct(GetProductRequest(product_id=created.product_id))
+    assert kept.product == created
+
+
+async def test_starts_with_no_stock(shop):
+    created = (await shop.catalog.CreateProduct(create(shop))).product
+
+    assert await stock(shop, created.product_id) == (0, 0, 0)
+
+
+async def test_tells_of_the_whole_product(shop):
+    created = (await shop.catalog.CreateProduct(create(shop))).product
+
+    assert await shop.published() == [ProductCreated(product=created)]
+
+
+async def test_one_request_id_is_one_product(shop):
+    request = create(shop)
+
+    replies = await asyncio.gather(*(shop.catalog.CreateProduct(request) for _ in range(10)))
+
+    assert len({reply.SerializeToString() for reply in replies}) == 1
+    assert len(await shop.published(ProductCreated)) == 1
+
+
+async def test_refuses_a_sku_that_another_product_of_the_store_has(shop):
+    await shop.catalog.CreateProduct(create(shop))
+    await shop.mark()
+
+    with refused(ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN, sku="MUG-1"):
+        await shop.catalog.CreateProduct(create(shop, name="Another mug"))
+
+    assert await shop.published() == []
+
+
+async def test_of_many_at_once_with_one_sku_one_is_created(shop):
+    replies = await asyncio.gather(
+        *(shop.catalog.CreateProduct(create(shop)) for _ in range(20)), return_exceptions=True
+    )
+
+    assert sum(not isinstance(reply, BaseException) for reply in replies) == 1
+    assert len(await shop.published(ProductCreated)) == 1
+
+
+async def test_another_store_may_use_the_same_sku(shop):
+    await shop.catalog.CreateProduct(create(shop))
+    other = shop.another()
+
+    assert (await other.catalog.CreateProduct(create(other))).product.store_id == other.store_id
+
+
+async def test_a_product_may_be_free_and_a_price_is_never_negative(shop):
+    gift = create(shop, price=Money(currency_code="EUR", minor_units=0))
+    assert (await shop.catalog.CreateProduct(gift)).product.price.minor_units == 0
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(create(shop, price=Money(currency_code="EUR", minor_units=-1)))
+    assert said.violations == {"price": "must not be negative"}
+
+
+@pytest.mark.parametrize("field", ["sku", "name", "price", "request_id"])
+async def test_refuses_a_request_that_lacks_a_field(shop, field):
+    request = create(shop)
+    request.ClearField(field)
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(request)
+
+    assert field in said.violations
+
+
+async def test_refuses_customers(shop):
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await shop.as_("customer", new_id()).catalog.CreateProduct(create(shop))
+
+    assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED

@@ -1,0 +1,74 @@
+"""SetStock."""
+
+import asyncio
+
+from commerce.catalog.v1.stock_service_pb2 import SetStockRequest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+
+from tests.catalog.orders import at_once, held, new_id, promised, reserve, stock, wants
+from tests.shop import refused
+
+
+def count(product_id, quantity):
+    return SetStockRequest(product_id=product_id, quantity=quantity, request_id=new_id())
+
+
+async def test_says_how_many_units_are_on_hand(shop):
+    product_id = await shop.product(stock=5)
+
+    reply = await shop.stock.SetStock(count(product_id, 8))
+
+    assert (reply.product_id, reply.on_hand, reply.reserved, reply.available) == (product_id, 8, 0, 8)
+    assert await stock(shop, product_id) == (8, 0, 8)
+
+
+async def test_leaves_reserved_units_reserved(shop):
+    product_id = await shop.product(stock=5)
+    await held(shop, (product_id, 3))
+
+    await shop.stock.SetStock(count(product_id, 3))
+
+    assert await stock(shop, product_id) == (3, 3, 0)
+
+
+async def test_refuses_fewer_units_than_are_reserved(shop):
+    product_id = await shop.product(stock=5)
+    await held(shop, (product_id, 3))
+
+    with refused(ErrorReason.ERROR_REASON_STOCK_INSUFFICIENT, product_id=product_id, available="2"):
+        await shop.stock.SetStock(count(product_id, 2))
+
+    assert await stock(shop, product_id) == (5, 3, 2)
+
+
+async def test_one_request_id_is_one_count(shop):
+    request = count(await shop.product(stock=5), 8)
+
+    first = await shop.stock.SetStock(request)
+    await shop.stock.SetStock(count(request.product_id, 1))
+
+    assert await shop.stock.SetStock(request) == first
+    assert await stock(shop, request.product_id) == (1, 0, 1)
+
+
+async def test_counts_and_reservations_at_once_never_promise_what_is_not_there(shop):
+    product_id = await shop.product(stock=10)
+
+    await asyncio.gather(
+        at_once(*(reserve(shop, wants(shop, (product_id, 1))) for _ in range(30))),
+        asyncio.gather(
+            *(shop.stock.SetStock(count(product_id, number)) for number in range(10)), return_exceptions=True
+        ),
+    )
+
+    on_hand, reserved, available = await stock(shop, product_id)
+    assert on_hand >= reserved and available == on_hand - reserved
+    assert await promised(shop, product_id) == (reserved, 0)
+
+
+async def test_another_stores_product_is_refused_like_a_missing_one(shop):
+    foreign = await shop.another().product()
+
+    for product_id in (foreign, new_id()):
+        with refused(ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND, product_id=product_id):
+            await shop.stock.SetStock(count(product_id, 1))

@@ -1,0 +1,126 @@
+"""UpdateProduct."""
+
+import asyncio
+
+import pytest
+from commerce.catalog.v1.catalog_events_pb2 import ProductUpdated
+from commerce.catalog.v1.catalog_service_pb2 import GetProductRequest, UpdateProductRequest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from tests.catalog.orders import held, new_id, reserve, stock, wants
+from tests.shop import refused
+
+DEAR = Money(currency_code="EUR", minor_units=9900)
+
+
+def update(product_id, *paths, **given):
+    mask = FieldMask(paths=paths)
+    return UpdateProductRequest(
+        **({"product_id": product_id, "update_mask": mask, "request_id": new_id()} | given)
+    )
+
+
+async def kept(shop, product_id):
+    return (await shop.catalog.GetProduct(GetProductRequest(product_id=product_id))).product
+
+
+async def test_changes_what_is_set_when_the_mask_is_empty(shop):
+    product_id = await shop.product(name="Mug", sku="M-1")
+
+    renamed = (await shop.catalog.UpdateProduct(update(product_id, name="Cup"))).product
+    repriced = (await shop.catalog.UpdateProduct(update(product_id, price=DEAR))).product
+
+    assert (renamed.name, renamed.price.minor_units, renamed.version) == ("Cup", 1999, 2)
+    assert (repriced.name, repriced.price, repriced.version, repriced.sku) == ("Cup", DEAR, 3, "M-1")
+    assert await kept(shop, product_id) == repriced
+    assert repriced.create_time.ToNanoseconds() < repriced.update_time.ToNanoseconds()
+
+
+async def test_changes_only_what_the_mask_names(shop):
+    product_id = await shop.product(name="Mug")
+
+    changed = (await shop.catalog.UpdateProduct(update(product_id, "price", name="Cup", price=DEAR))).product
+
+    assert (changed.name, changed.price) == ("Mug", DEAR)
+
+
+@pytest.mark.parametrize("field", ["name", "price"])
+async def test_refuses_to_empty_a_field(shop, field):
+    product_id = await shop.product()
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.UpdateProduct(update(product_id, field))
+
+    assert said.violations.keys() == {field}
+
+
+@pytest.mark.parametrize("path", ["sku", "price.minor_units", "nonsense"])
+async def test_refuses_a_mask_that_names_something_else(shop, path):
+    product_id = await shop.product()
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.UpdateProduct(update(product_id, path, price=DEAR))
+
+    assert [field.partition(".")[0] for field in said.violations] == ["update_mask"]
+    assert (await kept(shop, product_id)).version == 1
+
+
+async def test_tells_of_the_product_as_it_is_now(shop):
+    product_id = await shop.product()
+
+    changed = (await shop.catalog.UpdateProduct(update(product_id, name="Cup"))).product
+
+    assert await shop.published() == [ProductUpdated(product=changed)]
+
+
+async def test_a_change_that_changes_nothing_keeps_the_version_and_tells_nobody(shop):
+    product_id = await shop.product(name="Mug")
+
+    await shop.catalog.UpdateProduct(update(product_id))
+    same = (await shop.catalog.UpdateProduct(update(product_id, name="Mug"))).product
+
+    assert same.version == 1
+    assert await shop.published() == []
+
+
+async def test_many_at_once_leave_no_gap_in_the_versions(shop):
+    product_id = await shop.product()
+
+    replies = await asyncio.gather(
+        *(shop.catalog.UpdateProduct(update(product_id, name=f"Mug {number}")) for number in range(20))
+    )
+
+    assert sorted(reply.product.version for reply in replies) == list(range(2, 22))
+    assert len(await shop.published(ProductUpdated)) == 20
+
+
+async def test_one_request_id_is_one_change(shop):
+    request = update(await shop.product(), name="Cup")
+
+    first = await shop.catalog.UpdateProduct(request)
+    await shop.catalog.UpdateProduct(update(request.product_id, name="Plate"))
+    again = await shop.catalog.UpdateProduct(request)
+
+    assert again == first
+    assert (await kept(shop, request.product_id)).name == "Plate"
+
+
+async def test_a_new_price_holds_for_reservations_from_then_on(shop):
+    product_id = await shop.product(stock=5)
+    await held(shop, (product_id, 2))
+
+    await shop.catalog.UpdateProduct(update(product_id, price=DEAR))
+
+    assert await stock(shop, product_id) == (5, 2, 3)
+    assert await reserve(shop, wants(shop, (product_id, 1))) == ["PRODUCT_PRICE_CHANGED"]
+    assert await reserve(shop, wants(shop, (product_id, 1), price=9900)) == ["HELD"]
+
+
+async def test_another_stores_product_is_refused_like_a_missing_one(shop):
+    foreign = await shop.another().product()
+
+    for product_id in (foreign, new_id()):
+        with refused(ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND, product_id=product_id):
+            await shop.catalog.UpdateProduct(update(product_id, name="Mine"))

@@ -1,0 +1,32 @@
+"""One whole cluster for the session, on real parts, and a shop of its own for each test."""
+
+import pytest
+
+from services.cluster.cluster import Cluster
+from tests.cluster.toys import processes_of
+from tests.shop import Clients, Shop
+
+
+def pytest_addoption(parser):
+    parser.addoption("--services", help="run only these (a comma list) in the session's cluster")
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory, pytestconfig):
+    home = tmp_path_factory.mktemp("cluster")
+    services = pytestconfig.getoption("services")
+    async with Cluster(home, services.split(",") if services else None) as cluster:
+        yield cluster
+    assert not processes_of(home), "the cluster left processes behind"
+
+
+@pytest.fixture(scope="session")
+async def clients(cluster):
+    clients = Clients(cluster)
+    yield clients
+    await clients.close()
+
+
+@pytest.fixture
+def shop(clients):
+    return Shop(clients)

@@ -1,0 +1,162 @@
+"""What every field has: a bound, so that no message can be too large; a class, where it holds personal data."""
+
+import re
+
+import pytest
+from buf.validate import validate_pb2
+from commerce.options.v1 import options_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+
+# A format of which every text is short.
+SHORT = ("uuid", "tuuid", "ip", "ipv4", "ipv6", "hostname", "ulid")
+# Words in a field's name that speak of a person wherever they stand.
+PERSONAL = re.compile(
+    r"(?:^|_)(?:email|mail|phone|telephone|mobile|recipient|addressee|address|street|city|postal|postcode|zip"
+    r"|latitude|longitude|location|birth|birthday|gender|iban|card|payment_method|avatar|nickname"
+    r"|(?:full|first|last|given|family|middle|display|user)_name)(?:s|es)?(?:_|$)"
+)
+# Words that do so in a message about a person or a place: elsewhere they name a product, an event, a cloud region.
+PERSONAL_HERE = re.compile(r"(?:^|_)(?:name|line|lines|region|query|note|comment)(?:_|$)")
+PEOPLE = re.compile(r"Customer|User|Person|Address|Recipient|Courier|Profile|Contact")
+# Not a person's, though its name sounds like it: the field, and why.
+IMPERSONAL = {
+    "commerce.common.v1.PostalAddress.country_code": "a country has too many people to be one's own",
+}
+
+
+def unbounded(contract, names):
+    return {
+        f"{name}.{field.name}"
+        for name in names
+        for field in contract.messages[name].field
+        if not _bounded(field, field.options.Extensions[validate_pb2.field])
+    }
+
+
+def _bounded(field, rules):
+    if field.label == Field.LABEL_REPEATED:
+        items = rules.repeated.items
+        return rules.repeated.HasField("max_items") and _bounded_text(field.type, items)
+    return _bounded_text(field.type, rules)
+
+
+def _bounded_text(kind, rules):
+    if kind == Field.TYPE_STRING:
+        text = rules.string
+        return (
+            any(text.HasField(name) for name in ("max_len", "len", "max_bytes", "len_bytes", "const"))
+            or bool(getattr(text, "in"))
+            or text.WhichOneof("well_known") in SHORT
+        )
+    if kind == Field.TYPE_BYTES:
+        return rules.bytes.HasField("max_len") or rules.bytes.HasField("len")
+    return True
+
+
+def unclassed(contract):
+    """The fields that hold personal data and do not say so."""
+    return {
+        f"{name}.{field.name}"
+        for name, message in contract.messages.items()
+        if name.startswith("commerce.")
+        for field in message.field
+        if _personal(name, field) and not field.options.Extensions[options_pb2.pii]
+    } - IMPERSONAL.keys()
+
+
+def _personal(message, field):
+    if field.type == Field.TYPE_MESSAGE and not field.type_name.endswith(("PostalAddress", "Location")):
+        return False  # Its own fields say what they hold.
+    about_people = PEOPLE.search(message.rpartition(".")[2])
+    return PERSONAL.search(field.name) or (about_people and PERSONAL_HERE.search(field.name))
+
+
+def without_status(contract):
+    values = contract.enums["commerce.common.v1.ErrorReason"].value
+    return {
+        value.name
+        for value in values
+        if not value.options.HasExtension(options_pb2.status)
+        or not value.options.Extensions[options_pb2.status]
+    }
+
+
+@pytest.fixture(scope="module")
+def requests(contract):
+    return {name for rpc in contract.rpcs for name in contract.reachable(rpc.method.input_type)}
+
+
+@pytest.fixture(scope="module")
+def others(contract, requests):
+    """Every message of ours that travels, and not in a request: replies and events."""
+    travelling = {
+        name
+        for name in contract.messages
+        if name.startswith("commerce.") and not name.startswith("commerce.options.")
+    }
+    return travelling - requests
+
+
+def test_of_a_request_has_an_upper_bound(contract, requests):
+    assert "commerce.common.v1.PostalAddress" in requests
+    assert unbounded(contract, requests) == set()
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("commerce.order.v1.CancelOrderRequest", "reason"),
+        ("commerce.order.v1.CreateOrderRequest", "lines"),
+        ("commerce.common.v1.PostalAddress", "city"),
+        ("commerce.catalog.v1.ReserveStockRequest", "request_id"),
+        ("commerce.catalog.v1.BatchGetProductsRequest", "product_ids"),
+    ],
+)
+def test_without_a_bound_is_found(contract, requests, message, field):
+    def boundless(copy):
+        copy.field(message, field).options.ClearExtension(validate_pb2.field)
+
+    assert unbounded(contract.broken(boundless), requests) == {f"{message}.{field}"}
+
+
+def test_of_repeated_texts_has_a_bound_for_each_of_them_too(contract, requests):
+    def items_boundless(copy):
+        rules = copy.field("commerce.common.v1.PostalAddress", "lines").options.Extensions[validate_pb2.field]
+        rules.repeated.ClearField("items")
+
+    assert unbounded(contract.broken(items_boundless), requests) == {"commerce.common.v1.PostalAddress.lines"}
+
+
+def test_of_a_reply_or_an_event_has_an_upper_bound_too(contract, others):
+    assert unbounded(contract, others) == set()
+
+
+def test_that_holds_personal_data_says_of_which_class(contract):
+    assert unclassed(contract) == set()
+
+
+def test_that_holds_personal_data_is_found_by_its_name_when_it_does_not_say_so(contract):
+    """Take the class from every field that has one: the names alone must lead back to it."""
+    classed = {
+        (name, field.name)
+        for name, message in contract.messages.items()
+        for field in message.field
+        if field.options.Extensions[options_pb2.pii]
+    }
+    assert len(classed) > 20
+    for message, name in classed:
+
+        def forgotten(copy, message=message, name=name):
+            copy.field(message, name).options.ClearExtension(options_pb2.pii)
+
+        assert unclassed(contract.broken(forgotten)) == {f"{message}.{name}"}
+
+
+def test_that_is_a_reason_to_refuse_has_a_status(contract):
+    assert without_status(contract) == set()
+
+    def forgotten(copy):
+        values = copy.enums["commerce.common.v1.ErrorReason"].value
+        values[3].options.ClearExtension(options_pb2.status)
+
+    assert len(without_status(contract.broken(forgotten))) == 1

@@ -1,0 +1,182 @@
+"""What every RPC has: who may call it, a URL, an idempotency level, a comment, a handler, a test, a way to retry."""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+from commerce.options.v1 import options_pb2
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+
+from services.runtime.definition import definitions
+
+TESTS = Path(__file__).parent.parent
+UNKNOWN = descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN
+HTTP_BODY = ".google.api.HttpBody"
+
+
+def without_access(contract):
+    return {
+        rpc.name
+        for rpc in contract.rpcs
+        if not _has_access(rpc.method.options.Extensions[options_pb2.access])
+    }
+
+
+def _has_access(access):
+    return access.public != bool(access.allow) and options_pb2.ROLE_UNSPECIFIED not in access.allow
+
+
+def without_url(contract):
+    return {
+        rpc.name
+        for rpc in contract.rpcs
+        if not rpc.only_services
+        and not rpc.method.options.Extensions[annotations_pb2.http].WhichOneof("pattern")
+    }
+
+
+def with_a_get_that_writes(contract):
+    """GET and NO_SIDE_EFFECTS say the same thing; proxies and browsers act on the one, the runtime on the other."""
+    verbs = {
+        rpc.name: (rpc.mutates, rpc.method.options.Extensions[annotations_pb2.http].WhichOneof("pattern"))
+        for rpc in contract.rpcs
+    }
+    return {name for name, (mutates, verb) in verbs.items() if verb and mutates == (verb == "get")}
+
+
+def without_idempotency_level(contract):
+    return {rpc.name for rpc in contract.rpcs if rpc.method.options.idempotency_level == UNKNOWN}
+
+
+def without_comment(contract):
+    return {rpc.name for rpc in contract.rpcs if len(rpc.comment) < 10}
+
+
+def without_request_id(contract):
+    """Writes that are not safe to repeat. A raw body is the sender's, and carries an id of its own."""
+    found = set()
+    for rpc in contract.rpcs:
+        fields = contract.messages[rpc.method.input_type.removeprefix(".")].field
+        if rpc.mutates and not any(
+            field.name == "request_id" or field.type_name == HTTP_BODY for field in fields
+        ):
+            found.add(rpc.name)
+    return found
+
+
+def without_handler(contract, handlers):
+    return {rpc.full_name for rpc in contract.rpcs if rpc.name not in handlers.get(rpc.service, set())}
+
+
+def without_test(contract, codes, tests=TESTS):
+    return {
+        rpc.name
+        for rpc in contract.rpcs
+        if not (tests / codes.get(rpc.service, "") / f"test_{rpc.snake_name}.py").exists()
+    }
+
+
+@pytest.fixture(scope="module")
+def codes():
+    """Which service of ours offers a service of the contract."""
+    return {name: definition.code for definition in definitions() for name in definition.proto_services}
+
+
+@pytest.fixture(scope="module")
+def handlers(codes):
+    """The RPCs that each service's package has a method for, beside the generated one that refuses."""
+    found: dict[str, set[str]] = {}
+    for name, code in codes.items():
+        servicer = f"{name.rpartition('.')[2]}Servicer"
+        for each in _classes(code):
+            bases = [base.__name__ for base in each.__mro__]
+            if servicer in bases[1:]:
+                own = each.__mro__[: bases.index(servicer)]
+                found.setdefault(name, set()).update(method for part in own for method in vars(part))
+    return found
+
+
+def _classes(code):
+    package = importlib.import_module(f"services.{code}")
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.ispkg and module.name != "__main__":
+            imported = importlib.import_module(f"services.{code}.{module.name}")
+            yield from (each for _, each in inspect.getmembers(imported, inspect.isclass))
+
+
+def test_says_who_may_call_it(contract):
+    assert without_access(contract) == set()
+    assert without_access(
+        contract.broken(lambda copy: _options(copy, "GetOrder").ClearExtension(options_pb2.access))
+    ) == {"GetOrder"}
+
+    def for_all_and_some(copy):
+        _options(copy, "GetOrder").Extensions[options_pb2.access].public = True
+
+    assert without_access(contract.broken(for_all_and_some)) == {"GetOrder"}
+
+
+def test_has_a_url_unless_only_services_call_it(contract):
+    assert without_url(contract) == set()
+    assert without_url(
+        contract.broken(lambda copy: _options(copy, "ShipOrder").ClearExtension(annotations_pb2.http))
+    ) == {"ShipOrder"}
+
+
+def test_says_whether_it_may_be_repeated(contract):
+    assert without_idempotency_level(contract) == set()
+    assert without_idempotency_level(
+        contract.broken(lambda copy: _options(copy, "GetStock").ClearField("idempotency_level"))
+    ) == {"GetStock"}
+
+
+def test_is_a_get_exactly_when_it_changes_nothing(contract):
+    assert with_a_get_that_writes(contract) == set()
+    assert with_a_get_that_writes(
+        contract.broken(lambda copy: _options(copy, "GetStock").ClearField("idempotency_level"))
+    ) == {"GetStock"}
+
+
+def test_has_a_comment(contract):
+    assert without_comment(contract) == set()
+
+    def silenced(copy):
+        for file in copy.ours:
+            file.ClearField("source_code_info")
+
+    everything = {rpc.name for rpc in contract.rpcs}
+    assert without_comment(contract.broken(silenced)) == everything
+
+
+def test_that_writes_carries_a_request_id_unless_its_body_is_raw(contract):
+    assert without_request_id(contract) == set()
+
+    def renamed(copy):
+        copy.field("commerce.order.v1.CancelOrderRequest", "request_id").name = "id"
+
+    assert without_request_id(contract.broken(renamed)) == {"CancelOrder"}
+
+
+def test_has_a_handler_in_the_one_service_that_offers_it(contract, handlers):
+    assert without_handler(contract, handlers) == set()
+
+    def invented(copy):
+        copy.rpc("GetOrder").method.name = "GuessOrder"
+
+    assert without_handler(contract.broken(invented), handlers) == {
+        "commerce.order.v1.OrderService/GuessOrder"
+    }
+    offered = [name for definition in definitions() for name in definition.proto_services]
+    assert len(offered) == len(set(offered))
+
+
+def test_has_a_file_of_tests_with_its_name(contract, codes, tmp_path):
+    assert without_test(contract, codes) == set()
+    assert without_test(contract, codes, tmp_path) == {rpc.name for rpc in contract.rpcs}
+
+
+def _options(contract, name):
+    return contract.rpc(name).method.options

@@ -1,0 +1,36 @@
+"""Draws a service's life from its LIFE table: `python -m tools.life order` prints the diagram that its README holds."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+
+def diagram(life: Mapping[tuple[str, int], int], states: Any) -> str:
+    """Return a mermaid state diagram of a table of (step, state) → state; `states` is the contract's enum."""
+    prefix = _prefix(states)
+
+    def name(state: int) -> str:
+        return str(states.Name(state)).removeprefix(prefix)
+
+    sources = {state for _, state in life}
+    targets = set(life.values())
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {name(state)}" for state in sorted(sources - targets)]
+    lines += [f"    {name(state)} --> {name(after)}: {step}" for (step, state), after in life.items()]
+    lines += [f"    {name(state)} --> [*]" for state in sorted(targets - sources)]
+    return "\n".join(lines)
+
+
+def _prefix(states: Any) -> str:
+    return str(states.Name(0)).removesuffix("UNSPECIFIED")
+
+
+def main() -> None:
+    """Print the diagram of the service named on the command line."""
+    rules = import_module(f"services.{sys.argv[1]}.rules")
+    print(diagram(rules.LIFE, rules.STATES))
+
+
+if __name__ == "__main__":
+    main()
