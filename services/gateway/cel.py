@@ -16,7 +16,9 @@ def select(name: str, field: str) -> Json:
 
 def call(function: str, *arguments: Json, target: Json | None = None) -> Json:
     """function(arguments), or target.function(arguments)"""
-    return {"call_expr": {"function": function, "args": list(arguments), **({"target": target} if target else {})}}
+    return {
+        "call_expr": {"function": function, "args": list(arguments), **({"target": target} if target else {})}
+    }
 
 
 def item(of: Json, key: str | int) -> Json:

@@ -6,18 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from commerce.options.v1 import options_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-
-from commerce.options.v1 import options_pb2
 
 DEADLINE_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
-    """One REST call of an RPC: "POST", "/v1/orders/{order_id}:cancel", and the field that the body is ("*": all, "": none)."""
+    """One REST call of an RPC, e.g. "POST", "/v1/orders/{order_id}:cancel", "*".
+
+    `body` is the field of the request that the body is: "*" for all of it, empty when there is no body.
+    """
 
     verb: str
     template: str
@@ -52,11 +54,11 @@ def rpcs(descriptors: Path, services: Iterable[str]) -> tuple[Rpc, ...]:
     """The RPCs of the named proto services. Raises UnknownService."""
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes()).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     found: list[Rpc] = []
     for name in services:
         try:
-            service = pool.FindServiceByName(name)  # type: ignore[no-untyped-call]
+            service = pool.FindServiceByName(name)
         except KeyError:
             raise UnknownService(f"{descriptors} has no service {name}: generate it again") from None
         found.extend(_rpc(name, method) for method in service.methods)

@@ -15,7 +15,9 @@ CORS = "envoy.filters.http.cors"
 BUFFER = "envoy.filters.http.buffer"
 CORS_AGE_SECONDS = 3600
 METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-ALLOWED_HEADERS = "authorization, content-type, connect-protocol-version, grpc-timeout, x-grpc-web, x-user-agent"
+ALLOWED_HEADERS = (
+    "authorization, content-type, connect-protocol-version, grpc-timeout, x-grpc-web, x-user-agent"
+)
 EXPOSED_HEADERS = f"grpc-status, grpc-message, grpc-status-details-bin, {telemetry.TRACE_HEADER}"
 
 
@@ -64,7 +66,10 @@ def _health() -> Json:
 
 
 def _body_limit() -> Json:
-    """Takes a request whole, before anything else reads it: the transcoder's own limit does not count what it parsed."""
+    """Takes a request whole before anything else reads it.
+
+    The transcoder's own limit does not count what it has parsed.
+    """
     return extension(BUFFER, "filters.http.buffer.v3.Buffer", max_request_bytes=MAX_BODY_BYTES)
 
 

@@ -1,6 +1,6 @@
 -- Refuses a JSON member that the contract does not know: the transcoder would drop it silently.
 -- Also moves the name of a field that the transcoder could not read from its words to where clients look for it.
--- UNREAD: the header that marks such a reply. 
+-- UNREAD: the header that marks such a reply.
 -- MESSAGES: message -> member -> message ("" when its members are not ours to judge). BODIES: verb -> { pattern, message }.
 
 local MAX_DEPTH = 100
@@ -77,6 +77,7 @@ end
 -- How the transcoder names a field, as JSON.
 local NAMED = {
   '"description":"([%w_%.%[%]]+): ',
+  '"description":"Encountered a non%-leaf field \\"([%w_%.]+)\\"',
   '"description":"Could not find field \\"([%w_%.%-]+)\\"',
   '"description":"The binding value [^{}]- of the field ([%w_%.]+) is conflicting',
 }

@@ -28,7 +28,9 @@ def member_filter(rpcs: Iterable[Rpc]) -> Json:
     code = (Path(__file__).parent / "members.lua").read_text()
     tables = f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
     return extension(
-        "envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code={"inline_string": tables + code}
+        "envoy.filters.http.lua",
+        "filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": tables + code},
     )
 
 

@@ -1,5 +1,4 @@
-"""What Envoy answers on its own: google.rpc.Status, as JSON to REST and as gRPC to gRPC.
-"""
+"""What Envoy answers on its own: google.rpc.Status, as JSON to REST and as gRPC to gRPC."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ RETRY_SECONDS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One of Envoy's replies. `status` is the HTTP status that it is recognized by (0: any), `details` a part of its cause."""
+    """One of Envoy's replies, recognized by its HTTP `status` (0: any) and a part of its `details`."""
 
     status: int
     code: code_pb2.Code
@@ -49,7 +48,11 @@ def _unauthenticated(details: str, cause: str, status: int = 401) -> Reply:
 
 def _invalid(status: int, message: str, details: str = "") -> Reply:
     return Reply(
-        status=status, details=details, code=code_pb2.INVALID_ARGUMENT, reason="INVALID_ARGUMENT", message=message
+        status=status,
+        details=details,
+        code=code_pb2.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=message,
     )
 
 
@@ -123,7 +126,9 @@ def _mappers(reply: Reply) -> Iterator[Json]:
         "filter": _all_of(*_is_grpc(), *_recognized(reply)),
         "headers_to_add": [
             set_header("grpc-status", str(int(reply.code))),
-            set_header("grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()),
+            set_header(
+                "grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()
+            ),
         ],
         "body_format_override": {"text_format_source": {"inline_string": fixed.message}},
     }
@@ -157,8 +162,9 @@ def _json(reply: Reply) -> Json:
 
 
 def _recognized(reply: Reply) -> Iterator[Json]:
-    comparison = {"op": "EQ", "value": _runtime(reply.status)} if reply.status else {"op": "GE", "value": _runtime(400)}
-    yield {"status_code_filter": {"comparison": comparison}}
+    # The runtime key is obligatory; nothing sets it.
+    status = {"default_value": reply.status or 400, "runtime_key": "commerce.status"}
+    yield {"status_code_filter": {"comparison": {"op": "EQ" if reply.status else "GE", "value": status}}}
     if reply.details:
         yield {
             "extension_filter": extension(
@@ -182,4 +188,3 @@ def _all_of(*filters: Json) -> Json:
 
 def _runtime(status: int) -> Json:
     return {"default_value": status, "runtime_key": f"commerce.local_reply.{status}"}
-

@@ -40,7 +40,9 @@ def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iter
             "match": {"path": rpc.path, "headers": [GRPC]},
             "route": {"cluster": cluster, "retry_policy": _retry_policy(rpc), **_timeouts(rpc)},
             "decorator": {"operation": rpc.path[1:], "propagate": False},
-            "response_headers_to_add": [set_header("cache-control", "no-cache" if rpc.streams else "no-store")],
+            "response_headers_to_add": [
+                set_header("cache-control", "no-cache" if rpc.streams else "no-store")
+            ],
             "typed_per_filter_config": per_filter.get(rpc, {}),
         }
 
@@ -68,4 +70,3 @@ def _retry_policy(rpc: Rpc) -> Json:
         ],
         "host_selection_retry_max_attempts": 3,
     }
-

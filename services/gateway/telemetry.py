@@ -69,7 +69,10 @@ def access_log() -> list[Json]:
 
 def trace_header_filter() -> Json:
     """Puts the trace id on every reply, Envoy's own included, and takes off what nobody outside needs."""
-    mutations = [{"append": set_header(TRACE_HEADER, "%TRACE_ID%")}, *({"remove": name} for name in NOT_FOR_CLIENTS)]
+    mutations = [
+        {"append": set_header(TRACE_HEADER, "%TRACE_ID%")},
+        *({"remove": name} for name in NOT_FOR_CLIENTS),
+    ]
     return extension(
         "envoy.filters.http.header_mutation",
         "filters.http.header_mutation.v3.HeaderMutation",
@@ -81,6 +84,12 @@ def application_log() -> Json:
     """Envoy's own log, in the shape of ours."""
     return {
         "log_format": {
-            "json_format": {"time": "%Y-%m-%dT%T.%e", "level": "%l", "service": "gateway", "logger": "%n", "event": "%j"}
+            "json_format": {
+                "time": "%Y-%m-%dT%T.%e",
+                "level": "%l",
+                "service": "gateway",
+                "logger": "%n",
+                "event": "%j",
+            }
         }
     }

@@ -134,7 +134,8 @@ async def _visible(call: Call, statement: Statement, order_id: str) -> Order:
 
 
 async def _snapshot(call: Call, order: Order) -> OrderUpdate:
-    (row,) = await call.db.rows(queries.EVENTS, order_id=order.order_id, after=order.sequence - 1)
+    # The order may have moved since it was read: its own transition is the first of those, the others come after.
+    row, *_ = await call.db.rows(queries.EVENTS, order_id=order.order_id, after=order.sequence - 1)
     snapshot = queries.update_of(row)
     snapshot.order.CopyFrom(order)
     return snapshot

@@ -26,7 +26,8 @@ from services.runtime.tables import UUIDS, dead_letters, inbox
 from services.runtime.work import Event, Reaction, Work
 
 BATCH = 100
-ACK_WAIT_SECONDS = 30.0
+# How long the events of a killed process wait for another one; a batch that takes longer comes twice, and counts once.
+ACK_WAIT_SECONDS = 10.0
 RETRY_SECONDS = 0.2
 
 _ids = (

@@ -108,7 +108,8 @@ async def _run(definition: Definition, settings: Settings, build: Build) -> None
         loop.add_signal_handler(each, stop.set)
     dsn = settings.database_url.get_secret_value()
     own = Path(__file__).parent.parent / definition.code / "migrations"
-    await migrate(dsn, {"runtime_revision": RUNTIME, "service_revision": own})
+    # A service without tables of its own has no migrations of its own.
+    await migrate(dsn, {"runtime_revision": RUNTIME} | ({"service_revision": own} if own.is_dir() else {}))
     async with AsyncExitStack() as stack:
         database = Database(dsn, settings.database_connections, settings.database_timeout_seconds)
         await database.start()

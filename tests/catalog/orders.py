@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+from commerce.catalog.v1.catalog_pb2 import ReservationState
 from commerce.catalog.v1.stock_service_pb2 import (
     CommitReservationsRequest,
     GetStockRequest,
@@ -13,8 +14,6 @@ from commerce.catalog.v1.stock_service_pb2 import (
 )
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
-
-from services.catalog.rules import STATES
 
 PRICE = 1999
 
@@ -75,7 +74,9 @@ async def promised(shop, product_id):
         product_id,
     )
     units = {row["state"]: row["units"] for row in rows}
-    return units.get(STATES.RESERVATION_STATE_HELD, 0), units.get(STATES.RESERVATION_STATE_COMMITTED, 0)
+    return units.get(ReservationState.RESERVATION_STATE_HELD, 0), units.get(
+        ReservationState.RESERVATION_STATE_COMMITTED, 0
+    )
 
 
 async def at_once(*calls):
@@ -91,6 +92,6 @@ def said(results):
     return [
         ErrorReason.Name(result.reason).removeprefix("ERROR_REASON_")
         if result.reason
-        else STATES.Name(result.state).removeprefix("RESERVATION_STATE_")
+        else ReservationState.Name(result.state).removeprefix("RESERVATION_STATE_")
         for result in results
     ]

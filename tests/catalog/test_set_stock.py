@@ -72,3 +72,27 @@ async def test_another_stores_product_is_refused_like_a_missing_one(shop):
     for product_id in (foreign, new_id()):
         with refused(ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND, product_id=product_id):
             await shop.stock.SetStock(count(product_id, 1))
+
+
+async def test_browsers_create_count_and_read_in_plain_json(shop):
+    created = await shop.rest(
+        "POST",
+        f"/v1/stores/{shop.store_id}/products",
+        {
+            "sku": "MUG-1",
+            "name": "Mug",
+            "price": {"currencyCode": "EUR", "minorUnits": "1999"},
+            "requestId": new_id(),
+        },
+    )
+    path = f"/v1/products/{created.body['product']['productId']}"
+    counted = await shop.rest("PUT", f"{path}/stock", {"quantity": 5, "requestId": new_id()})
+    read = await shop.rest("GET", f"{path}/stock")
+
+    assert created.body["product"]["price"] == {"currencyCode": "EUR", "minorUnits": "1999"}
+    assert counted.status == 200
+    assert {name: read.body[name] for name in ("onHand", "reserved", "available")} == {
+        "onHand": 5,
+        "reserved": 0,
+        "available": 5,
+    }

@@ -72,8 +72,7 @@ def test_that_a_service_uses_exists(contract, by_code):
     assert set().union(*by_code.values()) <= known
 
 
-def test_holds_at_most_what_says_whose_it_is(contract):
-    """An event is about a store's row: the message, or the first one inside it, names the store."""
+def test_says_whose_store_it_is_about(contract):
     for event in events(contract):
         fields = {field.name for name in contract.reachable(event) for field in contract.messages[name].field}
         assert "store_id" in fields, event

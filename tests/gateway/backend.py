@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
+import commerce
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-import commerce
 
 for _module in pkgutil.walk_packages(commerce.__path__, "commerce."):
     if _module.name.endswith("_pb2"):
@@ -63,7 +63,7 @@ class Backend:
         server.add_generic_rpc_handlers((_Handlers(self),))
         servicer = health.aio.HealthServicer()
         await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         port = server.add_insecure_port(address)
         await server.start()
         self._server = server
@@ -86,8 +86,14 @@ class _Handlers(grpc.GenericRpcHandler):
         method = descriptor_pool.Default().FindServiceByName(service).methods_by_name.get(name)
         if method is None:
             return None
-        request, response = (message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type))
-        make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+        request, response = (
+            message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type)
+        )
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if method.server_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
         return make(
             self._stream(name) if method.server_streaming else self._unary(name, response),
             request_deserializer=request.FromString,

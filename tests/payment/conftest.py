@@ -1,0 +1,42 @@
+"""A cluster with no service but payment, whose orders exist in these tests only, and a till to use it by."""
+
+import nats
+import pytest
+
+from services.cluster.cluster import Cluster
+from tests.cluster.toys import processes_of
+from tests.payment.till import Till
+from tests.shop import Clients, Shop
+
+
+@pytest.fixture(scope="package")
+async def payment_cluster(tmp_path_factory):
+    home = tmp_path_factory.mktemp("payment")
+    async with Cluster(home, ["payment"]) as cluster:
+        yield cluster
+    assert not processes_of(home), "the cluster left processes behind"
+
+
+@pytest.fixture(scope="package")
+async def payment_clients(payment_cluster):
+    clients = Clients(payment_cluster)
+    yield clients
+    await clients.close()
+
+
+@pytest.fixture(scope="package")
+async def events(payment_cluster):
+    """JetStream, as the order service publishes to it."""
+    client = await nats.connect(payment_cluster.nats_url)
+    yield client.jetstream()
+    await client.close()
+
+
+@pytest.fixture
+def shop(payment_clients):
+    return Shop(payment_clients)
+
+
+@pytest.fixture
+def till(shop, events):
+    return Till(shop, events)

@@ -1,0 +1,181 @@
+"""The till of a shop: orders that ask for money as the order service does, and the provider's book beside ours."""
+
+import asyncio
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from signal import SIGCONT, SIGSTOP
+from typing import Any
+
+import aiohttp
+from commerce.common.v1.money_pb2 import Money
+from commerce.order.v1.order_events_pb2 import OrderAccepted, OrderCancelled, OrderReference
+from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
+from commerce.payment.v1.payment_service_pb2 import (
+    AuthorizePaymentRequest,
+    CapturePaymentRequest,
+    GetPaymentRequest,
+    RefundPaymentRequest,
+    VoidPaymentRequest,
+)
+from nats.js import JetStreamContext
+
+from tests.shop import Shop, eventually, new_id
+
+AMOUNT = 1999
+
+
+@dataclass
+class Till:
+    """Asks the payment service in the name of the order service, and of the store's administrator."""
+
+    shop: Shop
+    events: JetStreamContext
+
+    def asking(self, method: str = "ok", minor_units: int = AMOUNT, **given: Any) -> AuthorizePaymentRequest:
+        """What the order service asks for a new order; `order_id` and the like make it another one."""
+        values: dict[str, Any] = {
+            "order_id": new_id(),
+            "store_id": self.shop.store_id,
+            "customer_id": new_id(),
+            "amount": Money(currency_code="EUR", minor_units=minor_units),
+            "payment_method": f"pm_sandbox_{method}",
+            "request_id": new_id(),
+        }
+        return AuthorizePaymentRequest(**(values | given))
+
+    async def ask(self, request: AuthorizePaymentRequest) -> Any:
+        return (await self.shop.as_service.payments.AuthorizePayment(request)).payment
+
+    async def authorize(self, method: str = "ok", minor_units: int = AMOUNT, **given: Any) -> Any:
+        """The payment of an order after the provider was asked."""
+        return await self.ask(self.asking(method, minor_units, **given))
+
+    async def capture(self, payment: Any, request_id: str = "") -> Any:
+        request = CapturePaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
+        return (await self.shop.payments.CapturePayment(request)).payment
+
+    async def void(self, payment: Any, request_id: str = "") -> Any:
+        request = VoidPaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
+        return (await self.shop.payments.VoidPayment(request)).payment
+
+    async def refund(self, payment: Any, request_id: str = "") -> Any:
+        request = RefundPaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
+        return (await self.shop.payments.RefundPayment(request)).payment
+
+    async def get(self, payment: Any) -> Any:
+        request = GetPaymentRequest(payment_id=payment.payment_id)
+        return (await self.shop.payments.GetPayment(request)).payment
+
+    async def until(self, payment: Any, state: str) -> Any:
+        """The payment once it has come to a state and nothing is open any more."""
+
+        async def there() -> Any:
+            found = await self.get(payment)
+            settled = all(word not in ("PENDING", "UNKNOWN") for _, word in done(found))
+            return found if said(found) == state and settled else None
+
+        return await eventually(there)
+
+    # The order service's events.
+
+    async def accepted(self, payment: Any) -> None:
+        await self.publish(OrderAccepted(order=self.reference(payment)))
+
+    async def cancelled(self, payment: Any) -> None:
+        """`payment` may also be what is going to be asked for: it names the order as well."""
+        await self.publish(OrderCancelled(order=self.reference(payment), reason="changed my mind"))
+
+    def reference(self, payment: Any) -> OrderReference:
+        return OrderReference(
+            order_id=payment.order_id,
+            store_id=payment.store_id,
+            customer_id=payment.customer_id,
+            sequence=5,
+            total=payment.amount,
+        )
+
+    async def publish(self, event: Any) -> str:
+        event_id, kind = new_id(), event.DESCRIPTOR.full_name
+        headers = {"Nats-Msg-Id": event_id, "ce-id": event_id, "ce-type": kind}
+        await self.events.publish(kind, event.SerializeToString(), headers=headers)
+        return event_id
+
+    async def applied(self, event_id: str) -> None:
+        """Return when an event has taken effect."""
+        await eventually(
+            lambda: self.shop.clients.rows("SELECT FROM payment.inbox WHERE event_id = $1", uuid.UUID(event_id))
+        )
+
+    async def buried(self, event_id: str) -> str:
+        """Why an event is among the dead letters, once it is."""
+        sql = "SELECT reason FROM payment.dead_letters WHERE event_id = $1"
+        rows = await eventually(lambda: self.shop.clients.rows(sql, uuid.UUID(event_id)), seconds=60)
+        return str(rows[0]["reason"])
+
+    # The provider.
+
+    async def provider(self, verb: str, path: str, body: Any = None, key: str = "") -> Any:
+        """Ask the sandbox directly, with our API key."""
+        cluster = self.shop.clients.cluster
+        headers = {"Authorization": f"Bearer {cluster.home.secret('sandbox_api_key')}"}
+        if verb == "POST":
+            headers["Idempotency-Key"] = key or new_id()
+        async with aiohttp.ClientSession(f"http://{cluster.address('sandbox')}") as http:
+            async with http.request(verb, path, json=body, headers=headers) as reply:
+                return await reply.json()
+
+    async def book(self, payment: Any) -> list[Any]:
+        """The provider's charges for an order."""
+        charges = (await self.provider("GET", "/v1/book"))["charges"]
+        return [charge for charge in charges if charge["reference"] == payment.order_id]
+
+    async def answer_challenge(self, payment: Any, outcome: str) -> None:
+        """What the customer does at the next_action_url."""
+        async with aiohttp.ClientSession() as http:
+            async with http.post(payment.next_action_url, json={"outcome": outcome}) as reply:
+                assert reply.status == 200
+
+    @asynccontextmanager
+    async def frozen(self):  # type: ignore[no-untyped-def]
+        """The provider takes requests in this block and deals with them after it."""
+        cluster = self.shop.clients.cluster
+        cluster.kill("sandbox", SIGSTOP)
+        try:
+            yield
+        finally:
+            cluster.kill("sandbox", SIGCONT)
+
+    async def kill(self) -> None:
+        """SIGKILL to the payment service; returns when it is back."""
+        cluster = self.shop.clients.cluster
+        cluster.kill("payment")
+        await cluster.wait_ready("payment")
+
+    async def agrees(self, payment: Any) -> None:
+        """The provider has one charge for the order, of the same sums and state as ours."""
+        ours = await self.get(payment)
+        (theirs,) = await self.book(payment)
+        assert theirs["id"] == ours.provider_reference
+        assert theirs["status"] == said(ours).lower()
+        assert theirs["currency_code"] == ours.amount.currency_code
+        sums = [theirs[f"{name}_minor_units"] for name in ("amount", "captured", "refunded")]
+        assert sums == [ours.amount.minor_units, ours.captured.minor_units, ours.refunded.minor_units]
+
+
+def said(payment: Any) -> str:
+    return PaymentState.Name(payment.state).removeprefix("PAYMENT_STATE_")
+
+
+def done(payment: Any) -> list[tuple[str, str]]:
+    """The operations in words."""
+    prefix = "PAYMENT_OPERATION_STATE_"
+    return [
+        (operation.kind, PaymentOperationState.Name(operation.state).removeprefix(prefix))
+        for operation in payment.operations
+    ]
+
+
+async def at_once(*calls: Any) -> list[Any]:
+    """The answers, or the errors, of calls made at once."""
+    return list(await asyncio.gather(*calls))

@@ -1,0 +1,64 @@
+"""Small clusters that tests may hurt: the toy service alone, with small limits; and a way to ask it for things."""
+
+import uuid
+from contextlib import asynccontextmanager
+
+import pytest
+from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest, ListCustomersRequest
+
+from services.cluster.cluster import Cluster
+from tests.cluster.toys import configure
+from tests.runtime.toy import DEFINITION
+from tests.shop import Clients, Shop
+
+LIMITS = {
+    "COMMERCE_CALL_SECONDS": "1",
+    "COMMERCE_CALLS_IN_FLIGHT": "6",
+    "COMMERCE_OPEN_STREAMS": "12",
+    "COMMERCE_DATABASE_CONNECTIONS": "2",
+    "COMMERCE_DELIVERY_ATTEMPTS": "2",
+    "COMMERCE_MESSAGE_BYTES": "65536",
+}
+
+
+@asynccontextmanager
+async def toy_cluster(home, **environment):
+    async with Cluster(
+        home, definitions=[DEFINITION], configure=configure, environment=LIMITS | environment
+    ) as cluster:
+        clients = Clients(cluster)
+        try:
+            yield clients
+        finally:
+            await clients.close()
+
+
+@pytest.fixture(scope="package")
+async def toy_clients(tmp_path_factory):
+    async with toy_cluster(tmp_path_factory.mktemp("toy")) as clients:
+        yield clients
+
+
+@pytest.fixture
+async def toy(toy_clients):
+    """A store's administrator before the toy; whatever a test did to a process, it is there again for the next."""
+    for name in ("nats", "toy"):
+        await toy_clients.cluster.wait_ready(name)
+    return Shop(toy_clients)
+
+
+def ask(shop, words="", **options):
+    """Have the toy do as a read says: "sleep 1", "query 1" (in PostgreSQL), "fail word"."""
+    request = ListCustomersRequest(store_id=shop.store_id, query=words)
+    return shop.customers.ListCustomers(request, **options)
+
+
+def write(shop, words="", **options):
+    """Have the toy do as a write says: "sleep 1", "query 1", "fail word", "poison", or just an event."""
+    request = CreateCustomerRequest(
+        store_id=shop.store_id,
+        full_name=words or "Ada",
+        email=f"{uuid.uuid4().hex}@example.org",
+        request_id=str(uuid.uuid4()),
+    )
+    return shop.customers.CreateCustomer(request, **options)

@@ -1,0 +1,165 @@
+"""Events: once on record an event arrives, once, whatever dies on the way; one that cannot take effect is shown."""
+
+import asyncio
+import json
+import signal
+import uuid
+
+import nats
+import pytest
+from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
+from commerce.customer.v1.customer_pb2 import Customer
+
+from tests.runtime.conftest import write
+from tests.shop import eventually
+
+CREATED = CustomerCreated.DESCRIPTOR.full_name
+
+
+async def effects(toy):
+    """The reactions to CustomerCreated that took effect in this store, by the customer's address."""
+    return [event.customer.email for event in await toy.published(CustomerUpdated)]
+
+
+async def unpublished(toy):
+    return await toy.clients.rows("SELECT 1 FROM toy.outbox WHERE publish_time IS NULL")
+
+
+@pytest.fixture
+async def js(toy):
+    client = await nats.connect(toy.clients.cluster.nats_url)
+    yield client.jetstream()
+    await client.close()
+
+
+async def test_an_event_comes_as_a_cloud_event_in_the_trace_of_its_call(toy, js):
+    trace_id = uuid.uuid4().hex
+    subscription = await js.subscribe(CREATED, ordered_consumer=True)
+    await write(toy, metadata=(("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),))
+
+    async def ours():
+        message = await subscription.next_msg(timeout=5)
+        event = CustomerCreated.FromString(message.data)
+        return message.headers if event.customer.store_id == toy.store_id else None
+
+    headers = await eventually(ours)
+    await subscription.unsubscribe()
+    assert headers["ce-specversion"] == "1.0"
+    assert headers["ce-type"] == CREATED
+    assert headers["ce-source"] == "/commerce/toy"
+    assert headers["ce-id"] == headers["Nats-Msg-Id"]
+    assert headers["traceparent"].split("-")[1] == trace_id
+
+
+async def test_an_event_written_while_nats_is_away_arrives_when_it_is_back(toy):
+    await toy.clients.cluster.process("nats").stop()
+    try:
+        written = (await write(toy)).customer.email
+        await asyncio.sleep(0.5)
+        assert await effects(toy) == []
+    finally:
+        await toy.clients.cluster.process("nats").start()
+
+    assert await eventually(lambda: effects(toy)) == [written]
+    await eventually(lambda: _none(unpublished(toy)))
+
+
+async def test_an_event_whose_process_died_before_it_was_published_arrives(toy):
+    """The row is all that a process leaves that dies right after its commit."""
+    customer = Customer(store_id=toy.store_id, full_name="Ada", email="orphan@example.org")
+    await toy.clients.rows(
+        "INSERT INTO toy.outbox (event_id, type, payload, traceparent) VALUES ($1, $2, $3, '')",
+        uuid.uuid4(),
+        CREATED,
+        CustomerCreated(customer=customer).SerializeToString(),
+    )
+
+    assert await eventually(lambda: effects(toy)) == ["orphan@example.org"]
+
+
+async def test_an_event_that_comes_twice_takes_effect_once(toy, js):
+    event_id = str(uuid.uuid4())
+    customer = Customer(store_id=toy.store_id, full_name="Ada", email="twice@example.org")
+    for _ in range(3):  # Without Nats-Msg-Id: JetStream takes each for another message.
+        headers = {"ce-id": event_id, "ce-type": CREATED}
+        await js.publish(CREATED, CustomerCreated(customer=customer).SerializeToString(), headers=headers)
+    await eventually(lambda: effects(toy))
+    await asyncio.sleep(0.5)
+
+    assert await effects(toy) == ["twice@example.org"]
+
+
+async def test_a_service_killed_in_the_middle_of_many_events_applies_each_once(toy):
+    written = []
+    for _ in range(4):
+        written += [(await write(toy)).customer.email for _ in range(5)]
+        toy.clients.cluster.kill("toy", signal.SIGKILL)
+        await toy.clients.cluster.wait_ready("toy")
+
+    async def all_of_them():
+        return sorted(await effects(toy)) if len(await effects(toy)) >= len(written) else None
+
+    assert await eventually(all_of_them, 45) == sorted(written)
+
+
+async def test_when_the_stream_is_lost_everything_on_record_is_sent_again_and_takes_effect_once(toy, js):
+    written = (await write(toy)).customer.email
+    await eventually(lambda: effects(toy))
+
+    await toy.clients.cluster.wipe_jetstream()
+
+    async def sent_again():
+        subscription = await js.subscribe(CREATED, ordered_consumer=True)
+        try:
+            while True:
+                message = await subscription.next_msg(timeout=1)
+                if CustomerCreated.FromString(message.data).customer.email == written:
+                    return True
+        except (nats.errors.Error, TimeoutError):
+            return False
+        finally:
+            await subscription.unsubscribe()
+
+    async def there():
+        try:
+            return await sent_again()
+        except nats.errors.Error:
+            return False
+
+    await eventually(there)
+    later = (await write(toy)).customer.email
+
+    async def both():
+        found = await effects(toy)
+        return found if later in found else None
+
+    assert await eventually(both) == [written, later]
+
+
+async def test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_alarm(toy):
+    before = (await write(toy)).customer.email
+    await write(toy, "poison")
+    after = (await write(toy)).customer.email
+
+    async def buried():
+        rows = await toy.clients.rows("SELECT * FROM toy.dead_letters")
+        return [
+            row
+            for row in rows
+            if CustomerCreated.FromString(row["payload"]).customer.store_id == toy.store_id
+        ]
+
+    (letter,) = await eventually(buried)
+    assert (letter["type"], letter["reason"]) == (CREATED, "ValueError: it is poison")
+    log = toy.clients.cluster.home.log("toy").read_text().splitlines()
+    lines = [json.loads(line) for line in log if str(letter["event_id"]) in line]
+    assert [line["level"] for line in lines if line["event"] == "dead letter"] == ["error"]
+
+    async def both():
+        return sorted(await effects(toy)) if len(await effects(toy)) == 2 else None
+
+    assert await eventually(both) == sorted([before, after])
+
+
+async def _none(rows):
+    return not await rows

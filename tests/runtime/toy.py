@@ -1,0 +1,97 @@
+"""A service that does as its callers say: the runtime is what is tested, on real parts and in a process of its own.
+
+It speaks for CustomerService and OrderService. ListCustomers' query, CreateCustomer's full_name and a watch's id say
+what to do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from commerce.customer.v1 import customer_service_pb2 as rpc
+from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
+from commerce.customer.v1.customer_pb2 import Customer
+from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServicer
+from commerce.order.v1.order_pb2 import OrderUpdate
+from commerce.order.v1.order_service_pb2 import WatchOrderRequest
+from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer
+from sqlalchemy import Float, func, literal_column, select
+
+from services.runtime.definition import Definition, Tier
+from services.runtime.hub import Hub, Update
+from services.runtime.service import Parts, Runtime, run
+from services.runtime.statements import param, statement
+from services.runtime.work import Call, Work
+
+DEFINITION = Definition(
+    code="toy",
+    tier=Tier.OPTIONAL,
+    port=7492,
+    proto_services=("commerce.customer.v1.CustomerService", "commerce.order.v1.OrderService"),
+    module="tests.runtime.toy",
+)
+SLEEP = statement(select(func.pg_sleep(param("seconds", Float))), "sleep")
+ONE = statement(select(literal_column("1").label("one")), "one")
+
+
+class ToyCustomers(CustomerServiceServicer):
+    async def ListCustomers(self, request: rpc.ListCustomersRequest, call: Call) -> rpc.ListCustomersResponse:
+        verb, _, word = request.query.partition(" ")
+        if verb == "sleep":
+            await asyncio.sleep(float(word))
+        elif verb == "query":
+            await call.db.rows(SLEEP, seconds=float(word))
+        elif verb == "fail":
+            raise RuntimeError(word)
+        return rpc.ListCustomersResponse()
+
+    async def CreateCustomer(
+        self, request: rpc.CreateCustomerRequest, call: Call
+    ) -> rpc.CreateCustomerResponse:
+        customer = Customer(store_id=request.store_id, full_name=request.full_name, email=request.email)
+        verb, _, word = request.full_name.partition(" ")
+        call.publish(CustomerCreated(customer=customer))
+        await call.db.rows(ONE)
+        if verb == "sleep":
+            await asyncio.sleep(float(word))
+        elif verb == "query":
+            await call.db.rows(SLEEP, seconds=float(word))
+        elif verb == "fail":
+            raise RuntimeError(word)
+        return rpc.CreateCustomerResponse(customer=customer)
+
+
+class ToyOrders(OrderServiceServicer):
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def WatchOrder(self, request: WatchOrderRequest, call: Call) -> AsyncIterator[OrderUpdate | bytes]:
+        await call.db.rows(ONE)
+        yield OrderUpdate(order_id=request.order_id, sequence=1)
+        async for update in self._hub.follow(request.order_id, 1):
+            yield OrderUpdate(bookmark=True) if update is None else update.message
+
+
+async def on_customer_created(event: CustomerCreated, work: Work) -> None:
+    """Tell of each that took effect, unless it is poison."""
+    if event.customer.full_name == "poison":
+        raise ValueError("it is poison")
+    work.publish(CustomerUpdated(customer=event.customer))
+
+
+def build(runtime: Runtime) -> Parts:
+    async def source(_: str, __: int) -> list[Update]:
+        return []
+
+    async def latest(_: list[str]) -> dict[str, int]:
+        return {}
+
+    hub = runtime.hub("toy", source, latest)
+    return Parts(
+        handlers=[ToyCustomers(), ToyOrders(hub)],  # type: ignore[abstract]
+        reactions={CustomerCreated: on_customer_created},
+        hubs=[hub],
+    )
+
+
+if __name__ == "__main__":
+    run(DEFINITION, build)

@@ -1,0 +1,19 @@
+"""A cluster of their own for tests that kill its processes."""
+
+import pytest
+
+from services.cluster.cluster import Cluster
+from tests.shop import Clients
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory):
+    async with Cluster(tmp_path_factory.mktemp("saga")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+async def clients(cluster):
+    clients = Clients(cluster)
+    yield clients
+    await clients.close()

@@ -1,0 +1,158 @@
+"""Each process is killed in the middle of 200 running checkouts: nothing is lost, charged twice or oversold."""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.order.asks import accept, cancel, deliver, ship
+from tests.saga.checkouts import PRICE, SETTLE_SECONDS, Crowd, audit, book, ours, stock
+from tests.shop import eventually
+
+COUNT = 200
+METHODS = (
+    *("pm_sandbox_ok",) * 12,
+    "pm_sandbox_declined",
+    "pm_sandbox_slow",
+    "pm_sandbox_silent_after",
+    "pm_sandbox_silent_before",
+    "pm_sandbox_requires_action",
+    "pm_sandbox_duplicate_webhook",
+)
+PROCESSES = ["order", "payment", "catalog", "customer", "sandbox", "nats", "envoy", "postgres"]
+
+
+@pytest.mark.parametrize("victim", PROCESSES)
+async def test_a_process_killed_amid_checkouts_costs_nothing_but_time(shop, cluster, victim):
+    crowd = Crowd(shop, await shop.product(stock=COUNT - 20, price=PRICE), await shop.customer())
+
+    async def kill() -> None:
+        await eventually(lambda: placed(crowd, COUNT // 4))
+        cluster.kill(victim)
+
+    await asyncio.gather(crowd.run(COUNT, methods=METHODS), kill())
+
+    await cluster.wait_ready(victim)
+    assert cluster.process(victim).restarts > 0
+    assert crowd.states().keys() <= {"CONFIRMED", "PAYMENT_FAILED", "AWAITING_CUSTOMER", "REJECTED"}
+    await audit(crowd, COUNT - 20)
+
+
+async def placed(crowd, count):
+    return sum(1 for checkout in crowd.checkouts if checkout.order_id) >= count
+
+
+# What brings an order from one recorded state to the next; it is repeated until it is heard.
+ASKS = {
+    "ACCEPTED": ("AcceptOrder", accept),
+    "SHIPPED": ("ShipOrder", ship),
+    "DELIVERED": ("DeliverOrder", deliver),
+}
+STEPS = [
+    "PENDING",
+    "RESERVED",
+    "CONFIRMED",
+    "ACCEPTED",
+    "SHIPPED",
+    "DELIVERED",
+    "CANCELLED",
+    "AWAITING_CUSTOMER",
+    "PAYMENT_FAILED",
+]
+
+
+@pytest.mark.parametrize("state", STEPS)
+async def test_every_service_killed_at_a_recorded_step_still_brings_each_order_to_its_end(
+    shop, cluster, state
+):
+    """Ten orders on their way; everything that is ours dies the moment the first has come to this state."""
+    method = {"AWAITING_CUSTOMER": "pm_sandbox_requires_action", "PAYMENT_FAILED": "pm_sandbox_declined"}.get(
+        state
+    )
+    crowd = Crowd(shop, await shop.product(stock=50, price=PRICE), await shop.customer())
+    checkouts = [crowd.checkout(method or "pm_sandbox_ok") for _ in range(10)]
+    await asyncio.gather(*(checkout.place() for checkout in checkouts))
+
+    async def live(checkout) -> None:
+        if method is None:
+            await checkout.watch({"CONFIRMED"})
+            for step in ("ACCEPTED",) if state == "CANCELLED" else ASKS:
+                await insist(shop, *ASKS[step], checkout)
+            if state == "CANCELLED":
+                await insist(shop, "CancelOrder", cancel, checkout)
+        await checkout.watch(
+            {"CANCELLED"} if state == "CANCELLED" else {"DELIVERED"} if not method else {state}
+        )
+
+    async def kill() -> None:
+        if state != "PENDING":
+            await eventually(lambda: reached(checkouts, state), SETTLE_SECONDS)
+        for victim in ("order", "payment", "catalog"):
+            cluster.kill(victim)
+
+    async with asyncio.timeout(2 * SETTLE_SECONDS):
+        await asyncio.gather(*(live(checkout) for checkout in checkouts), kill())
+
+    await audit(crowd, 50)
+    await eventually(lambda: settled(shop, crowd), SETTLE_SECONDS)
+
+
+async def reached(checkouts, state):
+    return any(state in (name for _, name in checkout.seen) for checkout in checkouts)
+
+
+async def insist(shop, rpc, ask, checkout):
+    """Ask until there is an answer; one request_id throughout."""
+    import grpc
+
+    from tests.saga.checkouts import BROKEN
+
+    request = ask(checkout.order_id)
+    while True:
+        try:
+            await getattr(shop.orders, rpc)(request, timeout=10)
+            break
+        except grpc.aio.AioRpcError as error:
+            assert error.code() in BROKEN, (error.code(), error.details())
+            await asyncio.sleep(random.uniform(0.1, 0.3))
+
+
+async def settled(shop, crowd):
+    """What the provider holds is what our books say and the orders' states demand."""
+    theirs, mine = await book(shop), await ours(shop)
+    for checkout in crowd.checkouts:
+        charges = theirs.get(checkout.order_id, [])
+        captured = sum(charge["captured_minor_units"] for charge in charges)
+        refunded = sum(charge["refunded_minor_units"] for charge in charges)
+        payment = mine.get(checkout.order_id)
+        if payment is not None and (captured, refunded) != (
+            payment["captured_minor_units"],
+            payment["refunded_minor_units"],
+        ):
+            return False
+        wanted = {"ACCEPTED": PRICE, "SHIPPED": PRICE, "DELIVERED": PRICE}.get(checkout.state, 0)
+        if captured - refunded != wanted:
+            return False
+    return True
+
+
+async def test_jetstreams_store_deleted_amid_checkouts_loses_no_effect(shop, cluster):
+    crowd = Crowd(shop, await shop.product(stock=COUNT, price=PRICE), await shop.customer())
+    cancelled = []
+
+    async def cancel_some() -> None:
+        await eventually(lambda: placed(crowd, COUNT // 2))
+        for checkout in [each for each in crowd.checkouts if each.order_id][::4]:
+            await insist(shop, "CancelOrder", cancel, checkout)
+            cancelled.append(checkout)
+
+    async def wipe() -> None:
+        await eventually(lambda: placed(crowd, COUNT // 4))
+        await cluster.wipe_jetstream()
+
+    await asyncio.gather(crowd.run(COUNT), cancel_some(), wipe())
+
+    await asyncio.gather(*(checkout.watch({"CANCELLED"}) for checkout in cancelled))
+    await audit(crowd, COUNT)
+    await eventually(lambda: settled(shop, crowd), SETTLE_SECONDS)
+    assert await stock(shop, crowd.product) == (COUNT, COUNT - len(cancelled))
