@@ -6,8 +6,11 @@ from importlib import import_module
 from typing import Any
 
 
-def diagram(life: Mapping[tuple[str, int], int], states: Any) -> str:
-    """Return a mermaid state diagram of a table of (step, state) → state; `states` is the contract's enum."""
+def diagram(life: Mapping[Any, Any], states: Any, start: int | None = None) -> str:
+    """Return a mermaid state diagram of a table of (step, state) → state; `states` is the contract's enum.
+
+    A life starts where no step leads to, unless its `start` is given.
+    """
     prefix = _prefix(states)
 
     def name(state: int) -> str:
@@ -15,8 +18,9 @@ def diagram(life: Mapping[tuple[str, int], int], states: Any) -> str:
 
     sources = {state for _, state in life}
     targets = set(life.values())
+    starts = sources - targets if start is None else {start}
     lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {name(state)}" for state in sorted(sources - targets)]
+    lines += [f"    [*] --> {name(state)}" for state in sorted(starts)]
     lines += [f"    {name(state)} --> {name(after)}: {step}" for (step, state), after in life.items()]
     lines += [f"    {name(state)} --> [*]" for state in sorted(targets - sources)]
     return "\n".join(lines)
@@ -29,7 +33,7 @@ def _prefix(states: Any) -> str:
 def main() -> None:
     """Print the diagram of the service named on the command line."""
     rules = import_module(f"services.{sys.argv[1]}.rules")
-    print(diagram(rules.LIFE, rules.STATES))
+    print(diagram(rules.LIFE, rules.STATES, getattr(rules, "START", None)))
 
 
 if __name__ == "__main__":

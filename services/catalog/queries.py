@@ -56,6 +56,7 @@ _LIST = statement(_NEWEST, "products newest first")
 _FIND = statement(
     _NEWEST.where(or_(products.c.name.ilike(param("pattern")), products.c.sku.ilike(param("pattern")))),
     "products that match",
+    fresh_plan=True,
 )
 _CHANGE = statement(
     update(products)

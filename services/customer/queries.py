@@ -38,6 +38,7 @@ CUSTOMERS = statement(_page, "customers")
 CUSTOMERS_FOUND = statement(
     _page.where(or_(*(column.ilike(param("pattern")) for column in (_c.full_name, _c.email, _c.phone)))),
     "customers found",
+    fresh_plan=True,
 )
 
 

@@ -56,6 +56,18 @@ def _invalid(status: int, message: str, details: str = "") -> Reply:
     )
 
 
+def _overloaded(details: str) -> Reply:
+    return Reply(
+        status=503,
+        sent=429,
+        details=details,
+        code=code_pb2.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+        message="too many calls are in flight",
+        retry=True,
+    )
+
+
 # What the member filter completes: the field is named in Envoy's words.
 UNREADABLE = replace(_invalid(400, ITS_OWN_WORDS), violation=ITS_OWN_WORDS)
 # The first that fits answers.
@@ -95,14 +107,8 @@ REPLIES = (
         reason="DEADLINE_EXCEEDED",
         message="the call did not finish in its time",
     ),
-    Reply(
-        status=503,
-        details="overload",
-        code=code_pb2.RESOURCE_EXHAUSTED,
-        reason="OVERLOADED",
-        message="too many calls are in flight",
-        retry=True,
-    ),
+    _overloaded("overload"),
+    _overloaded("overflow"),
     Reply(
         status=503,
         code=code_pb2.UNAVAILABLE,

@@ -41,7 +41,8 @@ ACTOR = "SERVICE order"
 BATCH = 100
 IN_HAND = 2_000  # Orders that one process drives at once; more wait in the database.
 AUTHORIZING = 64
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 10.0
+AUTHORIZE_SECONDS = 8.0  # Shorter than the lease: whoever still asks still holds the order.
 SWEEP_SECONDS = 0.5
 RECHECK_SECONDS = 5.0  # Between questions after a payment whose outcome an event should tell.
 RETRYABLE = {
@@ -180,7 +181,7 @@ class Driver:
         async with self._authorizing:
             with telemetry.span("drive authorize", parent=driven.trace) as span:
                 try:
-                    reply = await self._payments.AuthorizePayment(_authorization(driven.order), timeout=15)
+                    reply = await self._payments.AuthorizePayment(_authorization(driven.order), timeout=AUTHORIZE_SECONDS)
                 except grpc.aio.AioRpcError as error:
                     reason = reason_of(error)
                     span.fail(reason)

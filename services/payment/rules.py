@@ -31,6 +31,7 @@ VOIDED = PaymentState.PAYMENT_STATE_VOIDED
 REFUNDED = PaymentState.PAYMENT_STATE_REFUNDED
 FAILED = PaymentState.PAYMENT_STATE_FAILED
 STATES = PaymentState
+START = PENDING
 
 # The whole life of a payment: what happened, and the state it happened in, to the state it leads to.
 LIFE: Mapping[tuple[str, State], State] = {

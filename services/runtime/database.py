@@ -25,6 +25,7 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # The server's last word came while the connection lay idle.
     ConnectionError,
     OSError,
 )
@@ -71,6 +72,9 @@ class Connection:
             return await self._fetch(statement, arguments)
 
     async def _fetch(self, statement: Statement, arguments: list[Any]) -> list[Row]:
+        if statement.fresh_plan:
+            found: list[Row] = await self.raw.fetch(statement.sql, *arguments, timeout=self.timeout)
+            return found
         fetch = self._prepared.get(statement)
         if fetch is None:
             prepared = await self.raw.prepare(statement.sql, timeout=self.timeout)

@@ -248,7 +248,9 @@ def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) ->
     if isinstance(error, asyncpg.IntegrityConstraintViolationError) and error.constraint_name in constraints:
         return Refusal(constraints[error.constraint_name])
     if isinstance(error, asyncpg.CharacterNotInRepertoireError):
-        return Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, "A text holds a NUL, which cannot be stored")
+        return Refusal(
+            ErrorReason.ERROR_REASON_INVALID_ARGUMENT, "A text holds a NUL, which cannot be stored"
+        )
     if isinstance(error, TimeoutError):
         return Refusal(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "The call did not finish in its time")
     if isinstance(error, AWAY):

@@ -16,11 +16,12 @@ _DIALECT: Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
 class Statement:
     """SQL with `$1`-numbered parameters, and the names that go there."""
 
-    __slots__ = ("_given", "name", "sql")
+    __slots__ = ("_given", "fresh_plan", "name", "sql")
 
-    def __init__(self, core: Executable, name: str = "") -> None:
+    def __init__(self, core: Executable, name: str = "", fresh_plan: bool = False) -> None:
         compiled = core.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
         self.sql: str = compiled.string
+        self.fresh_plan = fresh_plan
         self.name = name or self.sql.split(None, 1)[0]
         required = {key for bind, key in compiled.bind_names.items() if bind.required}
         self._given: list[tuple[str | None, Any]] = [
@@ -33,9 +34,12 @@ class Statement:
         return [value if key is None else values[key] for key, value in self._given]
 
 
-def statement(core: Executable, name: str = "") -> Statement:
-    """Compile a statement; `name` is what traces call it."""
-    return Statement(core, name)
+def statement(core: Executable, name: str = "", fresh_plan: bool = False) -> Statement:
+    """Compile a statement; `name` is what traces call it.
+
+    With `fresh_plan` PostgreSQL plans each run for its values: for a search, whose index depends on what is looked for.
+    """
+    return Statement(core, name, fresh_plan)
 
 
 def param(name: str, type_: Any = None) -> BindParameter[Any]:

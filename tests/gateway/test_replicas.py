@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
+from unittest import mock
 
 import aiohttp
 
@@ -12,8 +14,9 @@ import services.runtime  # noqa: F401  (before grpc)
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2
 
+from services.gateway import clusters
 from tests.gateway.backend import Context
-from tests.gateway.conftest import Gateway, until
+from tests.gateway.conftest import Gateway, own_gateway, until
 from tests.gateway.refusals import detail, reason, refusal
 
 ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
@@ -105,3 +108,24 @@ async def test_carries_many_streams_and_calls_at_once(gateway: Gateway, http: ai
             return reply.status
 
     assert set(await asyncio.gather(*(one() for _ in range(200)))) == {200}
+
+
+async def test_refuses_more_calls_than_a_service_is_given(gateway: Gateway, tmp_path: Path) -> None:
+    async def slow(request: object, context: Context) -> order_service_pb2.GetOrderResponse:
+        await asyncio.sleep(0.3)
+        return order_service_pb2.GetOrderResponse()
+
+    gateway.script.answers["GetOrder"] = slow
+    headers = {"authorization": f"Bearer {gateway.keys.token()}"}
+    with mock.patch.object(clusters, "MAX_REQUESTS", 2):
+        async with (
+            own_gateway(gateway, tmp_path) as own,
+            aiohttp.ClientSession(own.url, headers=headers) as session,
+        ):
+
+            async def one() -> tuple[int, str]:
+                async with session.get(ORDER_PATH) as reply:
+                    return reply.status, "" if reply.status == 200 else reason(await refusal(reply))
+
+            answers = Counter(await asyncio.gather(*(one() for _ in range(10))))
+    assert answers == {(200, ""): 2, (429, "OVERLOADED"): 8}

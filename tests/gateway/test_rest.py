@@ -52,6 +52,17 @@ async def test_answers_json_with_every_field(gateway: Gateway, http: aiohttp.Cli
     assert found["storeId"] == "" and found["lines"] == [] and found["sequence"] == "0"
 
 
+async def test_carries_a_large_page(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    async def page(request: object, context: Context) -> order_service_pb2.ListOrdersResponse:
+        line = order_pb2.OrderLine(product_id=ORDER, sku="x" * 60, name="y" * 200)
+        return order_service_pb2.ListOrdersResponse(orders=[order_pb2.Order(lines=[line] * 20)] * 500)
+
+    gateway.script.answers["ListOrders"] = page
+    async with http.get(f"/v1/stores/{STORE}/orders?pageSize=500") as reply:
+        assert reply.status == 200
+        assert len((await reply.json())["orders"]) == 500
+
+
 @pytest.mark.parametrize(("rpc", "binding"), REST, ids=[rpc.path for rpc, _ in REST])
 async def test_leads_every_rest_path_of_the_contract_to_its_rpc(
     gateway: Gateway, http: aiohttp.ClientSession, rpc: Rpc, binding: object

@@ -12,7 +12,8 @@ from tests.shop import Clients, Shop
 @pytest.fixture(scope="package")
 async def payment_cluster(tmp_path_factory):
     home = tmp_path_factory.mktemp("payment")
-    async with Cluster(home, ["payment"]) as cluster:
+    # An event that is refused for good is given up after seconds, not a minute.
+    async with Cluster(home, ["payment"], environment={"COMMERCE_DELIVERY_ATTEMPTS": "5"}) as cluster:
         yield cluster
     assert not processes_of(home), "the cluster left processes behind"
 

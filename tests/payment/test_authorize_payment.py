@@ -58,7 +58,7 @@ async def test_the_customer_confirms_or_does_not(till, outcome, state):
     payment = await till.authorize("requires_action")
     assert said(payment) == "REQUIRES_ACTION"
 
-    await till.answer_challenge(payment, outcome)
+    assert await till.answer_challenge(payment, outcome) == 200
 
     settled = await till.until(payment, state)
     assert settled.next_action_url == ""
@@ -168,7 +168,9 @@ async def test_an_order_that_costs_nothing_needs_no_provider(till, shop):
     assert said(await till.refund(payment)) == "REFUNDED"
 
     assert await till.book(payment) == []
-    assert await shop.clients.rows("SELECT FROM payment.ledger_entries WHERE store_id = $1", shop.store_id) == []
+    assert (
+        await shop.clients.rows("SELECT FROM payment.ledger_entries WHERE store_id = $1", shop.store_id) == []
+    )
 
 
 async def test_refuses_a_sum_below_nothing(till):

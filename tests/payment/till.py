@@ -32,6 +32,9 @@ class Till:
     shop: Shop
     events: JetStreamContext
 
+    def __post_init__(self) -> None:
+        self.service = self.shop.as_service
+
     def asking(self, method: str = "ok", minor_units: int = AMOUNT, **given: Any) -> AuthorizePaymentRequest:
         """What the order service asks for a new order; `order_id` and the like make it another one."""
         values: dict[str, Any] = {
@@ -45,7 +48,7 @@ class Till:
         return AuthorizePaymentRequest(**(values | given))
 
     async def ask(self, request: AuthorizePaymentRequest) -> Any:
-        return (await self.shop.as_service.payments.AuthorizePayment(request)).payment
+        return (await self.service.payments.AuthorizePayment(request)).payment
 
     async def authorize(self, method: str = "ok", minor_units: int = AMOUNT, **given: Any) -> Any:
         """The payment of an order after the provider was asked."""
@@ -79,12 +82,12 @@ class Till:
 
     # The order service's events.
 
-    async def accepted(self, payment: Any) -> None:
-        await self.publish(OrderAccepted(order=self.reference(payment)))
+    async def accepted(self, payment: Any) -> str:
+        return await self.publish(OrderAccepted(order=self.reference(payment)))
 
-    async def cancelled(self, payment: Any) -> None:
+    async def cancelled(self, payment: Any) -> str:
         """`payment` may also be what is going to be asked for: it names the order as well."""
-        await self.publish(OrderCancelled(order=self.reference(payment), reason="changed my mind"))
+        return await self.publish(OrderCancelled(order=self.reference(payment), reason="changed my mind"))
 
     def reference(self, payment: Any) -> OrderReference:
         return OrderReference(
@@ -104,7 +107,9 @@ class Till:
     async def applied(self, event_id: str) -> None:
         """Return when an event has taken effect."""
         await eventually(
-            lambda: self.shop.clients.rows("SELECT FROM payment.inbox WHERE event_id = $1", uuid.UUID(event_id))
+            lambda: self.shop.clients.rows(
+                "SELECT FROM payment.inbox WHERE event_id = $1", uuid.UUID(event_id)
+            )
         )
 
     async def buried(self, event_id: str) -> str:
@@ -121,23 +126,22 @@ class Till:
         headers = {"Authorization": f"Bearer {cluster.home.secret('sandbox_api_key')}"}
         if verb == "POST":
             headers["Idempotency-Key"] = key or new_id()
-        async with aiohttp.ClientSession(f"http://{cluster.address('sandbox')}") as http:
-            async with http.request(verb, path, json=body, headers=headers) as reply:
-                return await reply.json()
+        url = f"http://{cluster.address('sandbox')}{path}"
+        async with aiohttp.request(verb, url, json=body, headers=headers) as reply:
+            return await reply.json()
 
     async def book(self, payment: Any) -> list[Any]:
         """The provider's charges for an order."""
         charges = (await self.provider("GET", "/v1/book"))["charges"]
         return [charge for charge in charges if charge["reference"] == payment.order_id]
 
-    async def answer_challenge(self, payment: Any, outcome: str) -> None:
-        """What the customer does at the next_action_url."""
-        async with aiohttp.ClientSession() as http:
-            async with http.post(payment.next_action_url, json={"outcome": outcome}) as reply:
-                assert reply.status == 200
+    async def answer_challenge(self, payment: Any, outcome: str) -> int:
+        """What the customer does at the next_action_url: the status of the provider's reply."""
+        async with aiohttp.request("POST", payment.next_action_url, json={"outcome": outcome}) as reply:
+            return reply.status
 
     @asynccontextmanager
-    async def frozen(self):  # type: ignore[no-untyped-def]
+    async def frozen(self):
         """The provider takes requests in this block and deals with them after it."""
         cluster = self.shop.clients.cluster
         cluster.kill("sandbox", SIGSTOP)

@@ -12,6 +12,7 @@ from commerce.catalog.v1.stock_service_pb2 import GetStockRequest
 from commerce.order.v1.order_pb2 import OrderUpdate
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 
+from services.cluster.cluster import Cluster
 from tests.order.asks import name
 from tests.shop import Shop, eventually, new_id
 
@@ -140,6 +141,12 @@ class Crowd:
         return Counter(checkout.state for checkout in self.checkouts)
 
 
+async def everything_ready(cluster: Cluster) -> None:
+    """Wait until whatever was killed runs again; a process that keeps dying is started after a growing pause."""
+    for process in list(cluster.processes):
+        await cluster.wait_ready(process, timeout_seconds=60)
+
+
 async def stock(shop: Shop, product: str) -> tuple[int, int]:
     """Units on hand and reserved."""
     found = await shop.stock.GetStock(GetStockRequest(product_id=product))
@@ -171,6 +178,7 @@ async def ours(shop: Shop) -> dict[str, dict[str, Any]]:
 async def audit(crowd: Crowd, on_hand: int) -> None:
     """Check the promises: acknowledged orders exist, books agree, nobody paid twice, stock adds up, watches gapless."""
     shop = crowd.shop
+    await everything_ready(shop.clients.cluster)
     for checkout in crowd.checkouts:
         sequences = [sequence for sequence, _ in checkout.seen]
         assert sequences == list(range(sequences[0], sequences[0] + len(sequences))), checkout.seen

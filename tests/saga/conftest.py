@@ -3,6 +3,7 @@
 import pytest
 
 from services.cluster.cluster import Cluster
+from tests.saga.checkouts import everything_ready
 from tests.shop import Clients
 
 
@@ -17,3 +18,9 @@ async def clients(cluster):
     clients = Clients(cluster)
     yield clients
     await clients.close()
+
+
+@pytest.fixture(autouse=True)
+async def whole(cluster):
+    """Begin with everything running: what the test before has killed is started again after a back-off."""
+    await everything_ready(cluster)

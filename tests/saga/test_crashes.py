@@ -3,10 +3,21 @@
 import asyncio
 import random
 
+import grpc
 import pytest
 
 from tests.order.asks import accept, cancel, deliver, ship
-from tests.saga.checkouts import PRICE, SETTLE_SECONDS, Crowd, audit, book, ours, stock
+from tests.saga.checkouts import (
+    BROKEN,
+    PRICE,
+    SETTLE_SECONDS,
+    Crowd,
+    audit,
+    book,
+    everything_ready,
+    ours,
+    stock,
+)
 from tests.shop import eventually
 
 COUNT = 200
@@ -32,7 +43,7 @@ async def test_a_process_killed_amid_checkouts_costs_nothing_but_time(shop, clus
 
     await asyncio.gather(crowd.run(COUNT, methods=METHODS), kill())
 
-    await cluster.wait_ready(victim)
+    await everything_ready(cluster)
     assert cluster.process(victim).restarts > 0
     assert crowd.states().keys() <= {"CONFIRMED", "PAYMENT_FAILED", "AWAITING_CUSTOMER", "REJECTED"}
     await audit(crowd, COUNT - 20)
@@ -103,10 +114,6 @@ async def reached(checkouts, state):
 
 async def insist(shop, rpc, ask, checkout):
     """Ask until there is an answer; one request_id throughout."""
-    import grpc
-
-    from tests.saga.checkouts import BROKEN
-
     request = ask(checkout.order_id)
     while True:
         try:

@@ -1,0 +1,131 @@
+"""The servers that a benchmark compares, each a process of its own: `python -m tests.bench.served KIND ADDRESS`.
+
+bare      a grpc.aio server whose GetOrder answers from memory
+runtime   the same GetOrder behind the whole runtime: identity, access, validation, tracing
+sink      takes spans and forgets them
+"""
+
+# mypy: disable-error-code="abstract, override"
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from typing import Any, cast
+
+from services.runtime import logs, telemetry  # First: it sets what gRPC must find before it is imported.
+
+# isort: split
+import grpc
+from commerce.common.v1.money_pb2 import Money
+from commerce.order.v1.order_pb2 import Order, OrderLine, OrderState
+from commerce.order.v1.order_service_pb2 import GetOrderRequest, GetOrderResponse
+from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
+
+from services.runtime.admission import Admission
+from services.runtime.callers import Tokens
+from services.runtime.database import Database
+from services.runtime.pipeline import Environment
+from services.runtime.server import Server
+from services.runtime.settings import Settings
+
+ID = "0192f0c1-2345-7abc-8def-0123456789ab"
+SERVICE = "commerce.order.v1.OrderService"
+
+
+def some_order() -> Order:
+    """An order of three lines."""
+    lines = [
+        OrderLine(
+            product_id=ID,
+            sku=f"SKU-{number}",
+            name="Analytical engine",
+            quantity=1,
+            unit_price=Money(currency_code="EUR", minor_units=1999),
+        )
+        for number in range(3)
+    ]
+    order = Order(order_id=ID, store_id=ID, customer_id=ID, state=OrderState.ORDER_STATE_CONFIRMED, lines=lines)
+    order.total.CopyFrom(Money(currency_code="EUR", minor_units=3 * 1999))
+    order.sequence = 3
+    order.payment_method = "pm_sandbox_ok"
+    order.create_time.GetCurrentTime()
+    order.update_time.GetCurrentTime()
+    return order
+
+
+class FromMemory(OrderServiceServicer):
+    """Answers with an order that it has at hand."""
+
+    def __init__(self) -> None:
+        self._order = some_order()
+
+    async def GetOrder(self, request: GetOrderRequest, context: Any) -> GetOrderResponse:
+        return GetOrderResponse(order=self._order)
+
+
+async def bare(address: str) -> object:
+    """Serve GetOrder as grpc.aio does by itself."""
+    server = grpc.aio.server()
+    add_OrderServiceServicer_to_server(FromMemory(), server)
+    server.add_insecure_port(address)
+    await server.start()
+    return server
+
+
+async def runtime(address: str) -> object:
+    """Serve GetOrder as our services do, without a database to ask."""
+    settings = Settings.load().model_copy(update={"listen": address})
+    at = Environment(
+        database=cast(Database, None),
+        tokens=Tokens(settings.jwks_file),
+        calls=Admission(settings.calls_in_flight, "calls"),
+        streams=Admission(settings.open_streams, "streams"),
+        default_seconds=settings.call_seconds,
+        committed=lambda _: None,
+        constraints={},
+    )
+    server = Server(settings, [SERVICE], [FromMemory()], at)
+    await server.start()
+    return server
+
+
+async def sink(address: str) -> object:
+    """Acknowledge every export of spans."""
+
+    async def swallow(_: bytes, __: Any) -> bytes:
+        return b""
+
+    class Everything(grpc.GenericRpcHandler):
+        def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+            return grpc.unary_unary_rpc_method_handler(cast(Any, swallow))
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Everything(),))
+    server.add_insecure_port(address)
+    await server.start()
+    return server
+
+
+async def _main(kind: str, address: str) -> None:
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    server = await {"bare": bare, "runtime": runtime, "sink": sink}[kind](address)
+    # What helps our services helps all of them.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    print("ready", flush=True)
+    await stop.wait()
+    del server
+
+
+if __name__ == "__main__":
+    logs.configure("bench", "warning")
+    if sys.argv[1] == "runtime":
+        telemetry.start("bench", "0")
+    asyncio.run(_main(sys.argv[1], sys.argv[2]))
+    telemetry.stop()

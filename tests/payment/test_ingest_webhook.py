@@ -1,0 +1,204 @@
+"""IngestWebhook."""
+
+import hashlib
+import hmac
+import json
+import time
+
+import pytest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentCaptured
+from commerce.payment.v1.payment_service_pb2 import IngestWebhookRequest
+from google.api.httpbody_pb2 import HttpBody
+
+from tests.payment.till import at_once, done, said
+from tests.shop import new_id, refused
+
+
+def signed(shop, body, sent=None, secret=None):
+    secret = secret or shop.clients.cluster.home.secret("sandbox_webhook_secret")
+    sent = int(time.time()) if sent is None else sent
+    digest = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={sent},v1={digest}"
+
+
+async def ingest(shop, body, signature, gateway="sandbox"):
+    request = IngestWebhookRequest(gateway=gateway, payload=HttpBody(data=body))
+    metadata = (("sandbox-signature", signature),) if signature is not None else ()
+    return await shop.as_nobody.payments.IngestWebhook(request, metadata=metadata)
+
+
+def event(payment, status="authorized", **changed):
+    """What the provider sends about a payment's first operation; `changed` are fields of the charge."""
+    charge = {
+        "id": payment.provider_reference,
+        "idempotency_key": payment.operations[0].operation_id,
+        "reference": payment.order_id,
+        "currency_code": "EUR",
+        "amount_minor_units": payment.amount.minor_units,
+        "authorized_minor_units": payment.amount.minor_units,
+        "captured_minor_units": 0,
+        "refunded_minor_units": 0,
+        "status": status,
+        **changed,
+    }
+    return {"id": f"evt_{new_id()}", "type": f"charge.{charge['status']}", "created": 1, "data": charge}
+
+
+async def send(shop, sent):
+    body = json.dumps(sent).encode()
+    return await ingest(shop, body, signed(shop, body))
+
+
+async def problems(shop, sent):
+    sql = "SELECT problem FROM payment.webhooks WHERE provider_event_id = $1"
+    return [row["problem"] for row in await shop.clients.rows(sql, sent["id"])]
+
+
+async def test_applies_what_the_provider_tells(till, shop):
+    payment = await till.authorize("requires_action")
+
+    sent = event(payment)
+    await send(shop, sent)
+
+    assert said(await till.get(payment)) == "AUTHORIZED"
+    assert await problems(shop, sent) == [""]
+    (told,) = await shop.published(PaymentAuthorized)
+    assert told.payment.payment_id == payment.payment_id
+
+
+async def test_stores_and_applies_an_event_once_however_often_it_comes(till, shop):
+    payment = await till.authorize("requires_action")
+    sent = event(payment)
+
+    await at_once(*(send(shop, sent) for _ in range(10)))
+
+    assert await problems(shop, sent) == [""]
+    assert len(await shop.published(PaymentAuthorized)) == 1
+
+
+async def test_different_events_at_once_with_the_same_news_change_it_once(till, shop):
+    payment = await till.authorize("requires_action")
+
+    await at_once(*(send(shop, event(payment)) for _ in range(10)))
+
+    assert said(await till.get(payment)) == "AUTHORIZED"
+    assert len(await shop.published(PaymentAuthorized)) == 1
+
+
+async def test_a_webhook_before_our_own_reply_ends_in_the_same_state(till, shop):
+    """While the slow provider's answer is on its way, its webhook has come already."""
+    asking = till.asking("slow")
+    row, charge = None, None
+
+    async def hurry():
+        nonlocal row, charge
+        while charge is None:
+            sql = "SELECT payment_id FROM payment.payments WHERE order_id = $1"
+            rows = await shop.clients.rows(sql, asking.order_id)
+            charge = next(iter(await till.book(asking)), None) if rows else None
+        sent = event_of_charge(charge)
+        await send(shop, sent)
+        assert await problems(shop, sent) == [""]
+
+    payment, _ = await at_once(till.ask(asking), hurry())
+
+    assert (said(payment), done(payment)) == ("AUTHORIZED", [("authorize", "SUCCEEDED")])
+    await till.agrees(payment)
+    assert len(await shop.published(PaymentAuthorized)) == 1
+
+
+def event_of_charge(charge):
+    return {"id": f"evt_{new_id()}", "type": f"charge.{charge['status']}", "created": 1, "data": charge}
+
+
+async def test_late_news_changes_nothing(till, shop):
+    payment = await till.authorize()
+    await till.capture(payment)
+
+    sent = event(payment)
+    await send(shop, sent)
+
+    assert said(await till.get(payment)) == "CAPTURED"
+    assert await problems(shop, sent) == [""]
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"amount_minor_units": 1}, "amount is 1 there and 1999 here"),
+        ({"currency_code": "USD"}, "the currency is USD there and EUR here"),
+        ({"id": "ch_other"}, "it is another charge there"),
+        ({"status": "captured"}, "captured as the answer to authorize"),
+        ({"idempotency_key": new_id()}, "the operation is not ours"),
+        ({"idempotency_key": "not a key"}, "charge.authorized tells of no operation"),
+        ({"status": "exploded"}, "charge.exploded tells of no operation"),
+    ],
+)
+async def test_what_cannot_be_true_is_parked_and_never_applied(till, shop, changed, problem):
+    payment = await till.authorize("requires_action")
+
+    sent = event(payment, **changed)
+    await send(shop, sent)
+
+    assert await problems(shop, sent) == [problem]
+    assert said(await till.get(payment)) == "REQUIRES_ACTION"
+    assert await shop.published(PaymentAuthorized, PaymentCaptured) == []
+
+
+async def test_news_that_the_state_rules_out_is_parked(till, shop):
+    payment = await till.authorize()
+
+    sent = event(payment, status="declined")
+    await send(shop, sent)
+
+    assert await problems(shop, sent) == ["decline at AUTHORIZED"]
+    assert said(await till.get(payment)) == "AUTHORIZED"
+
+
+@pytest.mark.parametrize(
+    ("cause", "signature"),
+    [
+        ("missing", lambda shop, body: None),
+        ("malformed", lambda shop, body: "t=now,v1=abc"),
+        ("wrong", lambda shop, body: signed(shop, body, secret="guessed")),
+        ("wrong", lambda shop, body: signed(shop, body + b" ")),
+        ("too old", lambda shop, body: signed(shop, body, int(time.time()) - 301)),
+        ("too old", lambda shop, body: signed(shop, body, int(time.time()) + 302)),
+    ],
+)
+async def test_refuses_what_the_provider_did_not_sign(till, shop, cause, signature):
+    payment = await till.authorize("requires_action")
+    sent = event(payment)
+    body = json.dumps(sent).encode()
+
+    with refused(ErrorReason.ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, cause=cause):
+        await ingest(shop, body, signature(shop, body))
+
+    assert await problems(shop, sent) == []
+    assert said(await till.get(payment)) == "REQUIRES_ACTION"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no json", b"[]", b"{}", b'{"id": "evt_1", "type": "charge.voided", "data": 5}', b"[" * 100_000],
+)
+async def test_refuses_a_signed_body_that_is_no_event(shop, body):
+    with refused(ErrorReason.ERROR_REASON_WEBHOOK_MALFORMED):
+        await ingest(shop, body, signed(shop, body))
+
+
+async def test_refuses_a_gateway_that_there_is_not(shop):
+    with refused(ErrorReason.ERROR_REASON_GATEWAY_UNKNOWN, gateway="elsewhere"):
+        await ingest(shop, b"{}", signed(shop, b"{}"), gateway="elsewhere")
+
+
+async def test_takes_the_raw_body_through_the_gateway(till, shop):
+    payment = await till.authorize("requires_action")
+    body = json.dumps(event(payment), indent=3).encode()
+
+    headers = {"Sandbox-Signature": signed(shop, body), "Content-Type": "application/json"}
+    reply = await shop.as_nobody.rest("POST", "/v1/webhooks/sandbox", data=body, headers=headers)
+
+    assert reply.status == 200, reply.body
+    assert said(await till.get(payment)) == "AUTHORIZED"
