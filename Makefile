@@ -40,10 +40,12 @@ format: $(READY) ## format Python and protos, fix what the linter can
 	@echo "formatting protos"
 	@$(BIN)/buf format --write protos
 
-lock: $(READY) ## write requirements.lock from pyproject.toml and requirements.in (newer: ARGS=--upgrade)
+lock: $(READY) ## write the two locks from pyproject.toml and requirements.in (newer: ARGS=--upgrade)
 	@echo "locking"
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-annotate --no-header --constraint requirements.in --output-file requirements.lock $(ARGS) pyproject.toml
+	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --constraint requirements.lock --output-file requirements-production.lock pyproject.toml
 
 clean: ## remove caches and build output (.venv and .commerce stay)
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -26,7 +26,7 @@ Contract = dict[str, str | list[str]]
 def parts(package: Path) -> list[str]:
     """The names of a package's modules and subpackages."""
     modules = [path.stem for path in package.glob("*.py") if path.stem != "__init__"]
-    return sorted(modules + [path.name for path in package.iterdir() if any(path.glob("*.py"))])
+    return sorted(modules + [path.name for path in package.iterdir() if (path / "__init__.py").exists()])
 
 
 def contracts(root: Path) -> list[Contract]:

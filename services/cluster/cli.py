@@ -131,6 +131,23 @@ def trace(order_id: str, home: HomeOption = None) -> None:
 
 
 @app.command()
+def dead_letters(
+    replay: Annotated[str, typer.Option(help="Send this event, by its id, or all of them again.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Show the events that could not take effect, with the reason; or give them another chance."""
+    with told():
+        from services.cluster import letters
+
+        work = (
+            letters.replay(_home(home), replay, _console())
+            if replay
+            else letters.show(_home(home), _console())
+        )
+        asyncio.run(work)
+
+
+@app.command()
 def doctor(home: HomeOption = None) -> None:
     """Look at everything that can be wrong. Exit code 1 when something is."""
     with told():

@@ -164,7 +164,8 @@ async def _database(dsn: str, codes: list[str]) -> AsyncIterator[Finding]:
         for code in codes:
             if await database.fetchval("SELECT to_regclass($1)", f'"{code}".dead_letters') is not None:
                 letters = await database.fetchval(f'SELECT count(*) FROM "{code}".dead_letters')
-                yield Finding(letters == 0, f"{code} has {letters} dead letters")
+                look = "; look at them with: commerce dead-letters" if letters else ""
+                yield Finding(letters == 0, f"{code} has {letters} dead letters{look}")
             if await database.fetchval("SELECT to_regclass($1)", f'"{code}".outbox') is not None:
                 waiting = await database.fetchval(
                     f'SELECT count(*) FROM "{code}".outbox WHERE publish_time IS NULL'

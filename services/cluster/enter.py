@@ -7,11 +7,10 @@ What the environment says has precedence.
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(command: Sequence[str]) -> None:
+def main(command: list[str]) -> None:
     if not command:
         sys.exit(__doc__)
     file = os.environ.get("COMMERCE_SETTINGS")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from services.cluster import readiness
 
 
-def main(arguments: Sequence[str]) -> int:
+async def main(arguments: Sequence[str]) -> int:
     match arguments:
         case []:
             port = os.environ["COMMERCE_LISTEN"].rpartition(":")[2]
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str]) -> int:
             probe = readiness.http(address, path)
         case _:
             sys.exit(__doc__)
-    return 0 if asyncio.run(probe()) else 1
+    return 0 if await probe() else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(asyncio.run(main(sys.argv[1:])))

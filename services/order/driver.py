@@ -181,7 +181,9 @@ class Driver:
         async with self._authorizing:
             with telemetry.span("drive authorize", parent=driven.trace) as span:
                 try:
-                    reply = await self._payments.AuthorizePayment(_authorization(driven.order), timeout=AUTHORIZE_SECONDS)
+                    reply = await self._payments.AuthorizePayment(
+                        _authorization(driven.order), timeout=AUTHORIZE_SECONDS
+                    )
                 except grpc.aio.AioRpcError as error:
                     reason = reason_of(error)
                     span.fail(reason)

@@ -26,7 +26,8 @@ class Move:
     payment_id: str = ""
     next_action_url: str = ""
     due_time: datetime | None = None
-    sequence: int = 0  # Of this transition; fixed when the move is made, so that recording it may be repeated.
+    # Of this transition; fixed when the move is made, so that recording it may be repeated.
+    sequence: int = 0
 
     def __post_init__(self) -> None:
         self.sequence = self.order.sequence + 1

@@ -3,8 +3,8 @@
 stock = StockServiceStub(channel("127.0.0.1:7003", token))
 """
 
-import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -96,4 +96,4 @@ def _remaining(timeout: float | None) -> float:
     deadline = DEADLINE.get()
     if deadline is None:
         return seconds
-    return max(0.001, min(seconds, deadline - asyncio.get_running_loop().time()))
+    return max(0.001, min(seconds, deadline - time.monotonic()))

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.runtime import jetstream, logs, telemetry
@@ -51,10 +51,6 @@ _BURY = statement(
     )
     .on_conflict_do_nothing(),
     "dead letter",
-)
-_DEAD = statement(select(dead_letters).order_by(dead_letters.c.create_time).limit(1000), "dead letters")
-_REPLAY = statement(
-    delete(dead_letters).where(dead_letters.c.event_id == param("event_id")).returning(dead_letters), "replay"
 )
 
 

@@ -26,6 +26,7 @@ from services.runtime.admission import Admission
 from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
 from services.runtime.database import AWAY, RETRIED, Database, unavailable
+from services.runtime.deadlines import Deadlines
 from services.runtime.refusals import DETAILS, Refusal, status
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
@@ -33,7 +34,7 @@ from services.runtime.work import Call, Event, Key
 
 ATTEMPTS = 3
 
-# When the call being served must end, in seconds of the loop's clock; calls to other services keep to it.
+# When the call being served must end, by time.monotonic(); calls to other services keep to it.
 DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
 # Whom the call being served is for.
 CALLER: ContextVar[Caller | None] = ContextVar("CALLER", default=None)
@@ -45,6 +46,8 @@ _FIRST_REPLY = statement(
     "first reply",
 )
 _validator = protovalidate.Validator()
+_deadlines = Deadlines()
+_UNLIMITED = nullcontext()
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -85,16 +88,17 @@ class _Served:
     async def unary(self, data: bytes, context: _Context) -> bytes:
         """Serve a call that has one reply."""
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-        started = time.perf_counter()
+        started = time.monotonic()
+        remaining = context.time_remaining()
+        end = started + (self._seconds if remaining is None else remaining)
         with telemetry.span(
             self._method.full_name, kind="server", parent=telemetry.Trace.parse(metadata.get("traceparent"))
         ) as span:
             try:
-                with self._at.calls.admit():
-                    remaining = context.time_remaining()
-                    async with _limit(self._seconds if remaining is None else None):
-                        DEADLINE.set(asyncio.get_running_loop().time() + (remaining or self._seconds))
-                        reply = await self._reply(data, metadata)
+                # A deadline of the client's own is gRPC's to keep.
+                with self._at.calls.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
+                    DEADLINE.set(end)
+                    reply = await self._reply(data, metadata)
                 _ended(self._method, span, "OK", started)
                 return reply
             except asyncio.CancelledError:
@@ -109,7 +113,7 @@ class _Served:
     async def stream(self, data: bytes, context: _Context) -> AsyncIterator[bytes]:
         """Serve a call that has many replies."""
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-        started = time.perf_counter()
+        started = time.monotonic()
         trace = telemetry.Trace.parse(metadata.get("traceparent"))
         with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
             try:
@@ -237,10 +241,6 @@ def _key(method: Method, request: Any, caller: Caller) -> Key | None:
     return Key(request.request_id, hashed.digest())
 
 
-def _limit(seconds: float | None) -> Any:
-    return nullcontext() if seconds is None else asyncio.timeout(seconds)
-
-
 def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) -> Refusal:
     """Turn whatever ended a call into a refusal. What we did not foresee says nothing but its trace id."""
     if isinstance(error, Refusal):
@@ -264,7 +264,7 @@ def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) ->
 
 def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusal | None = None) -> None:
     telemetry.end_rpc(span, code)
-    seconds = time.perf_counter() - started
+    seconds = time.monotonic() - started
     metrics.observe_rpc(method.full_name, code, seconds)
     if refusal is not None:
         logs.log.info(

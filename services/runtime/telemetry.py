@@ -9,7 +9,6 @@ and its _ARG.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import re
@@ -209,8 +208,10 @@ def span(
 
 def _leave(token: Token[Trace | None]) -> None:
     # An asynchronous generator that another task closes leaves in that task's context: ValueError.
-    with contextlib.suppress(ValueError):
+    try:  # noqa: SIM105 (a context manager here costs a tenth of the span)
         _current.reset(token)
+    except ValueError:
+        pass
 
 
 @lru_cache(maxsize=1024)

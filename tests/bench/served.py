@@ -47,7 +47,9 @@ def some_order() -> Order:
         )
         for number in range(3)
     ]
-    order = Order(order_id=ID, store_id=ID, customer_id=ID, state=OrderState.ORDER_STATE_CONFIRMED, lines=lines)
+    order = Order(
+        order_id=ID, store_id=ID, customer_id=ID, state=OrderState.ORDER_STATE_CONFIRMED, lines=lines
+    )
     order.total.CopyFrom(Money(currency_code="EUR", minor_units=3 * 1999))
     order.sequence = 3
     order.payment_method = "pm_sandbox_ok"

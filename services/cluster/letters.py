@@ -1,0 +1,78 @@
+"""`commerce dead-letters`: events that could not take effect, and the way to give them another chance."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import nats
+from rich.console import Console
+
+from services.cluster.home import Home
+
+SHOWN = 1_000
+
+
+async def show(home: Home, console: Console) -> None:
+    """Print each dead letter: whose it is, what it is, since when, and why it could not take effect."""
+    letters = await _letters(home.state())
+    for letter in letters:
+        since = f"{letter['create_time']:%Y-%m-%d %H:%M:%S}"
+        line = f"{letter['event_id']}  {letter['service']:<10} {since}  {letter['type']}"
+        console.print(line, highlight=False, soft_wrap=True)
+        console.print(f"    {letter['reason']}", highlight=False, soft_wrap=True, markup=False)
+    if not letters:
+        console.print("there are no dead letters")
+
+
+async def replay(home: Home, wanted: str, console: Console) -> None:
+    """Send one dead letter, by its event id, or "all" again. It takes effect, or comes back with its reason."""
+    state = home.state()
+    letters = [letter for letter in await _letters(state) if wanted in ("all", str(letter["event_id"]))]
+    if not letters:
+        raise ValueError(
+            f"there is no dead letter {wanted}" if wanted != "all" else "there are no dead letters"
+        )
+    client = await nats.connect(state["nats"], connect_timeout=2, allow_reconnect=False)
+    database = await asyncpg.connect(state["database"])
+    try:
+        for letter in letters:
+            # Under a message id of its own: JetStream would take it for the one that it has seen.
+            await client.jetstream().publish(letter["type"], letter["payload"], headers=_headers(letter))
+            await database.execute(
+                f'DELETE FROM "{letter["service"]}".dead_letters WHERE event_id = $1', letter["event_id"]
+            )
+            console.print(
+                f"sent again: {letter['event_id']}  {letter['type']}", highlight=False, soft_wrap=True
+            )
+    finally:
+        await database.close()
+        await client.close()
+
+
+async def _letters(state: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    database = await asyncpg.connect(state["database"])
+    try:
+        found = []
+        for code in state["services"]:
+            rows = await database.fetch(
+                f'SELECT * FROM "{code}".dead_letters ORDER BY create_time LIMIT {SHOWN}'
+            )
+            found += [{**row, "service": code} for row in rows]
+        return found
+    finally:
+        await database.close()
+
+
+def _headers(letter: dict[str, Any]) -> dict[str, str]:
+    headers = {
+        "Nats-Msg-Id": str(uuid.uuid4()),
+        "ce-specversion": "1.0",
+        "ce-id": str(letter["event_id"]),
+        "ce-source": f"/commerce/{letter['service']}/dead-letters",
+        "ce-type": letter["type"],
+        "content-type": "application/protobuf",
+    }
+    return headers | ({"traceparent": letter["traceparent"]} if letter["traceparent"] else {})
