@@ -185,11 +185,18 @@ def reset(
 
 
 @app.command()
-def demo() -> None:
-    """Tell the story of an order on a cluster of its own, then stop."""
+def demo(
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Its directory; default: demo within COMMERCE_HOME or .commerce"),
+    ] = None,
+) -> None:
+    """Tell the story of some orders on a cluster of its own, then stop it."""
     from services.cluster.demo import main as story
 
-    raise typer.Exit(story())
+    with told():
+        code = story(home)
+    raise typer.Exit(code)
 
 
 def main() -> None:

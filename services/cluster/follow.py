@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import grpc.aio
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from rich.console import Console
+from rich.markup import escape
 
 from services.cluster import tokens, waterfall
 from services.cluster.home import Home, HomeError
@@ -60,15 +61,24 @@ async def watch(home: Home, order_id: str, after_sequence: int, console: Console
                 call.cancel()
 
 
-async def traces(home: Home, order_id: str) -> list[str]:
-    """The trace ids of an order's transitions, each once, in order. Raises HomeError when it is refused."""
+async def traces(home: Home, order_id: str) -> dict[str, list[str]]:
+    """The traces of an order's transitions in order: the steps of each by its id. Raises HomeError when refused."""
     async with _orders(home) as (orders, metadata):
         request = order_service_pb2.ListOrderEventsRequest(order_id=order_id)
         try:
             reply = await orders.ListOrderEvents(request, metadata=metadata, timeout=CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise HomeError(f"{error.code().name}: {error.details()}") from None
-    return list(dict.fromkeys(event.trace_id for event in reply.events if event.trace_id))
+    return by_trace((event.trace_id, event.step) for event in reply.events)
+
+
+def by_trace(timeline: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The steps of a timeline, given with their traces, by trace; the first one first."""
+    steps: dict[str, list[str]] = {}
+    for trace_id, step in timeline:
+        if trace_id:
+            steps.setdefault(trace_id, []).append(step)
+    return steps
 
 
 async def show_traces(home: Home, order_id: str, console: Console) -> None:
@@ -76,8 +86,10 @@ async def show_traces(home: Home, order_id: str, console: Console) -> None:
     status = home.state()
     if not status["spans"]:
         raise HomeError(f"this cluster sends its traces to {status['otlp']}: look there")
-    for trace_id in await traces(home, order_id):
-        console.print(f"[bold]trace {trace_id}[/]", highlight=False)
+    for trace_id, steps in (await traces(home, order_id)).items():
+        console.print(
+            f"[bold]{escape(', '.join(steps))}[/]   trace {trace_id}", highlight=False, soft_wrap=True
+        )
         waterfall.render(await _settled(Spans(Path(status["spans"])), trace_id), console)
 
 

@@ -6,6 +6,7 @@ going on for half a second, and each part has a time scale of its own and says w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ PAUSE_NS = 500_000_000
 # A stream that is held open is not activity: it does not keep a part together.
 STREAM_NS = 10_000_000_000
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
+# The gateway's attribute: method and path of a call that became an RPC.
+REST = "commerce.rest"
+ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SERVICE_WIDTH = 14
 DURATION_WIDTH = 10
 BAR_SHARE = 0.32
@@ -146,6 +150,15 @@ def duration(milliseconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
+def title(span: Span, glyphs: Glyphs = UNICODE) -> str:
+    """A span's name without its package; for a REST call its method and path, ids left out."""
+    called = ID.sub(glyphs.cut, str(span.attributes.get(REST, "")).strip())
+    whole = _clean(called or span.name)
+    package, slash, method = whole.partition("/")
+    # "commerce.order.v1.OrderService/GetOrder" but not "GET /v1/orders".
+    return f"{package.rpartition('.')[2]}/{method}" if slash and " " not in package else whole
+
+
 def _under(
     span_id: str, below: dict[str, list[Span]], indent: str, glyphs: Glyphs, seen: set[str]
 ) -> Iterator[Row]:
@@ -197,10 +210,8 @@ def _line(
 
 
 def _label(span: Span, glyphs: Glyphs) -> str:
-    """Name without its package, marked when it failed or came by a link."""
-    package, slash, method = _clean(span.name).partition("/")
-    # "commerce.order.v1.OrderService/GetOrder" but not "GET /v1/orders".
-    name = f"{package.rpartition('.')[2]}/{method}" if slash and " " not in package else _clean(span.name)
+    """The span's title, marked when it failed or came by a link."""
+    name = title(span, glyphs)
     if span.error is not None:
         name = f"{glyphs.failed} {name}: {_clean(span.error)}"
     return f"{glyphs.linked} {name}" if span.linked and span.links else name

@@ -7,6 +7,9 @@ from services.gateway.values import Json, extension, set_header
 COLLECTOR = "collector"
 TRACE_HEADER = "x-trace-id"
 NOT_FOR_CLIENTS = ("grpc-accept-encoding", "x-envoy-upstream-healthchecked-cluster")
+# What a REST call was before it became an RPC; its path without the query.
+REST_TAG = "commerce.rest"
+REST = "%REQ(X-ENVOY-ORIGINAL-METHOD)% %PATH(NQ:ORIG)%"
 # Spans leave after this time, so that a trace can be looked at soon after the call.
 FLUSH_MILLISECONDS = 500
 # Never the query (it may name persons), the authorization, or any other header.
@@ -40,6 +43,7 @@ def tracing(sampling: float) -> Json:
         "overall_sampling": {"value": 100},
         # A query may name persons; the span's name says which RPC it was.
         "max_path_tag_length": 1,
+        "custom_tags": [{"tag": REST_TAG, "value": REST}],
         "provider": {
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {

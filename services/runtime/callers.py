@@ -37,9 +37,9 @@ class Caller:
 
     def may_see(self, store_id: str, customer_id: str = "") -> bool:
         """Tell whether something of this store (and customer) is the caller's to see."""
-        if self.store_id and self.store_id != store_id:
+        if self.store_id and self.store_id != store_id.lower():
             return False
-        return self.role != "CUSTOMER" or self.customer_id == customer_id
+        return self.role != "CUSTOMER" or self.customer_id == customer_id.lower()
 
 
 ANYONE = Caller(subject="anyone", role="ANYONE")
@@ -77,6 +77,9 @@ class Tokens:
             raise unauthenticated("the token is unreadable, or not signed by a key that we know") from None
         if claims.get("iss") != ISSUER or claims.get("aud") != AUDIENCE:
             raise unauthenticated("the token was issued by, or for, somebody else")
+        begins = claims.get("nbf", 0)
+        if not isinstance(begins, int | float) or begins > time.time() + LEEWAY_SECONDS:
+            raise unauthenticated("the token is not valid yet")
         return _caller(claims)
 
     def _reload(self) -> None:
@@ -90,7 +93,8 @@ class Tokens:
 def _caller(claims: dict[str, object]) -> Caller:
     role, subject, expires = claims.get("role"), claims.get("sub"), claims.get("exp")
     store, customer = claims.get("store_id", ""), claims.get("customer_id", "")
-    if not isinstance(expires, int | float) or not isinstance(subject, str) or role not in ROLES.values():
+    known = role in ROLES.values() and role != ROLES[0]
+    if not isinstance(expires, int | float) or not isinstance(subject, str) or not known:
         raise unauthenticated("the token lacks a subject, a role or an expiry")
     for name, value in (("store_id", store), ("customer_id", customer)):
         if not isinstance(value, str) or (value and not is_uuid(value)):
@@ -99,7 +103,7 @@ def _caller(claims: dict[str, object]) -> Caller:
         raise unauthenticated("the token's role needs a store_id")
     if role == "CUSTOMER" and not customer:
         raise unauthenticated("a customer's token needs a customer_id")
-    return Caller(subject, str(role), str(store), str(customer), float(expires))
+    return Caller(subject, str(role), str(store).lower(), str(customer).lower(), float(expires))
 
 
 def allowed(method: Method, caller: Caller) -> None:

@@ -65,6 +65,7 @@ class _Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         del self._at.open[self]
-        if self._expired and self._task is not None and self._task.uncancel() <= 0:
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
-                raise TimeoutError from error
+        if not self._expired or self._task is None or self._task.uncancel() > 0:
+            return
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise TimeoutError from error

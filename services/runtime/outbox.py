@@ -6,13 +6,14 @@ process or NATS died, is found in the table by age. `Nats-Msg-Id` makes the two 
 
 import asyncio
 from collections import deque
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from nats.js import JetStreamContext
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import jetstream, logs
+from services.runtime import jetstream, logs, telemetry
 from services.runtime.bell import Bell
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal
@@ -93,11 +94,14 @@ class Relay:
 
     async def _send(self, events: list[Event]) -> None:
         """Publish events and note which JetStream has acknowledged; the others stay for the sweep."""
-        acks = [
-            await self._js.publish_async(event.type, event.payload, headers=self._headers(event))
-            for event in events
-        ]
-        answers = await asyncio.wait_for(asyncio.gather(*acks, return_exceptions=True), ACK_SECONDS)
+        with ExitStack() as spans:
+            acks = [
+                await self._js.publish_async(
+                    event.type, event.payload, headers=self._headers(event, _traceparent(event, spans))
+                )
+                for event in events
+            ]
+            answers = await asyncio.wait_for(asyncio.gather(*acks, return_exceptions=True), ACK_SECONDS)
         done = [event.event_id for event, answer in zip(events, answers, strict=True) if not _failed(answer)]
         if done:
             await self._database.rows(_PUBLISHED, event_ids=done)
@@ -129,7 +133,7 @@ class Relay:
             await self._database.rows(_SEND_AGAIN)
         await self._database.rows(_REMEMBER_STREAM, created=self._created)
 
-    def _headers(self, event: Event) -> dict[str, str]:
+    def _headers(self, event: Event, traceparent: str) -> dict[str, str]:
         headers = {
             "Nats-Msg-Id": str(event.event_id),
             "ce-specversion": "1.0",
@@ -139,9 +143,21 @@ class Relay:
             "ce-time": datetime.now(UTC).isoformat(),
             "content-type": "application/protobuf",
         }
-        if event.traceparent:
-            headers["traceparent"] = event.traceparent
+        if traceparent:
+            headers["traceparent"] = traceparent
         return headers
+
+
+def _traceparent(event: Event, spans: ExitStack) -> str:
+    """Return what the consumers' spans come under: where the event is traced, a span of its publishing."""
+    trace = telemetry.Trace.parse(event.traceparent)
+    if trace is None or not trace.sampled:
+        return event.traceparent
+    name = f"publish {event.type.rpartition('.')[2]}"
+    span = spans.enter_context(telemetry.span(name, kind="producer", parent=trace))
+    span.set("messaging.system", "nats")
+    span.set("messaging.message.id", str(event.event_id))
+    return span.trace.traceparent
 
 
 def _failed(answer: object) -> bool:

@@ -154,7 +154,7 @@ class _Served:
 
     def _request(self, data: bytes, caller: Caller) -> Message:
         request = parsed(self._method, data)
-        if self._method.store_scoped and caller.store_id and request.store_id != caller.store_id:  # type: ignore[attr-defined]
+        if self._method.store_scoped and caller.store_id and request.store_id.lower() != caller.store_id:  # type: ignore[attr-defined]
             raise Refusal(
                 ErrorReason.ERROR_REASON_PERMISSION_DENIED, "The token is for another store", role=caller.role
             )

@@ -5,6 +5,7 @@ statement carries them in that statement (`Work.commit`) and needs no BEGIN.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,9 @@ class Key:
     request_hash: bytes
 
 
+Settle = Callable[[Any, list[Any]], Awaitable[None]]
+
+
 class Work:
     """Runs statements in one transaction and gathers what goes out with it. Not for use by two tasks at once."""
 
@@ -76,7 +80,7 @@ class Work:
         self._connection: Connection | None = None
         self._events: list[Event] = []
         self._after: list[Callable[[], None]] = []
-        self._gathered: dict[Callable[[Any, list[Any]], Awaitable[None]], list[Any]] = {}
+        self._gathered: dict[Settle, tuple[telemetry.Trace | None, list[Any]]] = {}
         self.committed = False
 
     @property
@@ -102,13 +106,14 @@ class Work:
             Event(new_id(), event.DESCRIPTOR.full_name, event.SerializeToString(), traceparent)
         )
 
-    def gather(self, settle: Callable[[Any, list[Any]], Awaitable[None]], item: Any) -> None:
+    def gather(self, settle: Settle, item: Any) -> None:
         """Have `settle(work, items)` called once before the commit, with every item that was gathered for it.
 
         Reactions of a batch share a transaction: rows that each would lock by itself, in the order in which events
-        happen to come, are locked for all of them at once, in an order that cannot deadlock.
+        happen to come, are locked for all of them at once, in an order that cannot deadlock. What that takes shows in
+        the trace of the first.
         """
-        self._gathered.setdefault(settle, []).append(item)
+        self._gathered.setdefault(settle, (telemetry.current(), []))[1].append(item)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Do something quick once this work has committed: wake a worker, tell watchers. It may be lost in a crash."""
@@ -164,8 +169,9 @@ class Work:
 
     async def _settle(self) -> None:
         while self._gathered:
-            settle, items = self._gathered.popitem()
-            await settle(self, items)
+            settle, (trace, items) = self._gathered.popitem()
+            with telemetry.span("settle", parent=trace) if trace else nullcontext():
+                await settle(self, items)
 
     def _closing(self, reply: Message | None) -> dict[str, Any]:
         key = self._key

@@ -1,0 +1,133 @@
+"""`commerce demo`: the whole cluster on a home of its own, the story of some orders, the end of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from services.cluster.cluster import Cluster
+from services.cluster.foreground import SIGNALS
+from services.cluster.home import Home, HomeError
+from services.cluster.processes import Process, StartFailed, State
+from services.cluster.progress import Progress
+from services.cluster.story import checkout, money, screen, traces
+from services.cluster.story.clients import Gateway, Provider
+from services.cluster.story.shop import Shop
+from services.cluster.story.teller import StepFailed, Teller
+
+# The demo brings its own servers, and needs every span where it can read it.
+NOT_OURS = ("COMMERCE_DATABASE_URL", "COMMERCE_NATS_URL", "COMMERCE_ENVIRONMENT", "OTEL_")
+INTERRUPTED = 130
+
+
+def main(home: Path | None = None) -> int:
+    """Tells the story; the process's exit code is 0 only when every step held.
+
+    The home defaults to `demo` within the usual one: what a running `commerce up` has is left alone, and data
+    directories once made serve the next time.
+    """
+    for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
+        del os.environ[name]
+    return asyncio.run(_run(Home(home or Home().path / "demo"), Console()))
+
+
+async def _run(home: Home, console: Console) -> int:
+    progress = Progress(console)
+    cluster = Cluster(home.path, changed=lambda: progress.update(cluster.processes.values()))
+    telling = asyncio.create_task(_tell(cluster, progress, console))
+    asked: list[int] = []
+
+    def stop(number: int) -> None:
+        if asked:
+            # Asked twice: the kernel ends the children with us.
+            os._exit(INTERRUPTED)
+        asked.append(number)
+        telling.cancel()
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
+        return await telling
+    except asyncio.CancelledError:
+        console.print("interrupted; everything is stopped")
+        return INTERRUPTED
+
+
+async def _tell(cluster: Cluster, progress: Progress, console: Console) -> int:
+    began = time.monotonic()
+    console.print(f"[bold]Starting the cluster[/] in {escape(_near(cluster.home.path))}", soft_wrap=True)
+    try:
+        with progress:
+            await cluster.start()
+    except (StartFailed, HomeError) as error:
+        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 1
+    teller = Teller(console)
+    try:
+        console.print("\n[bold]The story[/]")
+        held = await _story(cluster, teller)
+    finally:
+        await cluster.stop()
+    if not held:
+        console.print("everything is stopped; the data is still there")
+        return 1
+    text = f"{teller.held} steps held, {time.monotonic() - began:.1f} s in all; everything is stopped."
+    console.print(f"\n[green]✓[/] {text} [bold]make up[/] starts a cluster that stays.", highlight=False)
+    return 0
+
+
+async def _story(cluster: Cluster, teller: Teller) -> bool:
+    """All chapters in order and the last screen; False, and what to look at, at the first step that does not hold."""
+    sandbox = Provider(cluster.address("sandbox"), cluster.home.secret("sandbox_api_key"))
+    shop = Shop(cluster, teller, Gateway(cluster.gateway_url), sandbox)
+    try:
+        await checkout.open_store(shop)
+        await checkout.greet_customers(shop)
+        watches = await checkout.confirm(shop)
+        await checkout.deliver(shop, *watches)
+        await money.try_cards(shop)
+        await checkout.decline(shop)
+        await checkout.last_unit(shop)
+        await checkout.retry(shop)
+        await money.refund(shop)
+        await money.settle_cards(shop)
+        await money.balance(shop)
+        await traces.show(shop)
+        await screen.show(shop, teller.console)
+    except StepFailed as failed:
+        await _explain(failed, cluster, teller.console)
+        return False
+    finally:
+        await shop.close()
+    return True
+
+
+async def _explain(failed: StepFailed, cluster: Cluster, console: Console) -> None:
+    """Says which step failed and why, whom to suspect, and where the logs are."""
+    console.print(
+        f"\n[red]✗ {escape(failed.title)}[/]: {escape(str(failed))}", highlight=False, soft_wrap=True
+    )
+    processes = list(cluster.processes.values())
+    for process, well in zip(processes, await asyncio.gather(*map(_well, processes)), strict=True):
+        if not well or process.restarts:
+            what = f"was restarted {process.restarts} times" if well else "does not answer"
+            console.print(
+                f"  {process.name} {what}: {escape(_near(process.spec.log))}", highlight=False, soft_wrap=True
+            )
+    console.print(f"  the logs are in {escape(_near(cluster.home.logs))}", highlight=False, soft_wrap=True)
+
+
+async def _well(process: Process) -> bool:
+    return process.state is State.READY and await process.spec.ready()
+
+
+def _near(path: Path) -> str:
+    """A path as seen from where the command was typed, when that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

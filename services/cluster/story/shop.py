@@ -1,0 +1,166 @@
+"""What the chapters share: the store, who buys there, and what is asked of the running system again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.cluster.cluster import Cluster
+from services.cluster.spans import Span
+from services.cluster.story.clients import Gateway, Person, Provider, Watch, new_id, short
+from services.cluster.story.teller import Teller
+
+CURRENCY = "EUR"
+ADDRESS = {
+    "recipient": "Ada Lovelace",
+    "lines": ["12 St James's Square"],
+    "city": "London",
+    "postalCode": "SW1Y 4JH",
+    "countryCode": "GB",
+}
+
+
+@dataclass
+class Product:
+    product_id: str
+    name: str
+    price: int
+    stock: int
+
+
+@dataclass
+class Refusal:
+    """An order, or a call, that was refused as it should be: what was asked, how it ended, why."""
+
+    asked: str
+    ended: str
+    reason: str
+
+
+@dataclass
+class Customer:
+    name: str
+    customer_id: str
+    person: Person
+
+
+@dataclass
+class Shop:
+    """A store of this run's own on the running cluster, and what has happened in it so far."""
+
+    cluster: Cluster
+    teller: Teller
+    gateway: Gateway
+    provider: Provider
+    store_id: str = field(default_factory=new_id)
+    products: list[Product] = field(default_factory=list)
+    customers: list[Customer] = field(default_factory=list)
+    # Every order that was placed, by id.
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    watches: list[Watch] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    # Payment method, order and its watch, of the cards that settle while the story goes on.
+    cards: list[tuple[str, str, Watch]] = field(default_factory=list)
+    # The order that is delivered, its timeline and its traces by id.
+    delivered: str = ""
+    trace_id: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    traces: dict[str, list[Span]] = field(default_factory=dict)
+    balance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.admin = self.person("store_admin")
+
+    def person(self, role: str, customer_id: str | None = None) -> Person:
+        return Person(self.gateway, self.cluster.token(role, self.store_id, customer_id))
+
+    def path(self, rest: str) -> str:
+        return f"/v1/stores/{self.store_id}/{rest}"
+
+    async def product(self, name: str, price: int, stock: int) -> Product:
+        """A new product with so many units, `price` in cents."""
+        sku = name.upper().replace(" ", "-")
+        money = {"currencyCode": CURRENCY, "minorUnits": str(price)}
+        reply = await self.admin.rest(
+            "POST", self.path("products"), {"sku": sku, "name": name, "price": money}
+        )
+        product = Product(reply.body["product"]["productId"], name, price, stock)
+        await self.admin.rest("PUT", f"/v1/products/{product.product_id}/stock", {"quantity": stock})
+        self.products.append(product)
+        return product
+
+    async def customer(self, name: str) -> Customer:
+        """A new customer, who holds a token of their own."""
+        email = f"{name.partition(' ')[0].lower()}.{new_id()[:8]}@example.com"
+        body = {"fullName": name, "email": email}
+        reply = await self.admin.rest("POST", self.path("customers"), body)
+        customer_id = reply.body["customer"]["customerId"]
+        customer = Customer(name, customer_id, self.person("customer", customer_id))
+        self.customers.append(customer)
+        return customer
+
+    def order_of(
+        self, buyer: Customer, product: Product, quantity: int = 1, method: str = "ok"
+    ) -> dict[str, Any]:
+        """The body of CreateOrder by REST."""
+        return {
+            "customerId": buyer.customer_id,
+            "lines": [{"productId": product.product_id, "quantity": quantity}],
+            "paymentMethod": f"pm_sandbox_{method}",
+            "deliveryAddress": ADDRESS,
+        }
+
+    async def place(
+        self, buyer: Customer, product: Product, quantity: int = 1, method: str = "ok"
+    ) -> tuple[str, Watch]:
+        """An order by REST, placed by its buyer, and a watch of it by gRPC."""
+        body = self.order_of(buyer, product, quantity, method)
+        reply = await buyer.person.rest("POST", self.path("orders"), body)
+        order_id = self.placed(reply.body["order"])
+        return order_id, self.watch(Watch(buyer.person.updates_by_grpc(order_id, 1)))
+
+    def placed(self, order: dict[str, Any]) -> str:
+        self.orders[order["orderId"]] = order
+        return str(order["orderId"])
+
+    def watch(self, watch: Watch) -> Watch:
+        self.watches.append(watch)
+        return watch
+
+    async def order(self, order_id: str) -> dict[str, Any]:
+        reply = await self.admin.rest("GET", f"/v1/orders/{order_id}")
+        order: dict[str, Any] = reply.body["order"]
+        return order
+
+    async def stock(self, product: Product) -> tuple[int, int]:
+        """Units on hand, and those of them that are reserved."""
+        found = (await self.admin.rest("GET", f"/v1/products/{product.product_id}/stock")).body
+        return found["onHand"], found["reserved"]
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:
+        payment: dict[str, Any] = (await self.admin.rest("GET", f"/v1/payments/{payment_id}")).body["payment"]
+        return payment
+
+    async def payment_state(self, payment_id: str) -> str:
+        return short((await self.payment(payment_id))["state"])
+
+    async def charged(self, order_id: str) -> list[tuple[str, int, int, int]]:
+        """The provider's own view of an order: of each charge its status, and cents authorized, captured, refunded."""
+        sums = ("authorized_minor_units", "captured_minor_units", "refunded_minor_units")
+        found = await self.provider.charges([order_id])
+        return [(charge["status"], *(charge[each] for each in sums)) for charge in found]
+
+    async def close(self) -> None:
+        for watch in self.watches:
+            watch.stop()
+        await self.gateway.close()
+        await self.provider.close()
+
+
+def euros(cents: int | str) -> str:
+    return f"{int(cents) / 100:.2f} {CURRENCY}"
+
+
+def sum_of(charges: list[dict[str, Any]], kind: str) -> int:
+    """Cents captured or refunded, over all of these charges."""
+    return sum(int(charge[f"{kind}_minor_units"]) for charge in charges)

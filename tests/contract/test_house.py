@@ -1,0 +1,41 @@
+"""The house: nothing that serves every service names one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.runtime.definition import definitions
+
+ROOT = Path(__file__).parent.parent.parent
+SHARED = [
+    *sorted((ROOT / "services/runtime").rglob("*.py")),
+    *sorted((ROOT / "services/gateway").rglob("*.py")),
+    *sorted((ROOT / "services/cluster").glob("*.py")),
+    ROOT / "tests/conftest.py",
+]
+# The commands that a person types about orders, the card's calls to paste, and the story, are about orders;
+# a token's customer is a claim.
+SPOKEN = {"follow.py", "cli.py", "card.py", "demo.py", "tokens.py"}
+
+
+def named(text: str) -> set[str]:
+    """The services that a source names: by their package, their contract, or as a word in quotes."""
+    text = re.sub(r"#.*", "", text)
+    codes = "|".join(definition.code for definition in definitions())
+    found = re.findall(rf"services\.({codes})\b|commerce\.({codes})\b|[\"']({codes})[\"']", text)
+    return {code for groups in found for code in groups if code}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SHARED if path.name not in SPOKEN], ids=lambda path: path.name
+)
+def test_what_is_shared_names_no_service(path):
+    assert named(path.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["import services.order", "from commerce.payment.v1 import x", 'PORTS = {"catalog": 7003}']
+)
+def test_a_service_that_is_named_is_found(line):
+    assert named(line)

@@ -1,0 +1,194 @@
+"""Whoever has a good token still gets no further than the contract lets them: roles, stores, customers, headers."""
+
+import asyncio
+
+import pytest
+from google.protobuf import json_format
+
+from tests.edge.answers import ask, of_rest, rest
+from tests.edge.conftest import settled
+from tests.edge.contract import closed, roles
+from tests.order.asks import timeline
+from tests.saga.checkouts import ours
+from tests.shop import new_id
+
+OUTSIDE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize("role", roles())
+async def test_a_role_may_call_what_the_contract_says_and_nothing_else(shop, gateway, role):
+    """An empty request tells the two apart: who may call is told what it lacks."""
+    caller = shop.as_(role.lower(), new_id() if role == "CUSTOMER" else None)
+    for at in (caller, caller.at(gateway)):
+        answers = dict(zip(closed(), await _all(ask(at, rpc, b"") for rpc in closed()), strict=True))
+        for rpc, answer in answers.items():
+            if role in rpc.allow:
+                assert answer.reason == "INVALID_ARGUMENT", (rpc.path, str(answer))
+            else:
+                assert (answer.reason, answer.metadata) == ("PERMISSION_DENIED", {"role": role}), rpc.path
+
+
+async def test_what_only_services_may_call_has_no_rest_and_no_way_in_for_a_stores_administrator(
+    shop, gateway, unchanged
+):
+    internal = [rpc for rpc in closed() if rpc.allow == {"SERVICE"}]
+    assert {"ReserveStock", "AuthorizePayment"} <= {rpc.name for rpc in internal}
+    assert not [rpc.path for rpc in internal if rpc.template]
+    for at in (shop, shop.at(gateway), shop.as_("platform_admin").at(gateway)):
+        answers = await _all(
+            ask(at, rpc, rpc.request(store_id=shop.store_id).SerializeToString()) for rpc in internal
+        )
+        assert {answer.reason for answer in answers} == {"PERMISSION_DENIED"}
+    for rpc in internal:
+        body = json_format.MessageToDict(rpc.request(store_id=shop.store_id))
+        reply = await shop.rest("POST", rpc.path, json=body)
+        assert of_rest(reply).reason == "UNIMPLEMENTED", "JSON on a gRPC path"
+
+
+async def test_a_token_of_another_store_is_refused_wherever_a_request_names_its_store(
+    shop, gateway, unchanged
+):
+    stranger = shop.another()
+    named = [rpc for rpc in closed() if rpc.names_a_store and "STORE_ADMIN" in rpc.allow]
+    assert len(named) > 5
+    for at in (stranger, stranger.at(gateway)):
+        answers = await _all(
+            ask(at, rpc, rpc.request(store_id=shop.store_id).SerializeToString()) for rpc in named
+        )
+        assert {answer.reason for answer in answers} == {"PERMISSION_DENIED"}
+    replies = await _all(
+        rest(stranger, rpc, rpc.request(store_id=shop.store_id)) for rpc in named if rpc.template
+    )
+    assert {reply.reason for reply in replies} == {"PERMISSION_DENIED"}
+
+
+@pytest.mark.parametrize("spelling", [str.lower, str.upper])
+async def test_a_store_may_be_spelled_in_capitals(shop, spelling):
+    path = f"/v1/stores/{spelling(shop.store_id)}/products"
+    assert of_rest(await shop.rest("GET", path)).reason == "OK"
+    product = await shop.product(store_id=spelling(shop.store_id))
+    assert of_rest(await shop.rest("GET", f"/v1/products/{product.upper()}")).reason == "OK"
+
+
+async def _things(shop):
+    """Real ids of a shop, by the name that requests give them, each of one customer."""
+    customer = await shop.customer()
+    order = await shop.order(customer=customer, until="CONFIRMED")
+    product = await shop.product()
+    payment = (await ours(shop))[order]["payment_id"]
+    return {"customer_id": customer, "order_id": order, "product_id": product, "payment_id": str(payment)}
+
+
+def _of_a_thing(role):
+    """The RPCs that act on one thing by its id alone, and what that id is called."""
+    found = []
+    for rpc in closed():
+        fields = rpc.method.input_type.fields_by_name
+        if role in rpc.allow and not rpc.names_a_store:
+            found += [(rpc, name) for name in fields if name.endswith("_id") and name != "request_id"]
+    return found
+
+
+async def test_another_stores_things_are_answered_like_things_that_do_not_exist(shop, gateway):
+    things = await _things(shop)
+    calls = _of_a_thing("STORE_ADMIN")
+    assert {name for _, name in calls} == set(things)
+    await _answered_like_missing(shop, shop.another(), gateway, calls, things)
+
+
+async def test_another_customers_things_are_answered_like_things_that_do_not_exist(shop, gateway):
+    things = await _things(shop)
+    # Products are anybody's to see.
+    calls = [(rpc, name) for rpc, name in _of_a_thing("CUSTOMER") if name != "product_id"]
+    assert {name for _, name in calls} == set(things) - {"product_id"}
+    stranger = shop.as_("customer", await shop.customer())
+    await _answered_like_missing(shop, stranger, gateway, calls, things)
+
+
+async def _answered_like_missing(shop, stranger, gateway, calls, things):
+    before = await settled(shop)
+    for at in (stranger, stranger.at(gateway)):
+        for rpc, name in calls:
+            missing = new_id()
+            foreign, none = await _all(
+                ask(at, rpc, rpc.request(**{name: each}).SerializeToString())
+                for each in (things[name], missing)
+            )
+            assert foreign.reason.endswith("_NOT_FOUND"), (rpc.path, str(foreign))
+            assert str(foreign) == str(none).replace(missing, things[name])
+    for rpc, name in calls:
+        answer = await rest(stranger, rpc, rpc.request(**{name: things[name]}))
+        assert answer.reason.endswith("_NOT_FOUND"), rpc.path
+    assert await settled(shop) == before
+
+
+async def test_a_customer_orders_for_nobody_else_and_lists_only_their_own(shop):
+    mine, theirs, product = await shop.customer(), await shop.customer(), await shop.product()
+    order = await shop.order([(product, 1)], customer=theirs, until="CONFIRMED")
+    before = await settled(shop)
+    me, them = shop.as_("customer", mine), shop.as_("customer", theirs)
+    path = f"/v1/stores/{shop.store_id}/orders"
+    body = {"customerId": theirs, "paymentMethod": "pm_sandbox_ok", "requestId": new_id()}
+    body["lines"] = [{"productId": product, "quantity": 1}]
+
+    answer = of_rest(await me.rest("POST", path, json=body))
+
+    assert (answer.reason, answer.metadata) == ("CUSTOMER_NOT_FOUND", {"customer_id": theirs})
+    assert of_rest(await me.rest("GET", path)).body["orders"] == []
+    assert await settled(shop) == before
+    (found,) = of_rest(await them.rest("GET", path)).body["orders"]
+    assert found["orderId"] == order
+
+
+SMUGGLED = {
+    "x-commerce-on-behalf-of": "PLATFORM_ADMIN root",
+    "x-commerce-role": "PLATFORM_ADMIN",
+    "x-envoy-original-path": "/v1/webhooks/sandbox",
+    "x-envoy-original-method": "GET",
+    "x-envoy-upstream-rq-timeout-ms": "1",
+    "x-envoy-decorator-operation": "forged",
+    "x-forwarded-for": "203.0.113.9",
+    "x-request-id": OUTSIDE,
+    "x-trace-id": OUTSIDE,
+    "x-client-trace-id": OUTSIDE,
+    "grpc-trace-bin": "AAAA",
+    "traceparent": f"00-{OUTSIDE}-b7ad6b7169203331-01",
+    "tracestate": "forged=1",
+    "baggage": "role=PLATFORM_ADMIN",
+}
+
+
+async def test_headers_that_only_we_may_send_change_nothing(shop):
+    """Neither who is written down as the one who acted, nor the trace, nor whether a token is wanted."""
+    order = await shop.order(until="CONFIRMED")
+    for token in ("", shop.another().token):
+        refusal = of_rest(await shop.rest("GET", f"/v1/orders/{order}", token=token, headers=SMUGGLED))
+        assert refusal.reason == ("ORDER_NOT_FOUND" if token else "UNAUTHENTICATED")
+        assert refusal.trace_id != OUTSIDE
+
+    body = {"requestId": new_id()}
+    accepted = of_rest(await shop.rest("POST", f"/v1/orders/{order}:accept", json=body, headers=SMUGGLED))
+
+    assert accepted.reason == "OK"
+    events = (await shop.orders.ListOrderEvents(timeline(order))).events
+    assert events[-1].actor.startswith("STORE_ADMIN ")
+    assert events[-1].trace_id == accepted.trace_id != OUTSIDE
+
+
+async def test_headers_that_only_we_may_send_change_nothing_in_grpc(shop, gateway):
+    order = await shop.order(until="CONFIRMED")
+    forged = tuple((key, value) for key, value in SMUGGLED.items() if not key.endswith("-bin"))
+    (accept,) = [rpc for rpc in closed() if rpc.name == "AcceptOrder"]
+    request = accept.request(order_id=order).SerializeToString()
+
+    assert (await ask(shop.as_nobody.at(gateway), accept, request, forged)).reason == "UNAUTHENTICATED"
+    assert (await ask(shop.another().at(gateway), accept, request, forged)).reason == "ORDER_NOT_FOUND"
+    assert (await ask(shop.at(gateway), accept, request, forged)).reason == "OK"
+
+    event = (await shop.orders.ListOrderEvents(timeline(order))).events[-1]
+    assert event.actor.startswith("STORE_ADMIN ")
+    assert event.trace_id != OUTSIDE
+
+
+async def _all(calls):
+    return await asyncio.gather(*calls)

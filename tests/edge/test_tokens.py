@@ -1,0 +1,99 @@
+"""Every RPC of the contract that wants a token refuses every bad one: at the edge, and at its service again."""
+
+import asyncio
+
+import pytest
+
+from tests.edge.answers import ask, rest
+from tests.edge.bearers import FORGED, MISMADE
+from tests.edge.contract import closed, rpcs
+
+pytestmark = pytest.mark.usefixtures("unchanged")
+CASES = {case: make for case, (make, _) in FORGED.items()} | MISMADE
+
+
+def test_the_contract_has_rpcs_to_try():
+    assert len(closed()) > 25
+    assert {rpc.code for rpc in closed()} == {rpc.code for rpc in rpcs()}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_service_refuses_a_token(shop, forge, case):
+    metadata = _header(CASES[case](forge))
+
+    answers = await _all(ask(shop.as_nobody, rpc, _request(shop, rpc), metadata) for rpc in closed())
+
+    assert {(answer.reason, answer.body) for answer in answers} == {("UNAUTHENTICATED", None)}
+    assert all(answer.metadata["cause"] for answer in answers)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_the_edge_refuses_a_token_in_grpc(shop, forge, gateway, case):
+    metadata = _header(CASES[case](forge))
+
+    answers = await _all(
+        ask(shop.as_nobody.at(gateway), rpc, _request(shop, rpc), metadata) for rpc in closed()
+    )
+
+    assert {answer.reason for answer in answers} == {"UNAUTHENTICATED"}
+    _never_arrived(shop, answers, case)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_the_edge_refuses_a_token_in_rest(shop, forge, case):
+    headers = dict(_header(CASES[case](forge)))
+
+    answers = await _all(
+        rest(shop.as_nobody, rpc, rpc.request(store_id=shop.store_id), headers=headers)
+        for rpc in closed()
+        if rpc.template
+    )
+
+    # A token of no real store is of another store than the path.
+    refusals = {"UNAUTHENTICATED"} if case in FORGED else {"UNAUTHENTICATED", "PERMISSION_DENIED"}
+    assert {answer.reason for answer in answers} <= refusals
+    _never_arrived(shop, answers, case)
+
+
+async def test_a_good_token_beside_a_bad_one_does_not_pass_the_edge(shop, forge, gateway):
+    """Envoy and a service might each look at another one."""
+    both = (("authorization", f"Bearer {shop.token}"), ("authorization", CASES["altered"](forge)))
+    for metadata in (both, both[::-1]):
+        answers = await _all(
+            ask(shop.as_nobody.at(gateway), rpc, _request(shop, rpc), metadata) for rpc in closed()
+        )
+        assert {answer.reason for answer in answers} == {"UNAUTHENTICATED"}, metadata
+
+
+async def test_a_token_anywhere_but_in_its_header_is_none(shop):
+    path = f"/v1/stores/{shop.store_id}/customers"
+    for reply in (
+        await shop.rest("GET", f"{path}?access_token={shop.token}", token=""),
+        await shop.rest("GET", path, token="", headers={"cookie": f"authorization=Bearer {shop.token}"}),
+        await shop.rest("GET", path, token="", headers={"x-authorization": f"Bearer {shop.token}"}),
+        await shop.rest("GET", path, token="", headers={"proxy-authorization": f"Bearer {shop.token}"}),
+    ):
+        assert reply.status in (400, 401), reply.body
+
+
+def _header(authorization):
+    return (("authorization", authorization),) if authorization else ()
+
+
+def _request(shop, rpc):
+    return rpc.request(store_id=shop.store_id).SerializeToString()
+
+
+def _never_arrived(shop, answers, case):
+    """No service saw a call whose token Envoy itself can tell to be bad."""
+    if case not in FORGED:
+        return
+    cause = FORGED[case][1]
+    assert all(cause in answer.metadata["cause"] for answer in answers), answers[0].metadata
+    cluster = shop.clients.cluster
+    said = "".join(cluster.process(each.code).spec.log.read_text() for each in cluster.chosen)
+    assert not [answer for answer in answers if answer.trace_id in said]
+
+
+async def _all(calls):
+    return await asyncio.gather(*calls)
