@@ -38,49 +38,66 @@ def main(home: Path | None = None) -> int:
 
 
 async def _run(home: Home, console: Console) -> int:
-    progress = Progress(console)
-    cluster = Cluster(home.path, changed=lambda: progress.update(cluster.processes.values()))
-    telling = asyncio.create_task(_tell(cluster, progress, console))
-    asked: list[int] = []
-
-    def stop(number: int) -> None:
-        if asked:
-            # Asked twice: the kernel ends the children with us.
-            os._exit(INTERRUPTED)
-        asked.append(number)
-        telling.cancel()
-
+    demo = Demo(home, console)
     for number in SIGNALS:
+        # nohup has set it to be ignored, and means it.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, stop, number)
-    try:
-        return await telling
-    except asyncio.CancelledError:
-        console.print("interrupted; everything is stopped")
-        return INTERRUPTED
+            asyncio.get_running_loop().add_signal_handler(number, demo.interrupt)
+    return await demo.run()
 
 
-async def _tell(cluster: Cluster, progress: Progress, console: Console) -> int:
-    began = time.monotonic()
-    console.print(f"[bold]Starting the cluster[/] in {escape(_near(cluster.home.path))}", soft_wrap=True)
-    try:
-        with progress:
-            await cluster.start()
-    except (StartFailed, HomeError) as error:
-        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 1
-    teller = Teller(console)
-    try:
-        console.print("\n[bold]The story[/]")
-        held = await _story(cluster, teller)
-    finally:
-        await cluster.stop()
-    if not held:
-        console.print("everything is stopped; the data is still there")
-        return 1
-    text = f"{teller.held} steps held, {time.monotonic() - began:.1f} s in all; everything is stopped."
-    console.print(f"\n[green]✓[/] {text} [bold]make up[/] starts a cluster that stays.", highlight=False)
-    return 0
+class Demo:
+    """The cluster of one telling, and its end: also when it is interrupted, at whatever moment."""
+
+    def __init__(self, home: Home, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(console)
+        self._cluster = Cluster(home.path, changed=self._changed)
+        self._telling: asyncio.Task[int] | None = None
+        self._interrupted = self._ending = False
+
+    async def run(self) -> int:
+        """Starts the cluster, tells, stops the cluster. The exit code."""
+        self._telling = asyncio.create_task(self._tell())
+        try:
+            return await self._telling
+        except asyncio.CancelledError:
+            self._console.print("interrupted; everything is stopped")
+            return INTERRUPTED
+
+    def interrupt(self) -> None:
+        """Ends the telling; asked twice, ends the process, and the kernel ends the children with it."""
+        if self._interrupted:
+            os._exit(INTERRUPTED)
+        self._interrupted = True
+        if self._telling is not None and not self._ending:
+            self._telling.cancel()
+
+    async def _tell(self) -> int:
+        console, began = self._console, time.monotonic()
+        console.print(f"[bold]Starting the cluster[/] in {_near(self._cluster.home.path)}", soft_wrap=True)
+        try:
+            with self._progress:
+                await self._cluster.start()
+        except (StartFailed, HomeError) as error:
+            console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            return 1
+        teller = Teller(console)
+        try:
+            console.print("\n[bold]The story[/]")
+            held = await _story(self._cluster, teller)
+        finally:
+            self._ending = True
+            await self._cluster.stop()
+        if not held:
+            console.print("everything is stopped; the data is still there")
+            return 1
+        text = f"{teller.held} steps held, {time.monotonic() - began:.1f} s in all; everything is stopped."
+        console.print(f"\n[green]✓[/] {text} [bold]make up[/] starts a cluster that stays.", highlight=False)
+        return INTERRUPTED if self._interrupted else 0
+
+    def _changed(self) -> None:
+        self._progress.update(self._cluster.processes.values())
 
 
 async def _story(cluster: Cluster, teller: Teller) -> bool:
@@ -119,9 +136,9 @@ async def _explain(failed: StepFailed, cluster: Cluster, console: Console) -> No
         if not well or process.restarts:
             what = f"was restarted {process.restarts} times" if well else "does not answer"
             console.print(
-                f"  {process.name} {what}: {escape(_near(process.spec.log))}", highlight=False, soft_wrap=True
+                f"  {process.name} {what}: {_near(process.spec.log)}", highlight=False, soft_wrap=True
             )
-    console.print(f"  the logs are in {escape(_near(cluster.home.logs))}", highlight=False, soft_wrap=True)
+    console.print(f"  the logs are in {_near(cluster.home.logs)}", highlight=False, soft_wrap=True)
 
 
 async def _well(process: Process) -> bool:
@@ -130,4 +147,4 @@ async def _well(process: Process) -> bool:
 
 def _near(path: Path) -> str:
     """A path as seen from where the command was typed, when that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return escape(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -1,77 +1,162 @@
--- Refuses a JSON member that the contract does not know: the transcoder would drop it silently.
+-- Reads a JSON body as strictly as RFC 8259 has it and refuses what the transcoder would take or drop silently: a member
+-- that the contract does not know, one that is given twice, one that contradicts the path, text that is nearly JSON.
 -- Also moves the name of a field that the transcoder could not read from its words to where clients look for it.
 -- UNREAD: the header that marks such a reply.
--- MESSAGES: message -> member -> message ("" when its members are not ours to judge). BODIES: verb -> { pattern, message }.
+-- MESSAGES: message -> spelling of a member -> { field, kind, message ("" when it is not ours to judge) }.
+-- BODIES: verb -> { pattern of the path, message, the fields that the pattern captures }.
 
 local MAX_DEPTH = 100
-local find, sub, byte = string.find, string.sub, string.byte
+local NAME_BYTES = 100
+local byte, find, match, sub = string.byte, string.find, string.match, string.sub
+local LITERALS = { [116] = "true", [102] = "false", [110] = "null" }
+local WANTED = { value = "takes a single value", list = "takes a list", object = "takes an object" }
 
--- Where the string that begins at `from` ends; nil when it never does.
+-- The trail leads to the value being read: names, and indexes from 0 on.
+local function fault(trail, depth, words)
+  local path = ""
+  for step = 1, depth do
+    local each = trail[step]
+    path = path .. (type(each) == "number" and "[" .. each .. "]" or (path == "" and "" or ".") .. each)
+  end
+  error({ words = path == "" and words or path .. ": " .. words }, 0)
+end
+
+local function no_json(at)
+  error({ words = "the body is no JSON from byte " .. at .. " on" }, 0)
+end
+
+local function skip(body, at)
+  return find(body, "[^ \t\r\n]", at) or #body + 1
+end
+
+-- Where the string that opens at `from` ends.
 local function closing(body, from)
   local at = from + 1
   while true do
-    local stop = find(body, '["\\]', at)
-    if not stop or byte(body, stop) == 34 then return stop end
-    at = stop + 2
-  end
-end
-
-local function path_to(open, name)
-  local path = ""
-  for depth = 2, #open do
-    local step = open[depth]
-    path = path .. (open[depth - 1].index and "[" .. open[depth - 1].index .. "]" or (depth > 2 and "." or "") .. step.name)
-  end
-  return path .. (path == "" and "" or ".") .. name
-end
-
--- The path of the first member that no message has. What is no JSON is left to the transcoder.
-local function stranger(body, root)
-  local open, at, key, name, message = {}, 1, false, "", root
-  while true do
-    local from = find(body, '[%[%]{}",]', at)
-    if not from then return nil end
-    local mark, top = byte(body, from), open[#open]
-    at = from + 1
-    if mark == 123 or mark == 91 then -- { [
-      if #open == MAX_DEPTH then return nil end
-      open[#open + 1] = { name = name, message = message, index = mark == 91 and 0 or nil }
-      key = mark == 123
-    elseif not top and mark ~= 34 then
-      return nil
-    elseif mark == 125 or mark == 93 then -- } ]
-      open[#open] = nil
-      key = false
-    elseif mark == 44 then -- ,
-      if top.index then top.index = top.index + 1 end
-      key, message = not top.index, top.message
+    local stop = find(body, '["\\%z\1-\31]', at)
+    local mark = stop and byte(body, stop)
+    if mark == 34 then return stop end
+    if mark ~= 92 then no_json(stop or from) end
+    if find(body, '^["\\/bfnrt]', stop + 1) then
+      at = stop + 2
+    elseif find(body, "^u%x%x%x%x", stop + 1) then
+      at = stop + 6
     else
-      local stop = closing(body, from)
-      if not stop then return nil end
-      at = stop + 1
-      if key then
-        name, key = sub(body, from + 1, stop - 1), false
-        local members = MESSAGES[top.message]
-        message = members and members[name] or ""
-        if members and not members[name] and not find(name, "\\", 1, true) then return path_to(open, name) end
-      end
+      no_json(stop)
     end
   end
 end
 
+-- Where the number, true, false or null at `at` ends.
+local function plain(body, at)
+  local literal = LITERALS[byte(body, at)]
+  if literal and sub(body, at, at + #literal - 1) == literal then return at + #literal - 1 end
+  local _, stop = find(body, "^%-?%d+", at)
+  if not stop or find(body, "^%-?0%d", at) then no_json(at) end
+  local _, fraction = find(body, "^%.%d+", stop + 1)
+  local _, exponent = find(body, "^[eE][+-]?%d+", (fraction or stop) + 1)
+  return exponent or fraction or stop
+end
+
+-- A member's name: no field of ours needs an escape, but JSON allows any.
+local function named(text)
+  if not find(text, "\\", 1, true) then return text end
+  return (string.gsub(text, "\\u00(%x%x)", function(code) return string.char(tonumber(code, 16)) end))
+end
+
+local value
+
+local function object(body, at, message, trail, depth, bound)
+  local members, seen = MESSAGES[message], {}
+  at = skip(body, at + 1)
+  if byte(body, at) == 125 then return at end
+  while true do
+    if byte(body, at) ~= 34 then no_json(at) end
+    local stop = closing(body, at)
+    local name = named(sub(body, at + 1, stop - 1))
+    local member = members and members[name]
+    trail[depth] = member and member[1] or sub(name, 1, NAME_BYTES)
+    if members and not member then fault(trail, depth, "there is no such field") end
+    if member and seen[member[1]] then fault(trail, depth, "is given twice") end
+    if member then seen[member[1]] = true end
+    at = skip(body, stop + 1)
+    if byte(body, at) ~= 58 then no_json(at) end
+    at = skip(body, at + 1)
+    stop = value(body, at, member and member[2] or "any", member and member[3] or "", trail, depth)
+    local expected = bound and member and bound[member[1]]
+    if expected and byte(body, at) == 34 and sub(body, at + 1, stop - 1) ~= expected then
+      fault(trail, depth, "is another than the path's")
+    end
+    at = skip(body, stop + 1)
+    local mark = byte(body, at)
+    if mark == 125 then return at end
+    if mark ~= 44 then no_json(at) end
+    at = skip(body, at + 1)
+  end
+end
+
+local function list(body, at, kind, message, trail, depth)
+  at = skip(body, at + 1)
+  if byte(body, at) == 93 then return at end
+  local index = 0
+  while true do
+    trail[depth] = index
+    at = skip(body, value(body, at, kind, message, trail, depth) + 1)
+    local mark = byte(body, at)
+    if mark == 93 then return at end
+    if mark ~= 44 then no_json(at) end
+    at, index = skip(body, at + 1), index + 1
+  end
+end
+
+-- Where the value at `at` ends. A kind is any, value, object, or "list of" one of these; null is of every kind.
+value = function(body, at, kind, message, trail, depth, bound)
+  if depth > MAX_DEPTH then fault(trail, 0, "the body is nested too deep") end
+  local mark, of = byte(body, at), match(kind, "^list of (%w+)$")
+  local is = mark == 123 and "object" or mark == 91 and "list" or "value"
+  if is ~= (of and "list" or kind) and kind ~= "any" and mark ~= 110 then
+    fault(trail, depth, WANTED[of and "list" or kind])
+  end
+  if mark == 123 then return object(body, at, message, trail, depth + 1, bound) end
+  if mark == 91 then return list(body, at, of or "any", message, trail, depth + 1) end
+  if mark == 34 then return closing(body, at) end
+  if not mark then no_json(at) end
+  return plain(body, at)
+end
+
+local function read(body, message, bound)
+  local at = skip(body, 1)
+  if at > #body then return end
+  if byte(body, at) ~= 123 then fault({}, 0, "the body is no JSON object") end
+  local rest = skip(body, value(body, at, "object", message, {}, 0, bound) + 1)
+  if rest <= #body then no_json(rest) end
+end
+
+-- The message that a body has to be, and what the path says of its fields.
 local function expected(verb, path)
   for _, body in ipairs(BODIES[verb] or {}) do
-    if find(path, body[1]) then return body[2] end
+    local captured = { match(path, body[1]) }
+    if captured[1] then
+      local bound = {}
+      for number, field in ipairs(body[3]) do
+        bound[field] = captured[number]
+      end
+      return body[2], bound
+    end
   end
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
   local verb = headers:get(":method")
-  local message = BODIES[verb] and expected(verb, headers:get(":path"))
+  if not BODIES[verb] then return end
+  local message, bound = expected(verb, match(headers:get(":path"), "^[^?]*"))
   local body = message and handle:body()
-  local name = body and stranger(body:getBytes(0, body:length()), message)
-  if name then handle:respond({ [":status"] = "400" }, name .. ": there is no such field") end
+  if not body then return end
+  local fine, refusal = pcall(read, body:getBytes(0, body:length()), message, bound)
+  if fine then return end
+  if type(refusal) ~= "table" then error(refusal, 0) end
+  handle:respond({ [":status"] = "400" }, refusal.words)
 end
 
 -- How the transcoder names a field, as JSON.

@@ -1,4 +1,4 @@
-"""The filter that knows the members of JSON bodies: members.lua with tables made from the descriptors."""
+"""The filter that reads JSON bodies strictly: members.lua with tables made from the descriptors."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from services.gateway.values import UNREAD, Json, extension
 
 # Their JSON is not made of their fields.
 FOREIGN = ("google.protobuf.", "google.api.")
-Messages = dict[str, Mapping[str, str]]
+# Spelling -> (field, kind of value, message of the value).
+Members = Mapping[str, tuple[str, str, str]]
+Messages = dict[str, Members]
+PARAMETER = re.compile(r"\{([^}]*)\}")
 
 
 def member_filter(rpcs: Iterable[Rpc]) -> Json:
     """The filter; it looks at REST bodies only."""
     messages: Messages = {}
-    bodies: dict[str, list[tuple[str, str]]] = {}
+    bodies: dict[str, list[tuple[str, str, list[str]]]] = {}
     for rpc in rpcs:
         for binding in rpc.bindings:
             message = _body(rpc, binding)
             if message is not None and _known(message, messages):
-                bodies.setdefault(binding.verb, []).append((_pattern(binding.template), message.full_name))
+                bound = PARAMETER.findall(binding.template) if binding.body == "*" else []
+                body = (_pattern(binding.template), message.full_name, bound)
+                bodies.setdefault(binding.verb, []).append(body)
     code = (Path(__file__).parent / "members.lua").read_text()
     tables = f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
     return extension(
@@ -45,25 +50,27 @@ def _known(message: Descriptor, messages: Messages) -> bool:
     if message.full_name.startswith(FOREIGN):
         return False
     if message.full_name not in messages:
-        members: dict[str, str] = {}
+        members: dict[str, tuple[str, str, str]] = {}
         messages[message.full_name] = members
         for field in message.fields:
-            inner = _inner(field)
-            value = inner.full_name if inner is not None and _known(inner, messages) else ""
-            members[field.name] = members[field.json_name] = value
+            members[field.name] = members[field.json_name] = (field.name, *_value(field, messages))
     return True
 
 
-def _inner(field: FieldDescriptor) -> Descriptor | None:
-    """The message of a field's values; none for a map, whose members are keys."""
-    message: Descriptor | None = field.message_type
-    return None if message is None or message.GetOptions().map_entry else message
+def _value(field: FieldDescriptor, messages: Messages) -> tuple[str, str]:
+    """The kind of a field's value and the message that it is. A map's members are keys: any will do."""
+    inner: Descriptor | None = field.message_type
+    if inner is not None and inner.GetOptions().map_entry:
+        return "any", ""
+    kind = "value" if inner is None else "object" if _known(inner, messages) else "any"
+    message = inner.full_name if inner is not None and kind == "object" else ""
+    return f"list of {kind}" if field.is_repeated else kind, message
 
 
 def _pattern(template: str) -> str:
-    """A path template as a Lua pattern."""
-    parts = re.split(r"\{[^}]*\}", template)
-    return "^" + "[^/]+".join(re.sub(r"([^\w/])", r"%\1", part) for part in parts) + "$"
+    """A path template as a Lua pattern that captures its parameters."""
+    parts = PARAMETER.sub("\0", template).split("\0")
+    return "^" + "([^/]+)".join(re.sub(r"([^\w/])", r"%\1", part) for part in parts) + "$"
 
 
 def _lua(value: object) -> str:

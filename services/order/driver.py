@@ -78,7 +78,7 @@ class Driver:
         self._runtime, self._transitions, self._stock, self._payments = runtime, transitions, stock, payments
         self._placed: deque[Driven] = deque()
         self._moves: deque[tuple[Driven, Move]] = deque()
-        self._in_hand = 0
+        self._hand: set[Driven] = set()
         self._work, self._record = Bell(), Bell()
         self._authorizing = asyncio.Semaphore(AUTHORIZING)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,13 +89,14 @@ class Driver:
 
     def take(self, order: Order, trace: Trace | None) -> None:
         """Drive an order that was just placed; past a bound it waits in the database."""
-        if self._in_hand < IN_HAND:
-            self._in_hand += 1
-            self._placed.append(Driven(order, trace))
+        if len(self._hand) < IN_HAND:
+            driven = Driven(order, trace)
+            self._hand.add(driven)
+            self._placed.append(driven)
             self._work.ring()
 
     async def run(self) -> None:
-        """Drive until cancelled."""
+        """Drive until cancelled, then let go of what is in hand: another process need not wait for the leases."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reserve_all())
@@ -104,12 +105,13 @@ class Driver:
         finally:
             for task in self._tasks:
                 task.cancel()
+            await self._later(list(self._hand), "stopping", 0)
 
     async def _sweep(self) -> None:
         """Take orders that are due: nobody holds them, or whoever did has died."""
         while True:
             try:
-                while self._in_hand < IN_HAND:
+                while len(self._hand) < IN_HAND:
                     rows = await self._runtime.database.rows(
                         queries.ORDERS_DUE, size=BATCH, lease_seconds=LEASE_SECONDS
                     )
@@ -120,8 +122,9 @@ class Driver:
                         for row in rows
                     }
                     for order in queries.orders_of(rows):
-                        self._in_hand += 1
-                        self._go_on(Driven(order, *about[order.order_id]))
+                        driven = Driven(order, *about[order.order_id])
+                        self._hand.add(driven)
+                        self._go_on(driven)
             except Refusal as refusal:
                 logs.log.warning("orders wait", reason=refusal.name)
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
@@ -134,7 +137,7 @@ class Driver:
         elif driven.order.state in rules.UNPAID:
             self._start(self._authorize(driven))
         else:
-            self._in_hand -= 1
+            self._hand.discard(driven)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -247,7 +250,7 @@ class Driver:
                     if move.order.order_id in held and driven.order.state == rules.RESERVED:
                         self._go_on(driven)
                     else:
-                        self._in_hand -= 1
+                        self._hand.discard(driven)
 
     async def _recorded(self, moves: Sequence[Move]) -> set[str]:
         """Record moves and return the orders of those that held. While PostgreSQL is away, wait for it.
@@ -271,10 +274,13 @@ class Driver:
 
     async def _later(self, batch: Sequence[Driven], reason: str, seconds: float | None = None) -> None:
         """Put orders back: they are due again after a back-off."""
-        waits = [seconds or rules.back_off_seconds(each.attempts, random.random()) for each in batch]
+        waits = [
+            rules.back_off_seconds(each.attempts, random.random()) if seconds is None else seconds
+            for each in batch
+        ]
         if seconds is None:
             logs.log.warning("orders put back", reason=reason, orders=len(batch))
-        self._in_hand -= len(batch)
+        self._hand.difference_update(batch)
         try:
             await self._runtime.database.rows(
                 queries.ORDERS_LATER,

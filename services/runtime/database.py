@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 import asyncpg
@@ -21,21 +22,25 @@ Row: TypeAlias = Mapping[str, Any]  # An asyncpg.Record.
 AWAY = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,  # It has become a standby.
     asyncpg.InternalClientError,  # The server's last word came while the connection lay idle.
-    ConnectionError,
     OSError,
 )
 
-# What a transaction may run into through no fault of its own: it is worth doing again.
+# What a statement or a transaction may run into through no fault of its own: it is worth doing again.
 RETRIED = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
     asyncpg.InvalidCachedStatementError,
 )
+ATTEMPTS = 3
+
+# A statement whose caller has gone ends soon, too: it must not hold locks, and a connection, for nobody.
+_SETTINGS = {"client_connection_check_interval": "500ms"}
+_numbers = count(1)
 
 
 class Runs(Protocol):
@@ -77,9 +82,16 @@ class Connection:
             return found
         fetch = self._prepared.get(statement)
         if fetch is None:
-            prepared = await self.raw.prepare(statement.sql, timeout=self.timeout)
+            # Without a name of its own it would be parsed and planned anew at each run.
+            name = f"commerce_{next(_numbers)}"
+            prepared = await self.raw.prepare(statement.sql, name=name, timeout=self.timeout)
             fetch = self._prepared[statement] = prepared.fetch
-        rows: list[Row] = await fetch(*arguments, timeout=self.timeout)
+        try:
+            rows: list[Row] = await fetch(*arguments, timeout=self.timeout)
+        except asyncpg.InvalidCachedStatementError:
+            # A migration has changed its tables: it is prepared again when it is tried again.
+            self._prepared.clear()
+            raise
         return rows
 
 
@@ -90,7 +102,7 @@ class Database:
         self._dsn, self._size, self._timeout = dsn, size, timeout
         self._idle: list[Connection] = []
         self._open = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
     async def start(self) -> None:
         """Open the first connection, so that a wrong address is found at the start."""
@@ -117,11 +129,15 @@ class Database:
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement by itself and return its rows. Refused with UNAVAILABLE while PostgreSQL is away."""
-        try:
-            async with self.connection() as connection:
-                return await connection.rows(statement, values)
-        except AWAY as error:
-            raise unavailable() from error
+        for _ in range(ATTEMPTS):
+            try:
+                async with self.connection() as connection:
+                    return await connection.rows(statement, values)
+            except RETRIED as error:
+                hindered = error
+            except AWAY as error:
+                raise unavailable() from error
+        raise unavailable() from hindered
 
     async def row(self, statement: Statement, **values: Any) -> Row | None:
         """Run one statement by itself and return its first row, if there is one."""
@@ -129,54 +145,58 @@ class Database:
         return rows[0] if rows else None
 
     async def take(self) -> Connection:
-        """Wait for a connection. Whoever takes one gives it back."""
-        while True:
-            if self._idle:
-                return self._idle.pop()
-            if self._open < self._size:
-                return await self._connect()
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake()  # It was our turn: the next one's now.
-                raise
+        """Wait for a connection; who waits longest is served first. Whoever takes one gives it back."""
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.raw.is_closed():
+                return idle
+            self._open -= 1  # The server closed it while it lay idle.
+        if self._open < self._size:
+            self._open += 1
+            return await self._connect()
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            connection = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())  # It was our turn: the next one's now.
+            raise
+        return connection or await self._connect()
 
     async def _connect(self) -> Connection:
-        self._open += 1
         try:
-            raw = await asyncpg.connect(self._dsn, timeout=self._timeout, statement_cache_size=0)
+            raw = await asyncpg.connect(
+                self._dsn,
+                timeout=self._timeout,
+                command_timeout=self._timeout,
+                statement_cache_size=0,
+                server_settings=_SETTINGS,
+            )
         except BaseException:
-            self._open -= 1
-            self._wake()
+            self._pass_on(None)
             raise
         return Connection(raw, self._timeout)
 
     def give(self, connection: Connection, keep: bool = True) -> None:
         """Take a connection back, or close it when it is not to be kept."""
         if keep and self._size and not connection.raw.is_closed() and not connection.raw.is_in_transaction():
-            self._idle.append(connection)
+            self._pass_on(connection)
         else:
-            self._open -= 1
             connection.raw.terminate()
-            if not keep:
-                self._forget_idle()
-        self._wake()
+            self._pass_on(None)
 
-    def _forget_idle(self) -> None:
-        """Drop idle connections that the server closed too; one broken connection seldom comes alone."""
-        alive = [connection for connection in self._idle if not connection.raw.is_closed()]
-        self._open -= len(self._idle) - len(alive)
-        self._idle = alive
-
-    def _wake(self) -> None:
+    def _pass_on(self, connection: Connection | None) -> None:
+        """Hand a connection, or the room for one, to whoever has waited longest."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(connection)
                 return
+        if connection is None:
+            self._open -= 1
+        else:
+            self._idle.append(connection)
 
 
 def is_sound_after(error: BaseException) -> bool:
@@ -185,5 +205,5 @@ def is_sound_after(error: BaseException) -> bool:
 
 
 def unavailable() -> Refusal:
-    """Refuse because PostgreSQL is away; it is worth coming back."""
-    return Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, "The database is away", retry_seconds=1)
+    """Refuse because PostgreSQL is away, or what it was asked for is in use; it is worth coming back."""
+    return Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, "The database is away or busy", retry_seconds=1)

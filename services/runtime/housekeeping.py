@@ -9,20 +9,21 @@ from services.runtime.database import Database
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.statements import Statement, param, statement
-from services.runtime.tables import NOW, first_replies, inbox, outbox
+from services.runtime.tables import first_replies, inbox, outbox
 
 EVERY_SECONDS = 600.0
 BATCH = 5_000
 
 
-def _old(table: Table, *also: object) -> Statement:
+def _old(table: Table, *also: object, longer: int = 0) -> Statement:
     (key,) = table.primary_key.columns
-    age = func.make_interval(0, 0, 0, param("days"))
-    old = select(key).where(table.c.create_time < NOW - age, *also).limit(BATCH)  # type: ignore[arg-type]
+    age = func.make_interval(0, 0, 0, param("days") + longer)
+    old = select(key).where(table.c.create_time < func.now() - age, *also).limit(BATCH)  # type: ignore[arg-type]
     return statement(delete(table).where(key.in_(old)).returning(key), f"old {table.name}")
 
 
-_OLD = (_old(first_replies), _old(inbox), _old(outbox, outbox.c.publish_time.is_not(None)))
+# An inbox remembers events longer than anybody may send them again.
+_OLD = (_old(first_replies), _old(inbox, longer=1), _old(outbox, outbox.c.publish_time.is_not(None)))
 
 
 class Housekeeping:

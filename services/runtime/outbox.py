@@ -8,9 +8,11 @@ import asyncio
 from collections import deque
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
-from nats.js import JetStreamContext
-from sqlalchemy import func, select, update
+from nats.aio.client import Client
+from sqlalchemy import case, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.runtime import jetstream, logs, telemetry
@@ -36,18 +38,29 @@ _STALE = statement(
     select(outbox.c.event_id, outbox.c.type, outbox.c.payload, outbox.c.traceparent)
     .where(
         outbox.c.publish_time.is_(None),
-        outbox.c.create_time < NOW - func.make_interval(0, 0, 0, 0, 0, 0, param("age_seconds")),
+        outbox.c.create_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, param("age_seconds")),
     )
     .order_by(outbox.c.create_time)
-    .limit(BATCH)
-    .with_for_update(skip_locked=True),
+    .limit(BATCH),
     "outbox stale",
 )
 _KNOWN_STREAM = statement(
     select(event_streams.c.created).where(event_streams.c.name == jetstream.STREAM), "event stream known"
 )
+# What is older than the retention has left the consumers' inboxes, which would take it for new.
+_young = outbox.c.create_time > func.now() - func.make_interval(0, 0, 0, param("days"))
+_page = (
+    select(outbox.c.event_id)
+    .where(outbox.c.event_id > param("after"))
+    .order_by(outbox.c.event_id)
+    .limit(BATCH)
+)
 _SEND_AGAIN = statement(
-    update(outbox).where(outbox.c.publish_time.is_not(None)).values(publish_time=None), "outbox send again"
+    update(outbox)
+    .where(outbox.c.event_id.in_(_page))
+    .values(publish_time=case((_young, null()), else_=outbox.c.publish_time))
+    .returning(outbox.c.event_id),
+    "outbox send again",
 )
 _given = upsert(event_streams).values(name=jetstream.STREAM, created=param("created"))
 _REMEMBER_STREAM = statement(
@@ -59,9 +72,10 @@ _REMEMBER_STREAM = statement(
 class Relay:
     """Publishes this service's events. `committed` takes the events of work that has committed."""
 
-    def __init__(self, service: str, database: Database, js: JetStreamContext, settings: Settings) -> None:
+    def __init__(self, service: str, database: Database, client: Client, settings: Settings) -> None:
         self._source = f"/commerce/{service}"
-        self._database, self._js, self._settings = database, js, settings
+        self._database, self._client, self._settings = database, client, settings
+        self._js = client.jetstream()
         self._queue: deque[Event] = deque()
         self._bell = Bell()
         self._created = ""
@@ -78,7 +92,7 @@ class Relay:
         next_sweep = loop.time()
         while True:
             try:
-                while self._queue:
+                while self._queue and loop.time() < next_sweep:
                     batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                     await self._send(batch)
                 if loop.time() >= next_sweep:
@@ -90,19 +104,24 @@ class Relay:
                 logs.log.warning("events wait", error=type(error).__name__)
                 await asyncio.sleep(0.5)
                 next_sweep = loop.time()
-            await self._bell.wait(max(0.0, next_sweep - loop.time()))
+            if not self._queue:
+                await self._bell.wait(max(0.0, next_sweep - loop.time()))
 
     async def _send(self, events: list[Event]) -> None:
         """Publish events and note which JetStream has acknowledged; the others stay for the sweep."""
-        with ExitStack() as spans:
-            acks = [
-                await self._js.publish_async(
-                    event.type, event.payload, headers=self._headers(event, _traceparent(event, spans))
-                )
-                for event in events
-            ]
-            answers = await asyncio.wait_for(asyncio.gather(*acks, return_exceptions=True), ACK_SECONDS)
-        done = [event.event_id for event, answer in zip(events, answers, strict=True) if not _failed(answer)]
+        if not self._client.is_connected:
+            raise ConnectionError("NATS is away")
+        acks: list[asyncio.Future[Any]] = []
+        try:
+            with ExitStack() as spans:
+                for event in events:
+                    headers = self._headers(event, _traceparent(event, spans))
+                    acks.append(await self._js.publish_async(event.type, event.payload, headers=headers))
+                await asyncio.wait(acks, timeout=ACK_SECONDS)
+        finally:
+            for ack in acks:
+                ack.cancel()  # One that stays open holds one of the client's places for ever.
+        done = [event.event_id for event, ack in zip(events, acks, strict=True) if _succeeded(ack)]
         if done:
             await self._database.rows(_PUBLISHED, event_ids=done)
         if len(done) < len(events):
@@ -122,16 +141,24 @@ class Relay:
         info = await jetstream.ensure_stream(
             self._js, self._settings.stream_replicas, self._settings.retention_days
         )
-        if jetstream.created(info) == self._created:
+        created = jetstream.created(info)
+        if created == self._created:
             return
-        self._created = jetstream.created(info)
         known = await self._database.row(_KNOWN_STREAM)
-        if known is not None and known["created"] == self._created:
-            return
-        if known is not None:
+        # That another replica has done it is not enough where we published to the lost stream until now.
+        if self._created or (known is not None and known["created"] != created):
             logs.log.warning("the event stream was lost: sending again what is on record")
-            await self._database.rows(_SEND_AGAIN)
-        await self._database.rows(_REMEMBER_STREAM, created=self._created)
+            await self._send_again()
+        await self._database.rows(_REMEMBER_STREAM, created=created)
+        self._created = created
+
+    async def _send_again(self) -> None:
+        """Mark what is on record as not published, page by page: it may be millions of rows."""
+        after = UUID(int=0)
+        while rows := await self._database.rows(
+            _SEND_AGAIN, after=after, days=self._settings.retention_days
+        ):
+            after = max(row["event_id"] for row in rows)
 
     def _headers(self, event: Event, traceparent: str) -> dict[str, str]:
         headers = {
@@ -160,7 +187,5 @@ def _traceparent(event: Event, spans: ExitStack) -> str:
     return span.trace.traceparent
 
 
-def _failed(answer: object) -> bool:
-    if isinstance(answer, asyncio.CancelledError):
-        raise answer
-    return isinstance(answer, BaseException)
+def _succeeded(ack: asyncio.Future[Any]) -> bool:
+    return not ack.cancelled() and ack.exception() is None

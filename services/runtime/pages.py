@@ -35,7 +35,7 @@ class Pages:
         if not token:
             return None
         try:
-            raw = base64.urlsafe_b64decode(token.encode())
+            raw = base64.b64decode(token.encode(), b"-_", validate=True)
         except ValueError:
             raise _bad() from None
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,14 +25,12 @@ from services.runtime import logs, metrics, telemetry
 from services.runtime.admission import Admission
 from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
-from services.runtime.database import AWAY, RETRIED, Database, unavailable
+from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, unavailable
 from services.runtime.deadlines import Deadlines
 from services.runtime.refusals import DETAILS, Refusal, status
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
 from services.runtime.work import Call, Event, Key
-
-ATTEMPTS = 3
 
 # When the call being served must end, by time.monotonic(); calls to other services keep to it.
 DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
@@ -218,8 +216,10 @@ def parsed(method: Method, data: bytes) -> Message:
             f"The request is no {method.request.DESCRIPTOR.full_name}",
         ) from None
     violations = _validator.collect_violations(request)
-    if violations:
-        pairs = [(_path(violation), violation.proto.message) for violation in violations]
+    pairs = [(_path(violation), violation.proto.message) for violation in violations]
+    if b"\0" in data:
+        pairs += [(path, "holds a NUL, which cannot be stored") for path in _nuls(request)]
+    if pairs:
         message = "; ".join(f"{field}: {text}" for field, text in pairs[:5])
         raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message, violations=pairs)
     return request
@@ -231,6 +231,17 @@ def _path(violation: Any) -> str:
         subscript = element.subscript
         parts.append(element.field_name + (f"[{subscript.value}]" if subscript is not None else ""))
     return ".".join(parts)
+
+
+def _nuls(message: Message, before: str = "") -> Iterator[str]:
+    """Yield the paths of the texts that hold a NUL: PostgreSQL takes none."""
+    for field, value in message.ListFields():
+        for index, each in enumerate(value if field.is_repeated else [value]):
+            path = before + field.name + (f"[{index}]" if field.is_repeated else "")
+            if isinstance(each, Message):
+                yield from _nuls(each, path + ".")
+            elif isinstance(each, str) and "\0" in each:
+                yield path
 
 
 def _key(method: Method, request: Any, caller: Caller) -> Key | None:
@@ -253,7 +264,7 @@ def _refusal(error: Exception, constraints: dict[str, ErrorReason.ValueType]) ->
         )
     if isinstance(error, TimeoutError):
         return Refusal(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "The call did not finish in its time")
-    if isinstance(error, AWAY):
+    if isinstance(error, (*AWAY, *RETRIED)):
         return unavailable()
     trace = telemetry.current()
     logs.log.error("call failed", exc_info=error)

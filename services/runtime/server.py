@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
+from commerce.common.v1.error_reason_pb2 import ErrorReason
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime.contract import methods
 from services.runtime.pipeline import Environment, compose
+from services.runtime.refusals import DETAILS, Refusal, status
 from services.runtime.settings import Settings
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -50,6 +52,7 @@ class Server:
                 reflection.SERVICE_NAME,
             )
             reflection.enable_server_reflection(names, self._server)
+        self._server.add_generic_rpc_handlers((_Unknown(),))
 
     async def start(self) -> None:
         """Listen; health says SERVING from now on."""
@@ -69,6 +72,18 @@ class Server:
     async def wait(self) -> None:
         """Wait until the server has stopped."""
         await self._server.wait_for_termination()
+
+
+class _Unknown(grpc.GenericRpcHandler):
+    """Comes last and refuses what no service here offers."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        return grpc.unary_unary_rpc_method_handler(_unknown)
+
+
+async def _unknown(_: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    refusal = Refusal(ErrorReason.ERROR_REASON_UNIMPLEMENTED, "There is no such method here")
+    await context.abort(refusal.code, refusal.message, ((DETAILS, status(refusal).SerializeToString()),))
 
 
 def _composed(service: str, handlers: Sequence[Any], at: Environment) -> grpc.GenericRpcHandler:

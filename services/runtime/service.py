@@ -61,9 +61,8 @@ class Runtime:
         self, definition: Definition, settings: Settings, database: Database, client: Client
     ) -> None:
         self.definition, self.settings, self.database, self.client = definition, settings, database, client
-        self.js = client.jetstream()
         self.pages = Pages(settings.page_key.get_secret_value())
-        self.relay = Relay(definition.code, database, self.js, settings)
+        self.relay = Relay(definition.code, database, client, settings)
 
     def channel(self, code: str) -> grpc.aio.Channel:
         """Return a channel to a required service, for its generated stubs."""
@@ -94,7 +93,7 @@ def run(definition: Definition, build: Build) -> None:
     """Run the service until SIGTERM or SIGINT, then drain it."""
     settings = Settings.load()
     logs.configure(definition.code, settings.log_level)
-    telemetry.start(definition.code, definition.version, settings.listen)
+    telemetry.start(definition.code, definition.version)
     try:
         asyncio.run(_run(definition, settings, build))
     finally:
@@ -102,10 +101,6 @@ def run(definition: Definition, build: Build) -> None:
 
 
 async def _run(definition: Definition, settings: Settings, build: Build) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop.set)
     dsn = settings.database_url.get_secret_value()
     own = Path(__file__).parent.parent / definition.code / "migrations"
     # A service without tables of its own has no migrations of its own.
@@ -117,10 +112,10 @@ async def _run(definition: Definition, settings: Settings, build: Build) -> None
         client = await jetstream.connect(settings.nats_url.get_secret_value(), definition.code)
         stack.push_async_callback(client.close)
         runtime = Runtime(definition, settings, database, client)
-        await _serve(runtime, build(runtime), stop)
+        await _serve(runtime, build(runtime))
 
 
-async def _serve(runtime: Runtime, parts: Parts, stop: asyncio.Event) -> None:
+async def _serve(runtime: Runtime, parts: Parts) -> None:
     settings = runtime.settings
     at = Environment(
         database=runtime.database,
@@ -148,6 +143,10 @@ async def _serve(runtime: Runtime, parts: Parts, stop: asyncio.Event) -> None:
                 runtime.relay.committed,
             )
         )
+    # Until here a signal ends the process at once: nothing was begun that would have to be finished.
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
     tasks = [asyncio.create_task(worker.run(), name=type(worker).__name__) for worker in workers]
     server = Server(settings, runtime.definition.proto_services, parts.handlers, at)
     await server.start()

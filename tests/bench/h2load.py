@@ -16,6 +16,9 @@ MISSING = """h2load is missing. It is a part of nghttp2:
   macOS            brew install nghttp2"""
 
 
+WARM_UP_SECONDS = 0.2
+
+
 class LoadFailed(RuntimeError):
     """The load did not run as it should; the text is h2load's."""
 
@@ -51,7 +54,15 @@ def grpc_load(address: str, method: str, request: Message, token: str, body: Pat
 
 async def per_second(load: Load, seconds: float) -> float:
     """Run a load for so long and return the calls a second. Raises LoadFailed when one of them failed."""
-    command = ["h2load", "--duration", f"{seconds * 1000:.0f}ms", "--warm-up-time", "200ms", "--threads", "1"]
+    command = [
+        "h2load",
+        "--duration",
+        f"{seconds * 1000:.0f}ms",
+        "--warm-up-time",
+        f"{WARM_UP_SECONDS * 1000:.0f}ms",
+        "--threads",
+        "1",
+    ]
     command += ["--clients", str(load.clients), "--max-concurrent-streams", str(load.streams)]
     command += ["--h1"] if load.http1 else []
     command += ["--data", str(load.body)] if load.body else []

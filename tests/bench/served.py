@@ -3,6 +3,7 @@
 bare      a grpc.aio server whose GetOrder answers from memory
 runtime   the same GetOrder behind the whole runtime: identity, access, validation, tracing
 sink      takes spans and forgets them
+order     the order service, but nobody drives the orders that are placed
 """
 
 # mypy: disable-error-code="abstract, override"
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
+from dataclasses import replace
 from typing import Any, cast
 
 from services.runtime import logs, telemetry  # First: it sets what gRPC must find before it is imported.
@@ -29,6 +32,7 @@ from services.runtime.callers import Tokens
 from services.runtime.database import Database
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server
+from services.runtime.service import run
 from services.runtime.settings import Settings
 
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -111,6 +115,24 @@ async def sink(address: str) -> object:
     return server
 
 
+def order(address: str) -> None:
+    """Serve what the order service serves, until told to stop."""
+    from services.order.__main__ import build
+    from services.order.definition import DEFINITION
+
+    os.environ["COMMERCE_LISTEN"] = address
+    run(DEFINITION, lambda runtime: replace(build(runtime), workers=[_Tell()]))
+
+
+class _Tell:
+    """Says that the service is up, and rests."""
+
+    async def run(self) -> None:
+        await asyncio.sleep(1)  # The server listens as soon as its workers have begun.
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
 async def _main(kind: str, address: str) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -126,6 +148,9 @@ async def _main(kind: str, address: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "order":
+        order(sys.argv[2])
+        sys.exit()
     logs.configure("bench", "warning")
     if sys.argv[1] == "runtime":
         telemetry.start("bench", "0")

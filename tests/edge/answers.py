@@ -74,7 +74,7 @@ def of_grpc(error: grpc.aio.AioRpcError) -> Answer:
 
 async def ask(shop: Shop, rpc: Rpc, request: bytes, metadata: tuple[tuple[str, str], ...] = ()) -> Answer:
     """Call an RPC with a message as bytes, at the shop's address or at its service; the first reply of a stream."""
-    channel = shop.clients.channel(shop.address or shop.clients.cluster.address(rpc.code))
+    channel: Any = shop.clients.channel(shop.address or shop.clients.cluster.address(rpc.code))
     if shop.token and not any(key == "authorization" for key, _ in metadata):
         metadata = (("authorization", f"Bearer {shop.token}"), *metadata)
     try:

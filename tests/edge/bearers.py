@@ -27,18 +27,27 @@ class Forge:
     store_id: str
 
     @property
+    def kid(self) -> str:
+        return str(self.key.kid)
+
+    @property
     def key(self) -> ECKey:
         return tokens.key(self.home)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """A store administrator's; None takes a claim away."""
         now = int(time.time())
-        claims = {"iss": "commerce", "aud": "commerce", "sub": new_id(), "role": "STORE_ADMIN"}
+        claims: dict[str, Any] = {
+            "iss": "commerce",
+            "aud": "commerce",
+            "sub": new_id(),
+            "role": "STORE_ADMIN",
+        }
         claims |= {"iat": now, "exp": now + 600, "store_id": self.store_id, **changes}
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, **changes: Any) -> str:
-        return self.signed(self.key, {"kid": self.key.kid}, self.claims(**changes))
+        return self.signed(self.key, {"kid": self.kid}, self.claims(**changes))
 
     @staticmethod
     def signed(key: ECKey, header: dict[str, Any], claims: dict[str, Any]) -> str:
@@ -51,11 +60,11 @@ def bearer(token: str) -> str:
 
 def _alg_none(forge: Forge, name: str = "none") -> str:
     payload = _part(forge.claims())
-    return f"{_part({'alg': name, 'kid': forge.key.kid})}.{payload}."
+    return f"{_part({'alg': name, 'kid': forge.kid})}.{payload}."
 
 
 def _symmetric(forge: Forge, secret: bytes) -> str:
-    header = _part({"alg": "HS256", "kid": forge.key.kid})
+    header = _part({"alg": "HS256", "kid": forge.kid})
     signed = f"{header}.{_part(forge.claims(role='PLATFORM_ADMIN', store_id=None))}"
     return f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
@@ -96,7 +105,7 @@ FORGED: dict[str, tuple[Callable[[Forge], str], str]] = {
     "expired": (lambda forge: bearer(forge.token(exp=int(time.time()) - 60)), "expired"),
     "not valid yet": (lambda forge: bearer(forge.token(nbf=int(time.time()) + 600)), "unreadable"),
     "without an expiry": (lambda forge: bearer(forge.token(exp=None)), ""),
-    "of another key with our key's id": (lambda forge: bearer(_stranger(forge, forge.key.kid)), "unreadable"),
+    "of another key with our key's id": (lambda forge: bearer(_stranger(forge, forge.kid)), "unreadable"),
     "of another key with its own id": (lambda forge: bearer(_stranger(forge, "another")), "unreadable"),
     "of alg none": (lambda forge: bearer(_alg_none(forge)), "unreadable"),
     "of alg nOnE": (lambda forge: bearer(_alg_none(forge, "nOnE")), "unreadable"),

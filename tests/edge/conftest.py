@@ -81,3 +81,11 @@ async def _tables(clients, schema) -> Sequence[str]:
 def gateway(cluster):
     """Where the gateway speaks gRPC."""
     return cluster.gateway_url.partition("://")[2]
+
+
+@pytest.fixture
+async def unwritten(bodies):
+    """The same for a module's shop, which has come to rest."""
+    before = await held(bodies.shop)
+    yield
+    assert await held(bodies.shop) == before

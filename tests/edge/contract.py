@@ -49,7 +49,7 @@ class Rpc:
     def names_a_store(self) -> bool:
         return "store_id" in self.method.input_type.fields_by_name
 
-    def request(self, **given: Any) -> Message:
+    def request(self, **given: Any) -> Any:
         """A valid request; what is not given is made up. Unknown names in `given` are left out."""
         return filled(message_factory.GetMessageClass(self.method.input_type)(), given)
 

@@ -37,6 +37,20 @@ BODIES: dict[str, tuple[str | bytes, str]] = {
         "lines[1].productID",
     ),
     "another store than the path": (json.dumps({"store_id": OTHER_STORE}), "store_id"),
+    "another store than the path, in its other spelling": (json.dumps({"storeId": OTHER_STORE}), "store_id"),
+    "a field twice": ('{"customerId": "a", "customer_id": "b"}', "customer_id"),
+    "a field twice, deep": ('{"lines": [{}, {"quantity": 1, "quantity": 1}]}', "lines[1].quantity"),
+    "a field that does not exist, in disguise": ('{"\\u0071uantity": 1}', "quantity"),
+    "an object for a string": ('{"customerId": {}}', "customer_id"),
+    "a list for a string": ('{"customerId": ["a"]}', "customer_id"),
+    "an object for a list": ('{"lines": {}}', "lines"),
+    "a trailing comma": ('{"customerId": "a",}', ""),
+    "single quotes": ("{'customerId': 'a'}", ""),
+    "a bare name": ('{customerId: "a"}', ""),
+    "a number that begins with 0": ('{"lines": [{"quantity": 01}]}', ""),
+    "an escape that is none": ('{"customerId": "\\x41"}', ""),
+    "a tab in a string": ('{"customerId": "\t"}', ""),
+    "a word that is none": ('{"customerId": nil}', ""),
     "the start of an object": ('{"customerId": ', ""),
     "no closing quote": ('{"customerId": "', ""),
     "an array": ("[1]", ""),
@@ -83,14 +97,24 @@ async def test_refuses_a_query(gateway: Gateway, http: aiohttp.ClientSession, qu
     assert gateway.script.arrivals == []
 
 
-@pytest.mark.parametrize("body", ['{"customerId": "a", "customer_id": "b"}', '{"requestId": null}', "{}", ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"customerId": "a", "payment_method": "b"}',
+        '{"\\u0063ustomerId" : "\\u00e9\\ud83d\\ude00 \x7f"}',
+        '\r\n{ "lines" :[ {"quantity":1e1} , {} ],"requestId": null}\t',
+        f'{{"storeId": "{STORE}"}}',
+        "{}",
+        "",
+    ],
+)
 async def test_takes_json_in_all_its_forms(gateway: Gateway, http: aiohttp.ClientSession, body: str) -> None:
     async with http.post(ORDERS, data=body) as reply:
         assert reply.status == 200
 
 
 async def test_takes_a_time_a_mask_and_both_spellings(gateway: Gateway, http: aiohttp.ClientSession) -> None:
-    body = {"updateMask": "name,price", "update_mask": "name"}
+    body = {"updateMask": "name,price", "request_id": STORE}
     async with http.patch("/v1/products/018f0000-0000-7000-8000-000000000009", json=body) as reply:
         assert reply.status == 200, await reply.text()
 

@@ -65,18 +65,21 @@ class Person:
         self.payments = PaymentServiceStub(gateway.channel)
 
     async def rest(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
-        """A call by REST; a mutating one gets a requestId unless it has one. Raises Refused."""
+        """A call by REST; one with a body gets a requestId unless it has one. Raises Refused, ClaimFailed."""
         if body is not None:
             body = {"requestId": new_id()} | body
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
-        async with self._http.request(
-            method, path, json=body, headers=self._headers, timeout=timeout
-        ) as answer:
-            raw = await answer.read()
-            read = json.loads(raw)
-            if answer.status != 200:
-                raise Refused(answer.status, _reason(read), str(read.get("message", "")))
-            return Reply(read, raw, answer.headers.get("x-trace-id", ""))
+        try:
+            async with self._http.request(
+                method, path, json=body, headers=self._headers, timeout=timeout
+            ) as answer:
+                raw = await answer.read()
+        except TimeoutError:
+            raise ClaimFailed(f"{method} {path} was not answered within {CALL_SECONDS:.0f} s") from None
+        read = json.loads(raw)
+        if answer.status != 200:
+            raise Refused(answer.status, _reason(read), str(read.get("message", "")))
+        return Reply(read, raw, answer.headers.get("x-trace-id", ""))
 
     async def updates_by_sse(self, order_id: str, after: int) -> AsyncIterator[tuple[int, str]]:
         """WatchOrder as a browser's EventSource reads it: each transition's number and state."""

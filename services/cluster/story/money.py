@@ -82,7 +82,7 @@ async def settle_cards(shop: Shop) -> None:
             charged = ENDS[method] == "CONFIRMED"
             expect(f"{method}: cents charged, in the provider's book", taken, [700] if charged else [])
             path = str(watch).removeprefix("RESERVED → ")
-            lines.append(f"{method:<18} {path}, charged {'once' if charged else 'nothing'}")
+            lines.append(f"{method:<18} {path}, {'1 charge' if charged else 'no charge'}")
         step.says("each where it should be, by the provider's own book:", *lines)
 
 

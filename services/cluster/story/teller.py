@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import grpc.aio
 from rich.console import Console, RenderableType
@@ -18,10 +17,8 @@ from services.cluster.waterfall import duration
 
 STEP_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 0.05
-TITLE_WIDTH = 26
+TITLE_WIDTH = 28
 TIME_WIDTH = 8
-
-T = TypeVar("T")
 
 
 class ClaimFailed(Exception):
@@ -49,7 +46,7 @@ class Step:
         """What happened, in a line; `more` are lines of their own below it."""
         self.text, self.more = text, list(more)
 
-    async def until(self, what: str, ask: Callable[[], Awaitable[T]], wanted: T) -> T:
+    async def until(self, what: str, ask: Callable[[], Awaitable[object]], wanted: object) -> None:
         """Asks again and again until the answer is the one wanted, as long as the step may take."""
         answer = await ask()
         self.waits = lambda: f"{what} is {answer}, not {wanted}"
@@ -57,7 +54,6 @@ class Step:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
             answer = await ask()
         self.waits = None
-        return answer
 
 
 class Teller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from services.cluster import follow, waterfall
 from services.cluster.spans import Span, Spans
@@ -44,16 +45,15 @@ async def show(shop: Shop) -> None:
         steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
         expect("the steps in the trace of the first call", steps[shop.trace_id][:2], ["create", "reserve"])
         expect("its last step", steps[shop.trace_id][-1], "authorize")
-        store = Spans(shop.cluster.spans_file)
         accepted = next(trace_id for trace_id, taken in steps.items() if "accept" in taken)
         for trace_id, wanted in ((shop.trace_id, PLACED), (accepted, ACCEPTED)):
-
-            async def lacking(trace_id: str = trace_id, wanted: set[tuple[str, str]] = wanted) -> list[str]:
-                shop.traces[trace_id] = store.trace(trace_id)
-                return problems(shop.traces[trace_id], wanted)
-
-            await step.until("what the trace lacks", lacking, [])
+            await step.until("what the trace lacks", partial(_lacking, shop, trace_id, wanted), [])
         step.says(str(waterfall.summary(shop.traces[shop.trace_id])))
+
+
+async def _lacking(shop: Shop, trace_id: str, wanted: set[tuple[str, str]]) -> list[str]:
+    spans = shop.traces[trace_id] = Spans(shop.cluster.spans_file).trace(trace_id)
+    return problems(spans, wanted)
 
 
 def problems(spans: Sequence[Span], wanted: set[tuple[str, str]]) -> list[str]:

@@ -1,0 +1,162 @@
+"""Buyers: they keep some orders open, and learn of each outcome from the live updates that replicas tell each other.
+
+That costs the cluster nothing: the hub announces every transition on NATS whether anybody listens or not.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import nats
+from commerce.order.v1.order_pb2 import OrderState, OrderUpdate
+from commerce.order.v1.order_service_pb2 import CreateOrderLine, CreateOrderRequest, CreateOrderResponse
+from nats.aio.msg import Msg
+
+from tests.bench.replay import Connection, head
+from tests.shop import Shop
+
+CREATE = "commerce.order.v1.OrderService/CreateOrder"
+PRODUCTS = 100
+STOCK = 1_000_000_000 // 2
+OPEN = {OrderState.ORDER_STATE_PENDING, OrderState.ORDER_STATE_RESERVED}
+_HINT_BYTES = 9  # What the hub puts before the message.
+_MARK = b"00000000-0000-0000-0000-000000000000"
+
+
+@dataclass
+class Buyers:
+    """A connection to the order service with orders ready to be placed: two lines each, of a hundred products."""
+
+    connection: Connection
+    headers: bytes
+    orders: list[bytes]
+
+    @classmethod
+    async def of(cls, shop: Shop, address: str, products: list[str], customer: str) -> "Buyers":
+        """Buyers of a shop, at an address of the order service."""
+        orders = []
+        for _ in range(PRODUCTS):
+            lines = [CreateOrderLine(product_id=each, quantity=1) for each in random.sample(products, 2)]
+            request = CreateOrderRequest(
+                store_id=shop.store_id,
+                customer_id=customer,
+                lines=lines,
+                payment_method="pm_sandbox_ok",
+                request_id=_MARK.decode(),
+            )
+            orders.append(request.SerializeToString())
+        connection = await Connection.to(address)
+        return cls(connection, head(address, CREATE, shop.token or ""), orders)
+
+    def place(self, answer: Callable[[bytes], None]) -> None:
+        """Place an order with a request_id of its own."""
+        request = random.choice(self.orders).replace(_MARK, str(uuid.uuid4()).encode())
+        self.connection.call(self.headers, request, answer)
+
+    async def keep_placing(self, at_once: int, seconds: float) -> float:
+        """Keep so many calls of CreateOrder on their way; how many a second were answered."""
+        answered, on_the_way = 0, 0
+        begin = time.monotonic()
+        end = begin + seconds
+        over = asyncio.Event()
+
+        def go() -> None:
+            nonlocal on_the_way
+            on_the_way += 1
+            self.place(answer)
+
+        def answer(message: bytes) -> None:
+            nonlocal answered, on_the_way
+            if message:
+                return
+            on_the_way -= 1
+            if time.monotonic() < end and not self.connection.failures:
+                answered += 1
+                go()
+            elif not on_the_way:
+                over.set()
+
+        for _ in range(at_once):
+            go()
+        await over.wait()
+        self.connection.check()
+        return answered / seconds
+
+
+@dataclass
+class Outcome:
+    """What became of the orders of one run."""
+
+    seconds: float
+    confirmed: int = 0
+    others: int = 0
+    waits: list[float] = field(default_factory=list)  # From the call to the news, in seconds.
+
+    @property
+    def per_second(self) -> float:
+        return self.confirmed / self.seconds
+
+
+async def checkouts(buyers: Buyers, nats_url: str, open_orders: int, seconds: float) -> Outcome:
+    """Keep so many orders open for so long; how many were confirmed in that time, and how each ended."""
+    outcome = Outcome(seconds)
+    placed: dict[str, float] = {}  # Open orders, and when each was placed.
+    early: set[str] = set()  # Whose news came before their reply.
+    end = time.monotonic() + seconds
+    over = asyncio.Event()
+    left = 0
+
+    def go() -> None:
+        nonlocal left
+        left += 1
+        begin = time.monotonic()
+
+        def answer(message: bytes) -> None:
+            if message:
+                order_id = CreateOrderResponse.FromString(message).order.order_id
+                placed[order_id] = begin
+                if order_id in early:
+                    early.discard(order_id)
+                    ended(order_id)
+
+        buyers.place(answer)
+
+    def ended(order_id: str) -> None:
+        nonlocal left
+        now = time.monotonic()
+        wait = now - placed.pop(order_id)
+        left -= 1
+        if now < end:
+            outcome.waits.append(wait)
+            go()
+        elif not left:
+            over.set()
+
+    async def told(message: Msg) -> None:
+        state = OrderUpdate.FromString(message.data[_HINT_BYTES:]).state
+        if state in OPEN:
+            return
+        if state != OrderState.ORDER_STATE_CONFIRMED:
+            outcome.others += 1
+        elif time.monotonic() < end:
+            outcome.confirmed += 1
+        order_id = message.subject.rpartition(".")[2]
+        if order_id in placed:
+            ended(order_id)
+        else:
+            early.add(order_id)
+
+    client = await nats.connect(nats_url)
+    try:
+        await client.subscribe("live.order.*", cb=told)
+        await client.flush()
+        for _ in range(open_orders):
+            go()
+        await asyncio.wait_for(over.wait(), seconds + 20)
+    finally:
+        await client.close()
+    buyers.connection.check()
+    return outcome

@@ -1,0 +1,72 @@
+"""What the rows share: a directory, servers to compare with and one cluster, each started when it is asked for."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from services.cluster.cluster import Cluster
+from tests.bench import processes
+from tests.shop import Clients, Shop
+
+# As in production: one trace in ten is recorded, and its spans leave the process.
+SAMPLED = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
+
+
+class House:
+    """Ends with its stack. `seconds` is the length of one round of one run."""
+
+    def __init__(self, folder: Path, seconds: float, stack: AsyncExitStack) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.home = folder / "home"
+        self._stack = stack
+        self._sink = ""
+        self._bare: tuple[str, int] | None = None
+        self._cluster: Cluster | None = None
+        self._shop: Shop | None = None
+        self._database: asyncpg.Connection | None = None
+        self.market: Any = None  # Of market.py.
+        self.capacity = 0.0  # Checkouts a second, once they were measured.
+
+    async def telemetry(self) -> dict[str, str]:
+        """Settings with which a process samples, and exports to somebody who forgets."""
+        if not self._sink:
+            self._sink = processes.free_address()
+            await self._stack.enter_async_context(processes.python("tests.bench.served", "sink", self._sink))
+        return SAMPLED | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self._sink}"}
+
+    async def serve(self, kind: str, environment: dict[str, str] | None = None) -> tuple[str, int]:
+        """Start a server of served.py; its address and process id."""
+        address = processes.free_address()
+        program = processes.python("tests.bench.served", kind, address, environment=environment)
+        process = await self._stack.enter_async_context(program)
+        return address, process.pid
+
+    async def bare(self) -> tuple[str, int]:
+        """The server that everything is compared with: grpc.aio by itself."""
+        if self._bare is None:
+            self._bare = await self.serve("bare")
+        return self._bare
+
+    async def cluster(self) -> Cluster:
+        """The whole cluster."""
+        if self._cluster is None:
+            cluster = Cluster(self.home, environment=await self.telemetry())
+            self._cluster = await self._stack.enter_async_context(cluster)
+        return self._cluster
+
+    async def shop(self) -> Shop:
+        """A store on the cluster."""
+        if self._shop is None:
+            clients = Clients(await self.cluster())
+            self._stack.push_async_callback(clients.close)
+            self._shop = Shop(clients)
+        return self._shop
+
+    async def database(self) -> asyncpg.Connection:
+        """The cluster's database, for its administrator."""
+        if self._database is None:
+            self._database = await asyncpg.connect((await self.cluster()).admin_dsn)
+            self._stack.push_async_callback(self._database.close)
+        return self._database

@@ -1,0 +1,134 @@
+"""Rows of writes: CreateOrder, and whole checkouts, each beside its own SQL in pgbench."""
+
+import statistics
+import time
+
+import psutil
+from commerce.order.v1.order_pb2 import OrderState
+
+from services.cluster.cluster import Cluster
+from tests.bench import pgbench, processes
+from tests.bench.buyers import Buyers, checkouts
+from tests.bench.figures import Figure, Limit, number, quantile, spread
+from tests.bench.house import House
+from tests.bench.market import market
+from tests.bench.rounds import compared
+
+AT_ONCE = 32
+# What a plain FastAPI trio (ORM, httpx, no idempotency, events or saga) reached on the same two cores: see DESIGN.md.
+PLAIN_TRIO = 131
+
+
+async def create_order(house: House) -> list[Figure]:
+    """CreateOrder by an order process whose driver rests, beside its statements in pgbench."""
+    stand = await market(house)
+    cluster, database = await house.cluster(), await house.database()
+    environment = dict(cluster.process("order").spec.environment)
+    address, pid = await house.serve("order", environment)
+    buyers = await Buyers.of(stand.shop, address, stand.products, stand.customer)
+
+    async def ours() -> float:
+        return await buyers.keep_placing(AT_ONCE, house.seconds)
+
+    async def theirs() -> float:
+        return await pgbench.per_second(cluster.admin_dsn, stand.scripts["create"], AT_ONCE, house.seconds)
+
+    loaded, served = time.process_time(), processes.cpu_seconds(pid)
+    found = await compared(ours, theirs)
+    buyers.connection.close()
+    # Nobody drives them: the cluster's own driver would, once their lease has ended.
+    await database.execute(
+        'UPDATE "order".orders SET due_time = NULL WHERE state = $1', OrderState.ORDER_STATE_PENDING
+    )
+    calls = statistics.mean(found.ours) * house.seconds * (len(found.ours) + 1)
+    load = (time.process_time() - loaded) / calls * 1e6
+    server = (processes.cpu_seconds(pid) - served) / calls * 1e6
+    detail = (
+        f"{spread(found.ours)} beside {spread(found.theirs)} /s, {AT_ONCE} at once; CPU a call: "
+        f"{number(server)} µs service, {number(load)} µs load (a replaying HTTP/2 client in Python)"
+    )
+    return [Figure("create", "CreateOrder / its SQL in pgbench", found.ratio, "×", Limit(0.25, 0.35), detail)]
+
+
+async def whole_checkouts(house: House) -> list[Figure]:
+    """Checkouts from CreateOrder to CONFIRMED over all services, beside all of their SQL in pgbench."""
+    stand = await market(house)
+    cluster = await house.cluster()
+    buyers = await Buyers.of(stand.shop, cluster.address("order"), stand.products, stand.customer)
+    seconds = max(2.0, 2 * house.seconds)
+    figures, best, cost = [], 0.0, {}
+    await checkouts(buyers, cluster.nats_url, 8, 1.0)
+    for open_orders in (1, 8, 32, 128):
+        before = _seconds_by_process(cluster)
+        outcome = await checkouts(buyers, cluster.nats_url, open_orders, seconds)
+        after = _seconds_by_process(cluster)
+        done = max(1, outcome.confirmed)
+        spent = {name: (after[name] - before.get(name, 0)) / done * 1e3 for name in after}
+        if outcome.per_second >= best:
+            best, cost = outcome.per_second, spent
+        detail = f"{_waits(outcome.waits)}; CPU {sum(spent.values()):.2f} ms a checkout"
+        if outcome.others:
+            detail += f"; {outcome.others} were not confirmed"
+        figures.append(
+            Figure("checkouts", f"checkouts, {open_orders} open", outcome.per_second, "/s", None, detail)
+        )
+
+    async def ours() -> float:
+        return (await checkouts(buyers, cluster.nats_url, AT_ONCE, seconds)).per_second
+
+    async def theirs() -> float:
+        return await pgbench.per_second(cluster.admin_dsn, stand.scripts["checkout"], AT_ONCE, seconds)
+
+    found = await compared(ours, theirs, 3)
+    buyers.connection.close()
+    house.capacity = best
+    detail = f"the best of the above; a plain trio without saga, events or idempotency: {PLAIN_TRIO}/s"
+    figures.append(Figure("checkouts", "checkouts a second", best, "/s", Limit(400, 1300), detail))
+    detail = (
+        f"{spread(found.ours)} beside {spread(found.theirs)} /s; "
+        f"{stand.statements['checkout']} statements a checkout, {AT_ONCE} at once"
+    )
+    what = "checkouts / all their SQL in pgbench"
+    figures.append(Figure("checkouts", what, found.ratio, "×", Limit(0.25, 0.40), detail))
+    figures.append(
+        Figure(
+            "checkouts", "where the CPU of one checkout goes", sum(cost.values()), "ms", None, _parts(cost)
+        )
+    )
+    return figures
+
+
+def _waits(waits: list[float]) -> str:
+    if not waits:
+        return "none ended"
+    median, late = (quantile(waits, share) * 1e3 for share in (0.5, 0.99))
+    return f"confirmed after {number(median)} ms (p99 {number(late)})"
+
+
+def _parts(cost: dict[str, float]) -> str:
+    ranked = sorted(cost.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {ms:.2f}" for name, ms in ranked if ms >= 0.01)
+
+
+def _seconds_by_process(cluster: Cluster) -> dict[str, float]:
+    """Processor time so far of each process; PostgreSQL's by role; ours as "load"."""
+    spent = {"load": time.process_time()}
+    for name, process in cluster.processes.items():
+        if process.pid is None:
+            continue
+        if name != "postgres":
+            spent[name] = processes.cpu_seconds(process.pid)
+            continue
+        for backend in psutil.Process(process.pid).children():
+            role = f"postgres {_role(backend)}"
+            spent[role] = spent.get(role, 0.0) + processes.cpu_seconds(backend.pid)
+    return spent
+
+
+def _role(backend: psutil.Process) -> str:
+    """Whom a PostgreSQL process serves."""
+    try:
+        title = " ".join(backend.cmdline()).removeprefix("postgres: ")
+    except psutil.NoSuchProcess:
+        title = ""
+    return title.split()[0] if "[local]" in title else "background"

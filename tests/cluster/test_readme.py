@@ -1,0 +1,69 @@
+"""The README: its commands run as written, and its table of services is whole."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+
+import pytest
+
+from services.runtime.contract import files
+from tests.cluster.toys import REPOSITORY, command
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's calls are made with curl")
+async def test_its_commands_run_as_written_one_after_the_other(tmp_path):
+    # The first block starts clusters; the others are for one that runs.
+    _, *blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    up = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "services.cluster", "up", "--home", str(tmp_path)],
+        env=os.environ | {"NO_COLOR": "1"},
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert up.stdout is not None
+    try:
+        while b"Ctrl-C stops everything" not in await asyncio.wait_for(up.stdout.readline(), 60):
+            pass
+        _, status, _ = await command("status", "-o", "json", "--home", str(tmp_path))
+        script = "".join(blocks).replace("http://127.0.0.1:8080", json.loads(status)["gateway"])
+        said = await run(script, str(tmp_path))
+    finally:
+        up.terminate()
+        await asyncio.wait_for(up.communicate(), 60)
+    assert '"state": "ORDER_STATE_CONFIRMED"' in said  # buf curl
+    assert "accepted 3998 EUR" in said
+    assert [int(number) for number in re.findall(r'^data: .*?"sequence":"(\d)"', said, re.M)] == [
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
+    assert re.search("6 .* DELIVERED .* trace", said)
+    assert "react OrderAccepted" in said
+    assert "there are no dead letters" in said
+
+
+async def run(script, home):
+    child = await asyncio.create_subprocess_exec(
+        *["bash", "-e", "-o", "pipefail", "-c", script],
+        env=os.environ | {"COMMERCE_HOME": home, "NO_COLOR": "1"},
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(child.communicate(), 90)
+    assert child.returncode == 0, out.decode()
+    return out.decode()
+
+
+def test_names_every_service_and_rpc():
+    named = set(re.findall(r"\w+", README))
+    services = [service for file in files().file for service in file.service]
+    assert {service.name for service in services} <= named
+    assert {method.name for service in services for method in service.method} <= named
