@@ -54,8 +54,11 @@ def _timeouts(rpc: Rpc) -> Json:
 
 
 def _retry_policy(rpc: Rpc) -> Json:
-    """A call that may have been handled is sent again only when the contract says that this is safe."""
-    lost = ",reset,unavailable" if rpc.repeatable and not rpc.streams else ""
+    """A call that may have been handled is sent again only when the contract says that this is safe.
+
+    A server that stops answers CANCELLED to what comes in at that moment (gRPC's own doing).
+    """
+    lost = ",reset,unavailable,cancelled" if rpc.repeatable and not rpc.streams else ""
     return {
         "retry_on": NEVER_STARTED + lost,
         "num_retries": RETRIES,

@@ -18,7 +18,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.runtime import jetstream, logs, telemetry
-from services.runtime.database import AWAY, Database
+from services.runtime.database import AWAY, RETRIED, Database
+from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.statements import param, statement
@@ -28,7 +29,7 @@ from services.runtime.work import Event, Reaction, Work
 BATCH = 100
 # How long the events of a killed process wait for another one; a batch that takes longer comes twice, and counts once.
 ACK_WAIT_SECONDS = 10.0
-RETRY_SECONDS = 0.2
+RETRY_SECONDS, RETRY_MOST_SECONDS = 0.2, 30.0
 
 _ids = (
     func.unnest(param("event_ids", UUIDS)).table_valued("event_id", name="given").render_derived(name="given")
@@ -104,9 +105,21 @@ class Consumer:
         await self._js.add_consumer(jetstream.STREAM, config)
         async with jetstream.Pull(self._client, self._service, BATCH) as pull:
             while True:
-                await self._take([_received(message) for message in await pull.next()])
+                batch = [await self._received(message) for message in await pull.next()]
+                await self._take([received for received in batch if received is not None])
+
+    async def _received(self, message: Msg) -> Received | None:
+        """Read a message. One that came from no outbox is put aside."""
+        try:
+            return _received(message)
+        except (KeyError, ValueError) as error:
+            await self._bury(Event(new_id(), message.subject, message.data, ""), error)
+            await message.term()
+            return None
 
     async def _take(self, batch: list[Received]) -> None:
+        if not batch:
+            return
         try:
             await self._apply(batch)
         except AWAY:
@@ -124,8 +137,10 @@ class Consumer:
         except AWAY:
             raise
         except Exception as error:
-            if received.attempt < self._settings.delivery_attempts:
-                await received.message.nak(delay=RETRY_SECONDS * 2**received.attempt)
+            if isinstance(error, RETRIED) or received.attempt < self._settings.delivery_attempts:
+                logs.log.warning("event waits", type=received.event.type, error=type(error).__name__)
+                delay = RETRY_SECONDS * 2 ** min(received.attempt, 10)
+                await received.message.nak(delay=min(delay, RETRY_MOST_SECONDS))
                 return
             await self._bury(received.event, error)
         await received.message.ack()
@@ -161,7 +176,7 @@ class Consumer:
             type=event.type,
             payload=event.payload,
             traceparent=event.traceparent,
-            reason=f"{type(error).__name__}: {error}"[:1000],
+            reason=f"{type(error).__name__}: {error}"[:1000].replace("\0", ""),
         )
 
 

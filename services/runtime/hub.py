@@ -41,11 +41,11 @@ class _Watch:
     def __init__(self) -> None:
         self.box: deque[Update] = deque()
         self.behind = False
-        self.waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[bool] | None = None
 
-    def wake(self) -> None:
+    def wake(self, news: bool = True) -> None:
         if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+            self.waiter.set_result(news)
 
     def put(self, update: Update) -> None:
         """Keep a live update; when the reader is slow, drop all of them and send it to its source."""
@@ -140,14 +140,12 @@ class Hub:
             )
         loop = asyncio.get_running_loop()
         watch.waiter = loop.create_future()
-        timer = loop.call_later(self._heartbeat, watch.wake)
-        began = loop.time()
+        timer = loop.call_later(self._heartbeat, watch.wake, False)
         try:
-            await watch.waiter
+            return await watch.waiter
         finally:
             timer.cancel()
             watch.waiter = None
-        return self._closed or bool(watch.box) or watch.behind or loop.time() - began < self._heartbeat
 
     async def _receive(self, message: Msg) -> None:
         key = message.subject.rpartition(".")[2]

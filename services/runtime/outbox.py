@@ -155,9 +155,7 @@ class Relay:
     async def _send_again(self) -> None:
         """Mark what is on record as not published, page by page: it may be millions of rows."""
         after = UUID(int=0)
-        while rows := await self._database.rows(
-            _SEND_AGAIN, after=after, days=self._settings.retention_days
-        ):
+        while rows := await self._database.rows(_SEND_AGAIN, after=after, days=self._settings.retention_days):
             after = max(row["event_id"] for row in rows)
 
     def _headers(self, event: Event, traceparent: str) -> dict[str, str]:

@@ -15,17 +15,21 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import calls, h2load, writes
+from tests.bench import calls, h2load, idle, streams, volume, writes
 from tests.bench.figures import Figure
 from tests.bench.house import House
 
 Row = Callable[[House], Awaitable[list[Figure]]]
 ROWS: dict[str, Row] = {
+    "idle": idle.rest,
     "runtime": calls.runtime,
     "get": calls.get_order,
     "rest": calls.rest,
     "create": writes.create_order,
     "checkouts": writes.whole_checkouts,
+    "latency": streams.latency,
+    "streams": streams.many_streams,
+    "volume": volume.volume,
 }
 
 

@@ -15,7 +15,7 @@ from commerce.order.v1.order_pb2 import OrderState, OrderUpdate
 from commerce.order.v1.order_service_pb2 import CreateOrderLine, CreateOrderRequest, CreateOrderResponse
 from nats.aio.msg import Msg
 
-from tests.bench.replay import Connection, head
+from tests.bench.replay import Connection, head, keep_calling
 from tests.shop import Shop
 
 CREATE = "commerce.order.v1.OrderService/CreateOrder"
@@ -51,39 +51,17 @@ class Buyers:
         connection = await Connection.to(address)
         return cls(connection, head(address, CREATE, shop.token or ""), orders)
 
+    def order(self) -> bytes:
+        """One of the orders with a request_id of its own."""
+        return random.choice(self.orders).replace(_MARK, str(uuid.uuid4()).encode())
+
     def place(self, answer: Callable[[bytes], None]) -> None:
-        """Place an order with a request_id of its own."""
-        request = random.choice(self.orders).replace(_MARK, str(uuid.uuid4()).encode())
-        self.connection.call(self.headers, request, answer)
+        """Place an order."""
+        self.connection.call(self.headers, self.order(), answer)
 
     async def keep_placing(self, at_once: int, seconds: float) -> float:
         """Keep so many calls of CreateOrder on their way; how many a second were answered."""
-        answered, on_the_way = 0, 0
-        begin = time.monotonic()
-        end = begin + seconds
-        over = asyncio.Event()
-
-        def go() -> None:
-            nonlocal on_the_way
-            on_the_way += 1
-            self.place(answer)
-
-        def answer(message: bytes) -> None:
-            nonlocal answered, on_the_way
-            if message:
-                return
-            on_the_way -= 1
-            if time.monotonic() < end and not self.connection.failures:
-                answered += 1
-                go()
-            elif not on_the_way:
-                over.set()
-
-        for _ in range(at_once):
-            go()
-        await over.wait()
-        self.connection.check()
-        return answered / seconds
+        return await keep_calling(self.connection, self.headers, self.order, at_once, seconds)
 
 
 @dataclass

@@ -6,13 +6,14 @@ encoded once, replies are told apart by their frames; a call costs its process a
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable
 
 from google.protobuf.message import Message
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GO_AWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
-_END_STREAM, _ACK, _END_HEADERS = 0x1, 0x1, 0x4
+_END_STREAM, _ACK, _END_HEADERS, _CANCEL = 0x1, 0x1, 0x4, 8
 _WINDOW_BYTES = 2**31 - 1
 _FIRST_WINDOW_BYTES = 65_535
 _OK = b"grpc-status\x010"
@@ -43,12 +44,20 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, host, int(port))
         return connection
 
-    def call(self, headers: bytes, request: bytes, answer: Answer) -> None:
-        """Send a call: headers of `head`, a request as bytes. It waits when the server's window is full."""
+    def call(self, headers: bytes, request: bytes, answer: Answer) -> int:
+        """Send a call: headers of `head`, a request as bytes. Returns its stream.
+
+        When the server's window is full the call waits, and 0 is returned.
+        """
         if self._waiting or self._window < len(request) + 5:
             self._waiting.append((headers, request, answer))
-        else:
-            self._send(headers, request, answer)
+            return 0
+        return self._send(headers, request, answer)
+
+    def cancel(self, stream: int) -> None:
+        """Want no more of a call; its answer is not told of an end."""
+        if self._answers.pop(stream, None) is not None and self._transport is not None:
+            self._transport.write(_frame(_RESET, 0, stream, _CANCEL.to_bytes(4, "big")))
 
     def check(self) -> None:
         """Raise CallFailed when a call has failed."""
@@ -60,7 +69,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _send(self, headers: bytes, request: bytes, answer: Answer) -> None:
+    def _send(self, headers: bytes, request: bytes, answer: Answer) -> int:
         assert self._transport is not None
         stream, self._next = self._next, self._next + 2
         self._answers[stream] = answer
@@ -68,6 +77,7 @@ class Connection(asyncio.Protocol):
         head = _frame(_HEADERS, _END_HEADERS, stream, headers)
         body = _frame(_DATA, _END_STREAM, stream, struct.pack(">BI", 0, len(request)) + request)
         self._transport.write(head + body)
+        return stream
 
     # What asyncio calls.
 
@@ -100,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _DATA:
-            if len(payload) >= 5:
+            if len(payload) >= 5 and stream in self._answers:
                 self._answers[stream](payload[5:])
         elif kind == _HEADERS:
             if flags & _END_STREAM:
@@ -118,7 +128,9 @@ class Connection(asyncio.Protocol):
             self.failures.append(f"GOAWAY {payload!r}")
 
     def _ended(self, stream: int, failure: str) -> None:
-        answer = self._answers.pop(stream)
+        answer = self._answers.pop(stream, None)
+        if answer is None:
+            return
         if failure:
             self.failures.append(failure)
         answer(b"")
@@ -155,7 +167,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-async def one_by_one(connection: Connection, headers: bytes, request: Message) -> bytes:
+async def once(connection: Connection, headers: bytes, request: Message) -> bytes:
     """Make one call and return its reply. Raises CallFailed."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     reply = bytearray()
@@ -170,3 +182,34 @@ async def one_by_one(connection: Connection, headers: bytes, request: Message) -
     await done
     connection.check()
     return bytes(reply)
+
+
+async def keep_calling(
+    connection: Connection, headers: bytes, request: Callable[[], bytes], at_once: int, seconds: float
+) -> float:
+    """Keep so many calls on their way; how many a second were answered. Raises CallFailed."""
+    answered, on_the_way = 0, 0
+    end = time.monotonic() + seconds
+    over = asyncio.Event()
+
+    def go() -> None:
+        nonlocal on_the_way
+        on_the_way += 1
+        connection.call(headers, request(), answer)
+
+    def answer(message: bytes) -> None:
+        nonlocal answered, on_the_way
+        if message:
+            return
+        on_the_way -= 1
+        if time.monotonic() < end and not connection.failures:
+            answered += 1
+            go()
+        elif not on_the_way:
+            over.set()
+
+    for _ in range(at_once):
+        go()
+    await over.wait()
+    connection.check()
+    return answered / seconds

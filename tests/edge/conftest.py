@@ -37,6 +37,12 @@ async def unchanged(shop):
     assert await held(shop) == before
 
 
+def arrived(cluster, refusals):
+    """Those of the gateway's refusals that a service's log knows of: it did not refuse them by itself."""
+    said = "".join(cluster.process(each.code).spec.log.read_text() for each in cluster.chosen)
+    return [refusal for refusal in refusals if refusal.trace_id in said]
+
+
 async def held(*shops):
     """The rows of these stores in every service's tables, and the first replies to requests that were made up."""
     clients = shops[0].clients

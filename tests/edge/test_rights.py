@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from tests.edge.answers import ask, of_rest, rest
-from tests.edge.conftest import settled
+from tests.edge.conftest import arrived, settled
 from tests.edge.contract import closed, roles
 from tests.order.asks import timeline
 from tests.saga.checkouts import ours
@@ -60,6 +60,7 @@ async def test_a_token_of_another_store_is_refused_wherever_a_request_names_its_
         rest(stranger, rpc, rpc.request(store_id=shop.store_id)) for rpc in named if rpc.template
     )
     assert {reply.reason for reply in replies} == {"PERMISSION_DENIED"}
+    assert not arrived(shop.clients.cluster, replies), "the edge refuses them by itself"
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.upper])

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import aiohttp
+import pytest
 
 import services.runtime  # noqa: F401  (before grpc)
 
@@ -78,10 +79,13 @@ async def test_answers_503_with_a_time_to_come_back_when_no_replica_is_left(
     await until(is_well, "the replicas were never used again")
 
 
-async def test_repeats_what_a_stopping_replica_refused(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_repeats_what_a_stopping_replica_refused(
+    gateway: Gateway, http: aiohttp.ClientSession, code: grpc.StatusCode
+) -> None:
     async def stopping(request: object, context: Context) -> order_service_pb2.CancelOrderResponse:
         if len(gateway.script.arrivals) == 1:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "stopping")
+            await context.abort(code, "stopping")
         return order_service_pb2.CancelOrderResponse()
 
     gateway.script.answers["CancelOrder"] = stopping

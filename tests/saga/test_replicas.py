@@ -97,7 +97,7 @@ async def test_an_order_placed_at_one_replica_is_watched_live_at_the_other(shop,
 
 
 class Spread(Crowd):
-    """Buyers who know both replicas: half of them watch at the one, half at the other, and go to the other's when it dies."""
+    """Buyers who know both replicas: half of them watch at the one, half at the other, until it dies."""
 
     def checkout(self, *asked, **given):
         checkout = super().checkout(*asked, **given)
@@ -240,8 +240,9 @@ async def test_two_drivers_of_one_order_have_the_effect_of_one(shop, both, clust
     charges = await book(shop)
     assert {len(charges[checkout.order_id]) for checkout in crowd.checkouts} == {1}
     rows = await shop.clients.rows(
-        'SELECT max(e.sequence) AS last, count(*) AS count, count(DISTINCT e.state) AS states FROM "order".order_events e'
-        ' JOIN "order".orders o USING (order_id) WHERE o.store_id = $1 GROUP BY o.order_id',
+        "SELECT max(e.sequence) AS last, count(*) AS count, count(DISTINCT e.state) AS states"
+        ' FROM "order".order_events e JOIN "order".orders o USING (order_id)'
+        " WHERE o.store_id = $1 GROUP BY o.order_id",
         shop.store_id,
     )
     assert len(rows) == 60
