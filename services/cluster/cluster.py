@@ -254,7 +254,9 @@ class Cluster:
         await _together(*(process.start() for process in wave))
 
     def _tell(self) -> None:
-        self.home.write_state(self.status())
+        # A home that was deleted, or a full disk, must not keep the processes from being stopped.
+        with contextlib.suppress(OSError):
+            self.home.write_state(self.status())
         self._changed()
 
     async def _keep_house(self) -> None:

@@ -30,7 +30,7 @@ from services.order import queries, rules
 from services.order.transitions import Move, Transitions
 from services.runtime import logs, telemetry
 from services.runtime.bell import Bell
-from services.runtime.database import AWAY, RETRIED
+from services.runtime.database import ATTEMPTS, AWAY, RETRIED
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal, reason_of
 from services.runtime.service import Runtime
@@ -42,18 +42,11 @@ BATCH = 100
 IN_HAND = 2_000  # Orders that one process drives at once; more wait in the database.
 AUTHORIZING = 64
 LEASE_SECONDS = 10.0
-AUTHORIZE_SECONDS = 8.0  # Shorter than the lease: whoever still asks still holds the order.
+# Shorter than the lease: whoever still asks still holds the order.
+RESERVE_SECONDS, AUTHORIZE_SECONDS = 5.0, 8.0
 SWEEP_SECONDS = 0.5
-RECHECK_SECONDS = 5.0  # Between questions after a payment whose outcome an event should tell.
-RETRYABLE = {
-    "UNAVAILABLE",
-    "DEADLINE_EXCEEDED",
-    "OVERLOADED",
-    "RESOURCE_EXHAUSTED",
-    "CANCELLED",
-    "INTERNAL",
-    "UNKNOWN",
-}
+# Refusals that say that there is no payment and never will be; any other says nothing about the payment.
+HOPELESS = {"INVALID_ARGUMENT", "GATEWAY_UNKNOWN"}
 
 
 class Driven:
@@ -78,7 +71,7 @@ class Driver:
         self._runtime, self._transitions, self._stock, self._payments = runtime, transitions, stock, payments
         self._placed: deque[Driven] = deque()
         self._moves: deque[tuple[Driven, Move]] = deque()
-        self._hand: set[Driven] = set()
+        self._hand: dict[str, Driven] = {}
         self._work, self._record = Bell(), Bell()
         self._authorizing = asyncio.Semaphore(AUTHORIZING)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,8 +83,7 @@ class Driver:
     def take(self, order: Order, trace: Trace | None) -> None:
         """Drive an order that was just placed; past a bound it waits in the database."""
         if len(self._hand) < IN_HAND:
-            driven = Driven(order, trace)
-            self._hand.add(driven)
+            driven = self._hand[order.order_id] = Driven(order, trace)
             self._placed.append(driven)
             self._work.ring()
 
@@ -105,10 +97,10 @@ class Driver:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await self._later(list(self._hand), "stopping", 0)
+            await self._later(list(self._hand.values()), "stopping", 0)
 
     async def _sweep(self) -> None:
-        """Take orders that are due: nobody holds them, or whoever did has died."""
+        """Take orders that are due: nobody holds them, or whoever did has died. Our own stay ours for another lease."""
         while True:
             try:
                 while len(self._hand) < IN_HAND:
@@ -122,9 +114,10 @@ class Driver:
                         for row in rows
                     }
                     for order in queries.orders_of(rows):
-                        driven = Driven(order, *about[order.order_id])
-                        self._hand.add(driven)
-                        self._go_on(driven)
+                        if order.order_id not in self._hand:
+                            driven = Driven(order, *about[order.order_id])
+                            self._hand[order.order_id] = driven
+                            self._go_on(driven)
             except Refusal as refusal:
                 logs.log.warning("orders wait", reason=refusal.name)
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
@@ -135,14 +128,25 @@ class Driver:
             self._placed.append(driven)
             self._work.ring()
         elif driven.order.state in rules.UNPAID:
-            self._start(self._authorize(driven))
+            task = asyncio.create_task(self._attempt([driven], self._authorize(driven)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         else:
-            self._hand.discard(driven)
+            self._let_go([driven])
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _let_go(self, batch: Sequence[Driven]) -> None:
+        for driven in batch:
+            self._hand.pop(driven.order.order_id, None)
+
+    async def _attempt(self, batch: Sequence[Driven], work: Coroutine[None, None, None]) -> None:
+        """Do something for orders and put them back when it fails, whatever it was: the others go on."""
+        try:
+            await work
+        except grpc.aio.AioRpcError as error:
+            await self._later(batch, reason_of(error))
+        except Exception as error:
+            logs.log.error("orders not driven", exc_info=error)
+            await self._later(batch, type(error).__name__)
 
     # Reserve: one call for as many orders as are waiting.
 
@@ -151,20 +155,15 @@ class Driver:
             await self._work.wait(60)
             while self._placed:
                 batch = [self._placed.popleft() for _ in range(min(BATCH, len(self._placed)))]
-                await self._reserve(batch)
+                await self._attempt(batch, self._reserve(batch))
 
     async def _reserve(self, batch: Sequence[Driven]) -> None:
         request = ReserveStockRequest(
             reservations=[_reservation(each) for each in batch], request_id=str(new_id())
         )
         # A batch serves many traces and is part of the first; the catalog links the others to it.
-        with telemetry.span("drive reserve", parent=batch[0].trace) as span:
-            try:
-                reply = await self._stock.ReserveStock(request)
-            except grpc.aio.AioRpcError as error:
-                span.fail(reason_of(error))
-                await self._later(batch, reason_of(error))
-                return
+        with telemetry.span("drive reserve", parent=batch[0].trace):
+            reply = await self._stock.ReserveStock(request, timeout=RESERVE_SECONDS)
         for driven, result in zip(batch, reply.results, strict=True):
             self._reserved(driven, result)
 
@@ -182,25 +181,22 @@ class Driver:
 
     async def _authorize(self, driven: Driven) -> None:
         async with self._authorizing:
-            with telemetry.span("drive authorize", parent=driven.trace) as span:
+            with telemetry.span("drive authorize", parent=driven.trace):
                 try:
                     reply = await self._payments.AuthorizePayment(
                         _authorization(driven.order), timeout=AUTHORIZE_SECONDS
                     )
                 except grpc.aio.AioRpcError as error:
-                    reason = reason_of(error)
-                    span.fail(reason)
-                    if reason in RETRYABLE:
-                        await self._later([driven], reason)
-                    else:
-                        self._move(driven, "decline", reason=reason)
+                    if driven.order.state != rules.RESERVED or reason_of(error) not in HOPELESS:
+                        raise
+                    self._move(driven, "decline", reason=reason_of(error))
                     return
         await self._authorized(driven, reply.payment)
 
     async def _authorized(self, driven: Driven, payment: Payment) -> None:
         step = rules.payment_step(payment.state)
         if rules.step(step, driven.order.state) is None:
-            await self._later([driven], "the payment is still open", RECHECK_SECONDS)
+            await self._later([driven], "", rules.recheck_seconds(driven.attempts))
             return
         waits = step in ("lose", "challenge")
         self._move(
@@ -209,7 +205,7 @@ class Driver:
             reason=payment.decline_code or ("the payment was given up" if step == "decline" else ""),
             payment_id=payment.payment_id,
             next_action_url=payment.next_action_url,
-            due_time=datetime.now(UTC) + timedelta(seconds=RECHECK_SECONDS) if waits else None,
+            due_time=datetime.now(UTC) + timedelta(seconds=rules.recheck_seconds(0)) if waits else None,
         )
 
     # Record: whatever has come in since the last commit goes into the next.
@@ -245,12 +241,24 @@ class Driver:
             await self._record.wait(60)
             while self._moves:
                 batch = [self._moves.popleft() for _ in range(min(BATCH, len(self._moves)))]
-                held = await self._recorded([move for _, move in batch])
-                for driven, move in batch:
-                    if move.order.order_id in held and driven.order.state == rules.RESERVED:
-                        self._go_on(driven)
-                    else:
-                        self._hand.discard(driven)
+                await self._settle(batch)
+
+    async def _settle(self, batch: Sequence[tuple[Driven, Move]]) -> None:
+        """Record moves and go on with what they lead to. One that cannot be recorded does not stop the others."""
+        try:
+            held = await self._recorded([move for _, move in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                for each in batch:
+                    await self._settle([each])
+                return
+            logs.log.error("move not recorded", step=batch[0][1].step, exc_info=error)
+            held = set()
+        for driven, move in batch:
+            if move.order.order_id in held and driven.order.state == rules.RESERVED:
+                self._go_on(driven)
+            else:
+                self._let_go([driven])
 
     async def _recorded(self, moves: Sequence[Move]) -> set[str]:
         """Record moves and return the orders of those that held. While PostgreSQL is away, wait for it.
@@ -258,6 +266,7 @@ class Driver:
         A commit whose answer was lost does no harm: repeated, its moves no longer hold.
         """
         held: set[str] = set()
+        hindered = 0
 
         async def record(work: Work) -> None:
             held.update(move.order.order_id for move in await self._transitions.record(work, moves))
@@ -268,19 +277,22 @@ class Driver:
                     await self._runtime.carry_out(record)
                 return held
             except (*AWAY, *RETRIED) as error:
+                hindered += isinstance(error, RETRIED)
+                if hindered == ATTEMPTS:
+                    raise
                 logs.log.warning("moves wait", error=type(error).__name__, orders=len(moves))
                 held.clear()
                 await asyncio.sleep(0.1)
 
     async def _later(self, batch: Sequence[Driven], reason: str, seconds: float | None = None) -> None:
-        """Put orders back: they are due again after a back-off."""
+        """Put orders back: they are due again after so many seconds, or a back-off with a warning."""
         waits = [
             rules.back_off_seconds(each.attempts, random.random()) if seconds is None else seconds
             for each in batch
         ]
         if seconds is None:
             logs.log.warning("orders put back", reason=reason, orders=len(batch))
-        self._hand.difference_update(batch)
+        self._let_go(batch)
         try:
             await self._runtime.database.rows(
                 queries.ORDERS_LATER,

@@ -216,7 +216,7 @@ MOVED = statement(select(_moved.c.order_id).add_cte(_told), "orders moved")
 # The driver takes what is due; the lease is the new due time, so that a driver that dies loses its orders to the next.
 _due = (
     select(_o.order_id)
-    .where(_o.due_time <= NOW)
+    .where(_o.due_time <= func.now())
     .order_by(_o.due_time)
     .limit(param("size", Integer))
     .with_for_update(skip_locked=True)

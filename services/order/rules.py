@@ -181,3 +181,8 @@ def total(bought: Iterable[OrderLine]) -> Money:
 def back_off_seconds(attempts: int, chance: float) -> float:
     """Return how long to wait after so many failures: 0.2 s doubling up to 20 s, half of it by chance (0 to 1)."""
     return float(min(20.0, 0.2 * 2 ** min(attempts, 10)) * (0.5 + chance / 2))
+
+
+def recheck_seconds(attempts: int) -> float:
+    """Return how long to wait for the news of a payment before asking (again): 5 s doubling up to 5 minutes."""
+    return float(min(300.0, 5.0 * 2 ** min(attempts, 10)))

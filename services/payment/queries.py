@@ -173,7 +173,6 @@ _by_operation = payments.c.payment_id == (
 )
 PAYMENT = _payments(_by_id, "payment")
 PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
-PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
 PAYMENT_OF_OPERATION_LOCKED = _locked(_by_operation, "payment of operation locked")
 

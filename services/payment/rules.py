@@ -216,7 +216,8 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         refunded=operation.amount if name == "refund" else payment.refunded,
     )
     if name in ("challenge", "process"):
-        ended = replace(operation, state=OPERATION_PENDING)
+        # One that was given up for its cancelled order stays given up.
+        ended = replace(operation, state=OPERATION_PENDING) if operation.open else operation
         if (after, ended) == (payment, operation):
             return None
     else:

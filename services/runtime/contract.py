@@ -1,6 +1,5 @@
 """What the contract says of each RPC, read from the descriptors once, when the server starts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -58,13 +57,3 @@ def files() -> descriptor_pb2.FileDescriptorSet:
     """Return every file of the contract, as the gateway gets it."""
     data = resources.files("commerce").joinpath("descriptors.binpb").read_bytes()
     return descriptor_pb2.FileDescriptorSet.FromString(data)
-
-
-def personal_fields(descriptors: Iterable[type[Message]]) -> set[str]:
-    """Return the names of the fields that hold personal data in these messages."""
-    return {
-        field.name
-        for message in descriptors
-        for field in message.DESCRIPTOR.fields
-        if field.GetOptions().Extensions[options_pb2.pii]
-    }

@@ -4,6 +4,7 @@ A connection that was interrupted in the middle of a call is closed, never reuse
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.runtime import telemetry
+from services.runtime.deadlines import Deadlines
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
 
@@ -41,6 +43,7 @@ ATTEMPTS = 3
 # A statement whose caller has gone ends soon, too: it must not hold locks, and a connection, for nobody.
 _SETTINGS = {"client_connection_check_interval": "500ms"}
 _numbers = count(1)
+_deadlines = Deadlines()
 
 
 class Runs(Protocol):
@@ -76,6 +79,11 @@ class Connection:
             span.set("db.query.text", statement.sql)
             return await self._fetch(statement, arguments)
 
+    async def execute(self, command: str) -> None:
+        """Run BEGIN, COMMIT or ROLLBACK."""
+        with _deadlines.limit(time.monotonic() + self.timeout):
+            await self.raw.execute(command)
+
     async def _fetch(self, statement: Statement, arguments: list[Any]) -> list[Row]:
         if statement.fresh_plan:
             found: list[Row] = await self.raw.fetch(statement.sql, *arguments, timeout=self.timeout)
@@ -87,7 +95,9 @@ class Connection:
             prepared = await self.raw.prepare(statement.sql, name=name, timeout=self.timeout)
             fetch = self._prepared[statement] = prepared.fetch
         try:
-            rows: list[Row] = await fetch(*arguments, timeout=self.timeout)
+            # asyncpg's own timeout would set a timer for each statement.
+            with _deadlines.limit(time.monotonic() + self.timeout):
+                rows: list[Row] = await fetch(*arguments)
         except asyncpg.InvalidCachedStatementError:
             # A migration has changed its tables: it is prepared again when it is tried again.
             self._prepared.clear()
@@ -131,8 +141,14 @@ class Database:
         """Run one statement by itself and return its rows. Refused with UNAVAILABLE while PostgreSQL is away."""
         for _ in range(ATTEMPTS):
             try:
-                async with self.connection() as connection:
-                    return await connection.rows(statement, values)
+                connection = self._ready() or await self.take()
+                try:
+                    rows = await connection.rows(statement, values)
+                except BaseException as error:
+                    self.give(connection, keep=is_sound_after(error))
+                    raise
+                self.give(connection)
+                return rows
             except RETRIED as error:
                 hindered = error
             except AWAY as error:
@@ -146,11 +162,9 @@ class Database:
 
     async def take(self) -> Connection:
         """Wait for a connection; who waits longest is served first. Whoever takes one gives it back."""
-        while self._idle:
-            idle = self._idle.pop()
-            if not idle.raw.is_closed():
-                return idle
-            self._open -= 1  # The server closed it while it lay idle.
+        ready = self._ready()
+        if ready is not None:
+            return ready
         if self._open < self._size:
             self._open += 1
             return await self._connect()
@@ -164,12 +178,19 @@ class Database:
             raise
         return connection or await self._connect()
 
+    def _ready(self) -> Connection | None:
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.raw.is_closed():
+                return idle
+            self._open -= 1  # The server closed it while it lay idle.
+        return None
+
     async def _connect(self) -> Connection:
         try:
             raw = await asyncpg.connect(
                 self._dsn,
                 timeout=self._timeout,
-                command_timeout=self._timeout,
                 statement_cache_size=0,
                 server_settings=_SETTINGS,
             )

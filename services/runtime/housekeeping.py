@@ -19,7 +19,7 @@ def _old(table: Table, *also: object, longer: int = 0) -> Statement:
     (key,) = table.primary_key.columns
     age = func.make_interval(0, 0, 0, param("days") + longer)
     old = select(key).where(table.c.create_time < func.now() - age, *also).limit(BATCH)  # type: ignore[arg-type]
-    return statement(delete(table).where(key.in_(old)).returning(key), f"old {table.name}")
+    return statement(delete(table).where(key.in_(old)).returning(key), f"old {table.name}", fresh_plan=True)
 
 
 # An inbox remembers events longer than anybody may send them again.

@@ -6,7 +6,6 @@ message that is lost or reordered costs latency, never truth.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import NamedTuple
 
@@ -39,7 +38,7 @@ class _Watch:
     __slots__ = ("behind", "box", "waiter")
 
     def __init__(self) -> None:
-        self.box: deque[Update] = deque()
+        self.box: list[Update] = []  # A deque would hold half a kilobyte from the start.
         self.behind = False
         self.waiter: asyncio.Future[bool] | None = None
 

@@ -17,9 +17,7 @@ async def migrate(dsn: str, chains: dict[str, Path], wait_seconds: float = 60) -
     """Bring the schema to the head of each chain; the keys are the tables that record the revisions."""
     lock = await asyncpg.connect(dsn)
     try:
-        pending = {
-            table: path for table, path in chains.items() if await _revision(lock, table) != _head(path)
-        }
+        pending = {table: path for table, path in chains.items() if await _is_behind(lock, table, path)}
         if not pending:
             return
         # One lock a schema: replicas that start together migrate one after the other.
@@ -27,17 +25,18 @@ async def migrate(dsn: str, chains: dict[str, Path], wait_seconds: float = 60) -
             "SELECT pg_advisory_lock($1, hashtext(current_schema()))", _LOCK, timeout=wait_seconds
         )
         for table, path in pending.items():
-            if await _revision(lock, table) != _head(path):
+            if await _is_behind(lock, table, path):
                 await asyncio.to_thread(_upgrade, dsn, table, path)
     finally:
         await lock.close()
 
 
-async def _revision(connection: asyncpg.Connection, table: str) -> str | None:
+async def _is_behind(connection: asyncpg.Connection, table: str, chain: Path) -> bool:
+    """Tell whether the chain goes on. A schema that is further is a newer version's, and good enough for this one."""
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
-        return None
+        return True
     revision: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")
-    return revision
+    return revision is None or revision < _head(chain)
 
 
 def _head(chain: Path) -> str:

@@ -101,6 +101,8 @@ class Relay:
                         pass
                     next_sweep = loop.time() + SWEEP_SECONDS
             except (*jetstream.AWAY, Refusal) as error:
+                if self._client.is_closed:
+                    raise  # The client gave up for good: a new process gets a new one.
                 logs.log.warning("events wait", error=type(error).__name__)
                 await asyncio.sleep(0.5)
                 next_sweep = loop.time()

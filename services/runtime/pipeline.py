@@ -117,9 +117,12 @@ class _Served:
             try:
                 with self._at.streams.admit():
                     caller = self._caller(metadata)
-                    request = self._request(data, caller)
-                    call = _Reading(self._at.database, caller, metadata)
-                    async for message in self._handler(request, call):
+                    handled = self._handler(
+                        self._request(data, caller), _Reading(self._at.database, caller, {})
+                    )
+                    # A stream may stay open for hours, among thousands: it keeps what it needs only.
+                    del data, metadata
+                    async for message in handled:
                         yield message if isinstance(message, bytes) else message.SerializeToString()
                 _ended(self._method, span, "OK", started)
                 return

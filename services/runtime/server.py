@@ -67,11 +67,6 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self._at.streams.closed = True
         await self._server.stop(self._settings.drain_seconds)
-        self._at.calls.closed = True
-
-    async def wait(self) -> None:
-        """Wait until the server has stopped."""
-        await self._server.wait_for_termination()
 
 
 class _Unknown(grpc.GenericRpcHandler):

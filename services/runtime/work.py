@@ -154,7 +154,7 @@ class Work:
         try:
             keep = is_sound_after(error)
             if keep:
-                await connection.raw.execute("ROLLBACK")
+                await connection.execute("ROLLBACK")
         except BaseException:
             keep = False
             raise
@@ -188,7 +188,7 @@ class Work:
     async def _begin(self) -> Connection:
         connection = await self._database.take()
         try:
-            await connection.raw.execute("BEGIN")
+            await connection.execute("BEGIN")
         except BaseException:
             self._database.give(connection, keep=False)
             raise
@@ -197,7 +197,7 @@ class Work:
 
     async def _commit(self) -> None:
         assert self._connection is not None
-        await self._connection.raw.execute("COMMIT")
+        await self._connection.execute("COMMIT")
         self._database.give(self._connection)
         self._connection = None
         self.committed = True

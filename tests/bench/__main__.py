@@ -31,6 +31,7 @@ ROWS: dict[str, Row] = {
     "streams": streams.many_streams,
     "volume": volume.volume,
 }
+LONG = {"volume"}  # More than a minute: only when asked for, or with --full.
 
 
 async def measure(rows: list[str], seconds: float, console: Console) -> list[Figure]:
@@ -77,8 +78,9 @@ def write(figures: list[Figure], path: Path) -> None:
 def main() -> int:
     """Run the rows that were asked for, or all; exit code 2 when the load's program is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)}; default: all")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round of each run")
+    parser.add_argument("--full", action="store_true", help=f"with the long rows: {', '.join(sorted(LONG))}")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
@@ -87,7 +89,8 @@ def main() -> int:
         print(h2load.MISSING, file=sys.stderr)
         return 2
     console = Console()
-    figures = asyncio.run(measure(options.rows or list(ROWS), options.seconds, console))
+    rows = options.rows or [row for row in ROWS if options.full or row not in LONG]
+    figures = asyncio.run(measure(rows, options.seconds, console))
     show(figures, console)
     write(figures, options.json)
     console.print(f"written to {options.json}")

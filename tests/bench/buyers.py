@@ -7,7 +7,6 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nats
@@ -15,7 +14,7 @@ from commerce.order.v1.order_pb2 import OrderState, OrderUpdate
 from commerce.order.v1.order_service_pb2 import CreateOrderLine, CreateOrderRequest, CreateOrderResponse
 from nats.aio.msg import Msg
 
-from tests.bench.replay import Connection, head, keep_calling
+from tests.bench.replay import Answer, Connection, head, keep_calling
 from tests.shop import Shop
 
 CREATE = "commerce.order.v1.OrderService/CreateOrder"
@@ -55,7 +54,7 @@ class Buyers:
         """One of the orders with a request_id of its own."""
         return random.choice(self.orders).replace(_MARK, str(uuid.uuid4()).encode())
 
-    def place(self, answer: Callable[[bytes], None]) -> None:
+    def place(self, answer: Answer) -> None:
         """Place an order."""
         self.connection.call(self.headers, self.order(), answer)
 
@@ -92,7 +91,7 @@ async def checkouts(buyers: Buyers, nats_url: str, open_orders: int, seconds: fl
         left += 1
         begin = time.monotonic()
 
-        def answer(message: bytes) -> None:
+        def answer(message: bytes | None) -> None:
             if message:
                 order_id = CreateOrderResponse.FromString(message).order.order_id
                 placed[order_id] = begin

@@ -75,4 +75,4 @@ def _name(process: psutil.Process) -> str:
     words = process.cmdline()
     if "-m" in words:
         return words[words.index("-m") + 1].rpartition(".")[2]
-    return "supervisor" if "-c" in words else process.name().removesuffix("-server")
+    return "supervisor" if _UP in words else process.name().removesuffix("-server")

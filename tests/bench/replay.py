@@ -18,7 +18,7 @@ _WINDOW_BYTES = 2**31 - 1
 _FIRST_WINDOW_BYTES = 65_535
 _OK = b"grpc-status\x010"
 
-Answer = Callable[[bytes], None]  # Takes a message, and at the end of the stream an empty one.
+Answer = Callable[[bytes | None], None]  # Takes a message, and None at the end of the stream.
 
 
 class CallFailed(RuntimeError):
@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._answers: dict[int, Answer] = {}
+        self._partial: dict[int, bytes] = {}
         self._next = 1
         self._window = _FIRST_WINDOW_BYTES
         self._waiting: list[tuple[bytes, bytes, Answer]] = []
@@ -105,13 +106,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         for answer in list(self._answers.values()):
             self.failures.append(f"a broken connection ({error})")
-            answer(b"")
+            answer(None)
         self._answers.clear()
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _DATA:
-            if len(payload) >= 5 and stream in self._answers:
-                self._answers[stream](payload[5:])
+            self._data(stream, self._partial.pop(stream, b"") + payload)
         elif kind == _HEADERS:
             if flags & _END_STREAM:
                 self._ended(stream, "" if _OK in payload else repr(payload))
@@ -127,13 +127,26 @@ class Connection(asyncio.Protocol):
         elif kind == _GO_AWAY:
             self.failures.append(f"GOAWAY {payload!r}")
 
+    def _data(self, stream: int, data: bytes) -> None:
+        """Hand over whole messages, and keep what has come of the next."""
+        at, size = 0, len(data)
+        while size - at >= 5:
+            end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "big")
+            if end > size:
+                break
+            if answer := self._answers.get(stream):
+                answer(data[at + 5 : end])
+            at = end
+        if at < size:
+            self._partial[stream] = data[at:]
+
     def _ended(self, stream: int, failure: str) -> None:
         answer = self._answers.pop(stream, None)
         if answer is None:
             return
         if failure:
             self.failures.append(failure)
-        answer(b"")
+        answer(None)
 
 
 def head(address: str, method: str, token: str, *more: tuple[str, str]) -> bytes:
@@ -172,8 +185,8 @@ async def once(connection: Connection, headers: bytes, request: Message) -> byte
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     reply = bytearray()
 
-    def answer(message: bytes) -> None:
-        if message:
+    def answer(message: bytes | None) -> None:
+        if message is not None:
             reply.extend(message)
         elif not done.done():
             done.set_result(None)
@@ -197,9 +210,9 @@ async def keep_calling(
         on_the_way += 1
         connection.call(headers, request(), answer)
 
-    def answer(message: bytes) -> None:
+    def answer(message: bytes | None) -> None:
         nonlocal answered, on_the_way
-        if message:
+        if message is not None:
             return
         on_the_way -= 1
         if time.monotonic() < end and not connection.failures:

@@ -23,7 +23,7 @@ WATCH = "commerce.order.v1.OrderService/WatchOrder"
 STREAMS = 10_000
 CONNECTIONS = 20
 OPENING = 200
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
 
 
 class _Crowd:
@@ -34,24 +34,31 @@ class _Crowd:
         self.moment = 0.0  # When the last one was told.
         self.committed = 0.0  # What the update itself says.
         self.changed = asyncio.Event()
+        self._known: dict[bytes, OrderUpdate] = {}  # All streams get the same: each is read once.
 
     def open(self, connection: Connection, headers: bytes, request: bytes) -> None:
         """Open one more."""
         first = True
 
-        def answer(message: bytes) -> None:
+        def answer(message: bytes | None) -> None:
             nonlocal first
             if first:
                 first = False
                 self.opened += 1
-            elif message:
+            elif message and not (update := self._read(message)).bookmark:
                 self.told += 1
                 if self.told == STREAMS:
                     self.moment = time.time()
-                    self.committed = OrderUpdate.FromString(message).time.ToNanoseconds() / 1e9
+                    self.committed = update.time.ToNanoseconds() / 1e9
             self.changed.set()
 
         connection.call(headers, request, answer)
+
+    def _read(self, message: bytes) -> OrderUpdate:
+        update = self._known.get(message)
+        if update is None:
+            update = self._known[message] = OrderUpdate.FromString(message)
+        return update
 
     async def until(self, count: str, value: int) -> None:
         """Wait until one of the counts has come to a value."""
@@ -82,12 +89,10 @@ async def many_streams(house: House) -> list[Figure]:
     await asyncio.sleep(1)
     each = (process.memory_info().rss - before) / STREAMS / 1024
     late = []
-    for step in (
-        shop.orders.AcceptOrder(AcceptOrderRequest(order_id=order_id, request_id=new_id())),
-        shop.orders.ShipOrder(ShipOrderRequest(order_id=order_id, request_id=new_id())),
-    ):
+    steps = {shop.orders.AcceptOrder: AcceptOrderRequest, shop.orders.ShipOrder: ShipOrderRequest}
+    for step, ask in steps.items():
         crowd.told = 0
-        await step
+        await step(ask(order_id=order_id, request_id=new_id()))
         await crowd.until("told", STREAMS)
         late.append((crowd.moment - crowd.committed) * 1e3)
         await asyncio.sleep(1)
@@ -122,7 +127,7 @@ async def latency(house: House) -> list[Figure]:
         request = WatchOrderRequest(order_id=order_id, after_sequence=1).SerializeToString()
         opened, stream = time.time(), 0
 
-        def told(message: bytes) -> None:
+        def told(message: bytes | None) -> None:
             if not message:
                 return
             update = OrderUpdate.FromString(message)

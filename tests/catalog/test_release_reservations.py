@@ -30,7 +30,8 @@ async def test_twice_gives_units_back_once(shop):
     assert await at_once(*(release(shop, first) for _ in range(20))) == [["RELEASED"]] * 20
 
     assert await stock(shop, product_id) == (5, 2, 3)
-    assert await release(shop, second) == ["RELEASED"]
+    assert await release(shop, first, second) == ["RELEASED", "RELEASED"]
+    assert await stock(shop, product_id) == (5, 0, 5)
 
 
 async def test_remembers_an_order_that_reserved_nothing(shop):

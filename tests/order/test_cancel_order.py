@@ -4,7 +4,7 @@ import grpc
 import pytest
 from commerce.catalog.v1.stock_service_pb2 import GetStockRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_events_pb2 import OrderCancelled
+from commerce.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderPaymentFailed
 
 from tests.order.asks import accept, cancel, create, get, name, state_of
 from tests.shop import eventually, new_id, refused
@@ -72,6 +72,17 @@ async def test_racing_the_checkout_ends_cancelled_with_everything_back(shop):
     assert {await state_of(shop, order.order_id) for order in orders} == {"CANCELLED"}
 
 
+async def test_an_authorization_that_comes_after_it_moves_nothing_and_is_told_to_nobody(shop):
+    order_id = await shop.order(method="pm_sandbox_slow", until="RESERVED")
+
+    await shop.orders.CancelOrder(cancel(order_id))
+    await eventually(lambda: voided(shop, order_id))
+    await asyncio.sleep(0.3)  # The driver, too, has had its answer.
+
+    assert await state_of(shop, order_id) == "CANCELLED"
+    assert await shop.published(OrderConfirmed, OrderPaymentFailed) == []
+
+
 async def test_racing_accept_one_of_them_is_refused_or_both_hold_in_turn(shop):
     for _ in range(10):
         order_id = await shop.order(until="CONFIRMED")
@@ -95,6 +106,13 @@ async def test_its_customer_may_cancel_it_but_no_other(shop):
 
 async def has(shop, product, wanted):
     return await stock(shop, product) == wanted
+
+
+async def voided(shop, order_id):
+    from commerce.payment.v1.payment_pb2 import PaymentState
+
+    rows = await shop.clients.rows("SELECT state FROM payment.payments WHERE order_id = $1", order_id)
+    return [row["state"] for row in rows] == [PaymentState.PAYMENT_STATE_VOIDED]
 
 
 async def paid(shop, payment_id, wanted):

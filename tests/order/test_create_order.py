@@ -1,4 +1,5 @@
 import asyncio
+import uuid
 
 import grpc
 import pytest
@@ -7,8 +8,9 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import Location, PostalAddress
 from commerce.order.v1.order_events_pb2 import OrderCreated
 
+from services.cluster.spans import Spans
 from tests.order.asks import create, get, name
-from tests.shop import new_id, refused
+from tests.shop import eventually, new_id, refused
 
 
 async def test_is_durable_and_pending_when_it_answers(shop):
@@ -149,3 +151,32 @@ async def test_a_client_that_gives_up_may_ask_again_with_its_request_id(shop):
     order = (await shop.orders.CreateOrder(request)).order
     assert len(await shop.published(OrderCreated)) == 1
     assert order.sequence == 1
+
+
+async def test_leaves_nothing_about_its_buyer_in_logs_or_traces(shop):
+    """Neither when all goes well nor when a call is refused."""
+    home, spans = shop.clients.cluster.home, Spans(shop.clients.cluster.spans_file)
+    mark, trace_id = f"x{uuid.uuid4().hex}", uuid.uuid4().hex
+    traced = (("traceparent", f"00-{trace_id}-{'a' * 16}-01"),)
+    buyer = {"full_name": mark, "email": f"{mark}@example.org"}
+    customer, product = await shop.customer(**buyer), await shop.product()
+    address = PostalAddress(recipient=mark, lines=[mark], city=mark, postal_code="1", country_code="GB")
+    request = create(shop, customer, (product, 1), delivery_address=address)
+    order = (await shop.orders.CreateOrder(request, metadata=traced)).order
+    with refused(ErrorReason.ERROR_REASON_CUSTOMER_EMAIL_TAKEN):
+        await shop.customer(**buyer)
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
+        request.delivery_address.recipient = mark * 100
+        await shop.orders.CreateOrder(request, metadata=traced)
+    assert (await shop.rest("GET", f"/v1/stores/{shop.store_id}/customers?query={mark}")).status == 200
+
+    await shop.until(order.order_id, "CONFIRMED")
+    await eventually(lambda: _paid(spans, trace_id))
+
+    places = [*home.logs.iterdir(), *home.path.glob(f"{shop.clients.cluster.spans_file.name}*")]
+    assert len(places) > 5
+    assert [place.name for place in places if mark.encode() in place.read_bytes()] == []
+
+
+async def _paid(spans, trace_id):
+    return [span for span in spans.trace(trace_id) if "sandbox" in span.name]

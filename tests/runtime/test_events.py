@@ -161,5 +161,17 @@ async def test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_a
     assert await eventually(both) == sorted([before, after])
 
 
+async def test_a_message_that_no_outbox_sent_is_put_aside_and_stops_nothing(toy, js):
+    words = uuid.uuid4().bytes
+    await js.publish(CREATED, words)
+    after = (await write(toy)).customer.email
+
+    assert await eventually(lambda: effects(toy)) == [after]
+    (letter,) = await eventually(
+        lambda: toy.clients.rows("SELECT * FROM toy.dead_letters WHERE payload = $1", words)
+    )
+    assert (letter["type"], letter["reason"]) == (CREATED, "KeyError: 'ce-id'")
+
+
 async def _none(rows):
     return not await rows

@@ -14,6 +14,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.cluster.cluster import Cluster
+from services.order.driver import LEASE_SECONDS
 from tests.order.asks import accept, create, deliver, name, ship, watch
 from tests.saga.checkouts import PRICE, Crowd, audit, book, everything_ready
 from tests.shop import Clients, Shop, eventually, new_id, refused
@@ -184,6 +185,27 @@ async def _waits_for_a_lock(shop):
     )
 
 
+async def test_a_replica_that_drains_hands_its_orders_over_at_once(shop, both, cluster):
+    """It waits for the catalog, which does not answer. Their leases would hold the orders back for longer than this."""
+    staying, leaving = both
+    product, customer = await shop.product(stock=10), await shop.customer()
+    await shop.order([(product, 1)], customer=customer, until="CONFIRMED")
+    catalogs = ("catalog", "catalog-2")
+    for catalog in catalogs:
+        cluster.kill(catalog, signal.SIGSTOP)
+    try:
+        asked = [create(shop, customer, (product, 1)) for _ in range(5)]
+        placed = [(await leaving.orders.CreateOrder(each)).order.order_id for each in asked]
+        cluster.kill("order-2", signal.SIGTERM)
+        await everything_ready(cluster)
+    finally:
+        for catalog in catalogs:
+            cluster.kill(catalog, signal.SIGCONT)
+
+    async with asyncio.timeout(LEASE_SECONDS / 2):
+        await asyncio.gather(*(staying.until(order, "CONFIRMED") for order in placed))
+
+
 @pytest.mark.parametrize("process", ["order", "catalog-2", "payment"])
 async def test_a_replica_that_drains_costs_no_caller_an_error(shop, cluster, process):
     """Every reply of the gateway is a success at the first attempt, while the replica goes and comes back."""
@@ -229,7 +251,8 @@ async def test_two_drivers_of_one_order_have_the_effect_of_one(shop, both, clust
 
     while not watching.done():
         await shop.clients.rows(
-            'UPDATE "order".orders SET due_time = clock_timestamp() WHERE store_id = $1 AND due_time IS NOT NULL',
+            'UPDATE "order".orders SET due_time = clock_timestamp() WHERE order_id IN (SELECT order_id FROM'
+            ' "order".orders WHERE store_id = $1 AND due_time IS NOT NULL FOR UPDATE SKIP LOCKED)',
             shop.store_id,
         )
         await asyncio.sleep(random.uniform(0.05, 0.15))
