@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.bench import calls, h2load, idle, streams, volume, writes
@@ -34,33 +35,39 @@ ROWS: dict[str, Row] = {
 LONG = {"volume"}  # More than a minute: only when asked for, or with --full.
 
 
-async def measure(rows: list[str], seconds: float, console: Console) -> list[Figure]:
-    """Measure the rows one after the other. One that fails is told, and the others go on."""
+async def measure(rows: list[str], seconds: float, console: Console) -> tuple[list[Figure], int]:
+    """Measure the rows one after the other; the figures, and how many rows failed."""
     figures: list[Figure] = []
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="commerce-bench-") as folder:
         Path(folder).chmod(0o711)
         async with AsyncExitStack() as stack:
             house = House(Path(folder), seconds, stack)
             for row in rows:
                 began = time.monotonic()
-                found = await ROWS[row](house)
+                try:
+                    found = await ROWS[row](house)
+                except Exception as error:
+                    failed += 1
+                    console.print(f"[red]✗[/] {row}: {type(error).__name__}: {escape(str(error)[-2000:])}")
+                    continue
                 figures += found
+                console.print(f"[bold]{row}[/] [dim]{time.monotonic() - began:.0f} s[/]", highlight=False)
                 for figure in found:
-                    what, value, limit, verdict, _ = figure.shown()
-                    console.print(f"{what:<50} {value:>12}  {limit:<16} {verdict}", highlight=False)
-                console.print(f"[dim]{row}: {time.monotonic() - began:.0f} s[/]", highlight=False)
-    return figures
+                    what, value, _, _, detail = figure.shown()
+                    console.print(f"  {what}: {value}\n    [dim]{escape(detail)}[/]", highlight=False)
+    return figures, failed
 
 
 def show(figures: list[Figure], console: Console) -> None:
-    """Print the table."""
-    table = Table("figure", "value", "target (stretch)", "", "measured", box=None, pad_edge=False)
+    """Print each figure beside its limit."""
+    table = Table("figure", "value", "target (stretch)", "", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     colours = {"stretch": "green", "met": "green", "NOT MET": "red"}
     for figure in figures:
-        what, value, limit, verdict, detail = figure.shown()
+        what, value, limit, verdict, _ = figure.shown()
         colour = colours.get(verdict)
-        table.add_row(what, value, limit, f"[{colour}]{verdict}[/]" if colour else "", detail)
+        table.add_row(what, value, limit, f"[{colour}]{verdict}[/]" if colour else "")
     console.print(table)
 
 
@@ -76,7 +83,7 @@ def write(figures: list[Figure], path: Path) -> None:
 
 
 def main() -> int:
-    """Run the rows that were asked for, or all; exit code 2 when the load's program is missing."""
+    """Run the rows that were asked for; exit code 1 when one failed, 2 when the load's program is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round of each run")
@@ -90,11 +97,11 @@ def main() -> int:
         return 2
     console = Console()
     rows = options.rows or [row for row in ROWS if options.full or row not in LONG]
-    figures = asyncio.run(measure(rows, options.seconds, console))
+    figures, failed = asyncio.run(measure(rows, options.seconds, console))
     show(figures, console)
     write(figures, options.json)
     console.print(f"written to {options.json}")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

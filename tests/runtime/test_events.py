@@ -7,11 +7,13 @@ import uuid
 
 import nats
 import pytest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
 from commerce.customer.v1.customer_pb2 import Customer
+from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest
 
 from tests.runtime.conftest import write
-from tests.shop import eventually
+from tests.shop import eventually, refused
 
 CREATED = CustomerCreated.DESCRIPTOR.full_name
 
@@ -75,6 +77,24 @@ async def test_an_event_whose_process_died_before_it_was_published_arrives(toy):
     )
 
     assert await eventually(lambda: effects(toy)) == ["orphan@example.org"]
+
+
+async def test_what_cannot_be_told_has_not_happened(toy):
+    """The event and the effect are one transaction: what failed for its event is done when it is asked for again."""
+    request = CreateCustomerRequest(
+        store_id=toy.store_id, full_name="Ada", email="told@example.org", request_id=str(uuid.uuid4())
+    )
+    await toy.clients.rows("REVOKE INSERT ON toy.outbox FROM toy")
+    try:
+        with refused(ErrorReason.ERROR_REASON_INTERNAL):
+            await toy.customers.CreateCustomer(request)
+    finally:
+        await toy.clients.rows("GRANT INSERT ON toy.outbox TO toy")
+    assert await toy.published() == []
+
+    await toy.customers.CreateCustomer(request)
+
+    assert len(await toy.published(CustomerCreated)) == 1
 
 
 async def test_an_event_that_comes_twice_takes_effect_once(toy, js):
