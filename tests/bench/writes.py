@@ -46,7 +46,8 @@ async def create_order(house: House) -> list[Figure]:
     calls = statistics.mean(found.ours) * house.seconds * (len(found.ours) + 1)
     detail = (
         f"{spread(found.ours)} beside {spread(found.theirs)} /s, {AT_ONCE} at once; CPU a call: "
-        f"{number(served / calls * 1e6)} µs service, {number(loaded / calls * 1e6)} µs load (a replaying HTTP/2 client in Python)"
+        f"{number(served / calls * 1e6)} µs service, {number(loaded / calls * 1e6)} µs load "
+        "(a replaying HTTP/2 client in Python)"
     )
     return [Figure("create", "CreateOrder / its SQL in pgbench", found.ratio, "×", Limit(0.25, 0.35), detail)]
 

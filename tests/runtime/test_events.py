@@ -66,6 +66,19 @@ async def test_an_event_written_while_nats_is_away_arrives_when_it_is_back(toy):
     await eventually(lambda: _none(unpublished(toy)))
 
 
+async def test_an_event_counts_as_published_when_jetstream_has_said_so_and_not_before(toy):
+    toy.clients.cluster.kill("nats", signal.SIGSTOP)
+    try:
+        written = (await write(toy)).customer.email
+        await asyncio.sleep(0.5)
+        assert len(await unpublished(toy)) == 1
+    finally:
+        toy.clients.cluster.kill("nats", signal.SIGCONT)
+
+    assert await eventually(lambda: effects(toy)) == [written]
+    await eventually(lambda: _none(unpublished(toy)))
+
+
 async def test_an_event_whose_process_died_before_it_was_published_arrives(toy):
     """The row is all that a process leaves that dies right after its commit."""
     customer = Customer(store_id=toy.store_id, full_name="Ada", email="orphan@example.org")

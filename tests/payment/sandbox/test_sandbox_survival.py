@@ -3,6 +3,7 @@ import os
 import random
 import subprocess
 import sys
+from typing import Any
 
 import aiohttp
 
@@ -30,8 +31,8 @@ async def repeat(merchant, key, path, body):
 
 async def test_a_kill_loses_no_answer_and_repeats_no_effect(open_sandbox):
     merchant = open_sandbox()
-    sent: dict[str, object] = {}
-    answered: dict[str, object] = {}
+    sent: dict[str, Any] = {}
+    answered: dict[str, Any] = {}
     for _ in range(3):
         clients = [asyncio.create_task(post_until_killed(merchant, sent, answered)) for _ in range(16)]
         await asyncio.sleep(random.uniform(0.2, 0.5))
