@@ -52,6 +52,8 @@ SETTINGS = {
     "autovacuum_naptime": "20s",
     "log_min_duration_statement": "1s",
     "log_line_prefix": "%m [%p] %u ",
+    # Details would quote what rows and parameters hold of persons.
+    "log_error_verbosity": "terse",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

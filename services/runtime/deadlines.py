@@ -6,43 +6,40 @@ A look at everything that runs, a few times a second, costs less than a timer fo
 import asyncio
 import time
 from types import TracebackType
-from typing import Any
 
 _LOOK_SECONDS = 0.05
 
 
 class Deadlines:
-    """`with deadlines.limit(seconds)` raises TimeoutError in a block that takes longer, a moment late at most."""
+    """`with deadlines.limit(end)` raises TimeoutError in a block that is not done by then, a moment late at most."""
 
     def __init__(self) -> None:
         self.open: dict[_Limit, None] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._looking = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.looking = False
 
     def limit(self, end: float) -> "_Limit":
         """Limit a block to a moment of time.monotonic()."""
         return _Limit(self, end)
 
-    def watch(self, limit: "_Limit") -> "asyncio.Task[Any] | None":
-        """Look after a limit from now on; return the task that it is for."""
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            # Asked once only: it is a system call.
-            loop = self._loop = asyncio.get_running_loop()
-        self.open[limit] = None
-        if not self._looking:
-            self._looking = True
-            loop.call_later(_LOOK_SECONDS, self._look)
-        return asyncio.current_task(loop)
+    def bind(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that runs; asked once only, for it is a system call."""
+        self.loop, self.looking = asyncio.get_running_loop(), False
+        return self.loop
 
-    def _look(self) -> None:
+    def look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to look, until nothing is open any more."""
+        self.looking = True
+        loop.call_later(_LOOK_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
         for limit in self.open:
             if limit.end <= now:
                 limit.expire()
-        self._looking = bool(self.open)
-        if self._looking and self._loop is not None:
-            self._loop.call_later(_LOOK_SECONDS, self._look)
+        self.looking = False
+        if self.open:
+            self.look_soon(loop)
 
 
 class _Limit:
@@ -53,7 +50,13 @@ class _Limit:
         self._expired = False
 
     def __enter__(self) -> None:
-        self._task = self._at.watch(self)
+        at, loop = self._at, self._at.loop
+        if loop is None or loop.is_closed():
+            loop = at.bind()
+        at.open[self] = None
+        if not at.looking:
+            at.look_soon(loop)
+        self._task = asyncio.current_task(loop)
 
     def expire(self) -> None:
         """Interrupt the block, once."""

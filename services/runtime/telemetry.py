@@ -72,8 +72,10 @@ class Trace(NamedTuple):
     @staticmethod
     def root() -> Trace:
         """A new trace, its sampling decided."""
-        bits = getrandbits(128) or 1
-        return Trace(f"{bits:032x}", f"{getrandbits(64) or 1:016x}", bits % EVERY_TRACE < _bound, True)
+        bits = getrandbits(192)
+        digits = f"{bits:048x}"
+        # The last 64 bits of the trace's id decide, as they do in every process that samples by ratio.
+        return Trace(digits[:32], digits[32:], (bits >> 64) % EVERY_TRACE < _bound, True)
 
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
