@@ -100,6 +100,13 @@ def run(definition: Definition, build: Build) -> None:
         telemetry.stop()
 
 
+def quieten() -> None:
+    """Have the collector leave alone what is alive now, and look at the rest seldom (measured: twice as fast a fan-out)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
 async def _run(definition: Definition, settings: Settings, build: Build) -> None:
     dsn = settings.database_url.get_secret_value()
     own = Path(__file__).parent.parent / definition.code / "migrations"
@@ -150,10 +157,7 @@ async def _serve(runtime: Runtime, parts: Parts) -> None:
     tasks = [asyncio.create_task(worker.run(), name=type(worker).__name__) for worker in workers]
     server = Server(settings, runtime.definition.proto_services, parts.handlers, at)
     await server.start()
-    # What is alive now stays alive: the collector need not look at it again (measured: twice as fast a fan-out).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    quieten()
     logs.log.info("serving", listen=settings.listen)
     try:
         await run_until(stop, tasks)

@@ -1,6 +1,6 @@
 """The servers that a benchmark compares, each a process of its own: `python -m tests.bench.served KIND ADDRESS`.
 
-bare      a grpc.aio server whose GetOrder answers from memory
+bare      a grpc.aio server as it comes, whose GetOrder answers from memory
 runtime   the same GetOrder behind the whole runtime: identity, access, validation, tracing
 sink      takes spans and forgets them
 order     the order service, but nobody drives the orders that are placed
@@ -11,7 +11,6 @@ order     the order service, but nobody drives the orders that are placed
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -32,7 +31,7 @@ from services.runtime.callers import Tokens
 from services.runtime.database import Database
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server
-from services.runtime.service import run
+from services.runtime.service import quieten, run
 from services.runtime.settings import Settings
 
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -138,10 +137,8 @@ async def _main(kind: str, address: str) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     server = await {"bare": bare, "runtime": runtime, "sink": sink}[kind](address)
-    # What helps our services helps all of them.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    if kind == "runtime":
+        quieten()
     print("ready", flush=True)
     await stop.wait()
     del server
