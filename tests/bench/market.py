@@ -50,6 +50,8 @@ async def market(house: House) -> Market:
     units = await recorded(database, cluster.home.log("postgres"), one)
     buyers.connection.close()
     creating = only(units, {queries.BASKET.sql, queries.ORDER_PLACED.sql})
+    if not creating or len(units) <= len(creating):
+        raise RuntimeError("PostgreSQL's log does not tell what a checkout runs")
     given = {
         shop.store_id: "",
         customer: "",
