@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.order.tables import ID, TIME, customers, order_events, order_lines, orders, products
 from services.runtime.statements import Statement, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
+from services.runtime.times import timestamp
 from services.runtime.work import closing
 
 Row: TypeAlias = Mapping[str, Any]
@@ -285,17 +286,11 @@ def orders_of(rows: Iterable[Row]) -> list[Order]:
         order = folded.get(row["order_id"])
         if order is None:
             order = folded[row["order_id"]] = _order(row)
-        order.lines.append(
-            OrderLine(
-                product_id=str(row["product_id"]),
-                sku=row["sku"],
-                name=row["name"],
-                quantity=row["quantity"],
-                unit_price=Money(
-                    currency_code=row["currency_code"], minor_units=row["unit_price_minor_units"]
-                ),
-            )
+        line = order.lines.add(
+            product_id=str(row["product_id"]), sku=row["sku"], name=row["name"], quantity=row["quantity"]
         )
+        line.unit_price.currency_code = row["currency_code"]
+        line.unit_price.minor_units = row["unit_price_minor_units"]
     return list(folded.values())
 
 
@@ -307,8 +302,8 @@ def _order(row: Row) -> Order:
         state=row["state"],
         total=Money(currency_code=row["currency_code"], minor_units=row["total_minor_units"]),
         sequence=row["sequence"],
-        create_time=row["create_time"],
-        update_time=row["update_time"],
+        create_time=timestamp(row["create_time"]),
+        update_time=timestamp(row["update_time"]),
         payment_method=row["payment_method"],
         reason=row["reason"],
         payment_id=str(row["payment_id"] or ""),
@@ -350,7 +345,7 @@ def event_of(row: Row) -> OrderEvent:
         sequence=row["sequence"],
         step=row["step"],
         state=row["state"],
-        time=row["time"],
+        time=timestamp(row["time"]),
         actor=row["actor"],
         reason=row["reason"],
         trace_id=row["trace_id"],
@@ -363,7 +358,7 @@ def update_of(row: Row) -> OrderUpdate:
         order_id=str(row["order_id"]),
         sequence=row["sequence"],
         state=row["state"],
-        time=row["time"],
+        time=timestamp(row["time"]),
         trace_id=row["trace_id"],
         reason=row["reason"],
     )

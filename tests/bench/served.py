@@ -31,7 +31,7 @@ from services.runtime.callers import Tokens
 from services.runtime.database import Database
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server
-from services.runtime.service import quieten, run
+from services.runtime.service import quieten, run, runner
 from services.runtime.settings import Settings
 
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -151,5 +151,6 @@ if __name__ == "__main__":
     logs.configure("bench", "warning")
     if sys.argv[1] == "runtime":
         telemetry.start("bench", "0")
-    asyncio.run(_main(sys.argv[1], sys.argv[2]))
+    with runner() if sys.argv[1] == "runtime" else asyncio.Runner() as loop:
+        loop.run(_main(sys.argv[1], sys.argv[2]))
     telemetry.stop()
