@@ -62,15 +62,7 @@ class Baskets:
             raise _away("catalog") from error
         found: dict[str, Product] = {}
         for product in reply.products:
-            row = {
-                "product_id": product.product_id,
-                "store_id": product.store_id,
-                "sku": product.sku,
-                "name": product.name,
-                "price_minor_units": product.price.minor_units,
-                "currency_code": product.price.currency_code,
-                "version": product.version,
-            }
+            row = queries.copy_of(product)
             await self._database.rows(queries.PRODUCT_KNOWN, **row)
             found[product.product_id] = row
         return found

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any, TypeAlias
 
+from commerce.catalog.v1.catalog_pb2 import Product
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
 from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderLine, OrderUpdate
@@ -277,6 +278,19 @@ CUSTOMER_KNOWN = statement(
     .on_conflict_do_nothing(),
     "customer known",
 )
+
+
+def copy_of(product: Product) -> dict[str, Any]:
+    """Return the values of PRODUCT_KNOWN: what the order service keeps of a product."""
+    return {
+        "product_id": product.product_id,
+        "store_id": product.store_id,
+        "sku": product.sku,
+        "name": product.name,
+        "price_minor_units": product.price.minor_units,
+        "currency_code": product.price.currency_code,
+        "version": product.version,
+    }
 
 
 def orders_of(rows: Iterable[Row]) -> list[Order]:

@@ -22,17 +22,7 @@ Settled: TypeAlias = tuple[PaymentReference, str, str, telemetry.Trace | None]
 
 async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None:
     """Keep the product as it is now; an older version than ours changes nothing."""
-    product = event.product
-    await work.rows(
-        queries.PRODUCT_KNOWN,
-        product_id=product.product_id,
-        store_id=product.store_id,
-        sku=product.sku,
-        name=product.name,
-        price_minor_units=product.price.minor_units,
-        currency_code=product.price.currency_code,
-        version=product.version,
-    )
+    await work.rows(queries.PRODUCT_KNOWN, **queries.copy_of(event.product))
 
 
 class Settlements:
