@@ -11,7 +11,7 @@ from sqlalchemy import any_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
-from services.catalog.rules import Stock
+from services.catalog.rules import Stock, searchable
 from services.catalog.tables import ID, products, stock, stock_changes
 from services.runtime.database import Row, Runs
 from services.runtime.ids import new_id
@@ -26,9 +26,21 @@ def _visible(column: Any) -> ColumnElement[bool]:
     return or_(param("store", ID).is_(None), column == param("store", ID))
 
 
+_COLUMNS = (
+    "product_id",
+    "store_id",
+    "sku",
+    "name",
+    "price_minor_units",
+    "currency_code",
+    "version",
+    "create_time",
+    "update_time",
+    "searchable",
+)
 _created = (
     upsert(products)
-    .values({column.name: param(column.name) for column in products.columns})
+    .values({name: param(name) for name in _COLUMNS})
     .on_conflict_do_nothing(constraint="products_sku_key")
     .returning(products.c.product_id, products.c.store_id)
     .cte("created")
@@ -54,7 +66,7 @@ _NEWEST = (
 )
 _LIST = statement(_NEWEST, "products newest first")
 _FIND = statement(
-    _NEWEST.where(or_(products.c.name.ilike(param("pattern")), products.c.sku.ilike(param("pattern")))),
+    _NEWEST.where(products.c.searchable.like(param("pattern"))),
     "products that match",
     fresh_plan=True,
 )
@@ -72,7 +84,11 @@ _LOCK_STOCK = statement(_STOCK.with_for_update(), "stock locked")
 _history = (
     insert(stock_changes)
     .values(
-        {column.name: param(column.name) for column in stock_changes.columns if column.name != "create_time"}
+        {
+            column.name: param(column.name)
+            for column in stock_changes.columns
+            if column.name not in ("create_time", "kind")
+        }
     )
     .cte("history")
 )
@@ -116,7 +132,9 @@ async def products_newest_first(db: Runs, store: str, text: str, before: str, si
     if not text:
         rows = await db.rows(_LIST, store=store, before=before, size=size)
     else:
-        rows = await db.rows(_FIND, store=store, before=before, size=size, pattern=f"%{_literally(text)}%")
+        rows = await db.rows(
+            _FIND, store=store, before=before, size=size, pattern=f"%{_literally(searchable(text))}%"
+        )
     return [_product(row) for row in rows]
 
 
@@ -175,6 +193,7 @@ def _columns(product: Product) -> dict[str, Any]:
         "version": product.version,
         "create_time": product.create_time.ToDatetime(UTC),
         "update_time": product.update_time.ToDatetime(UTC),
+        "searchable": searchable(f"{product.name} {product.sku}"),
     }
 
 
@@ -188,6 +207,11 @@ def _product(row: Row) -> Product:
         version=row["version"],
         create_time=row["create_time"],
         update_time=row["update_time"],
+        status=row["status"],
+        category_id=str(row["category_id"] or ""),
+        image_urls=row["image_urls"],
+        tax_class=row["tax_class"],
+        low_stock_threshold=row["low_stock_threshold"],
     )
 
 

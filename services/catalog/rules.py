@@ -1,5 +1,6 @@
 """The rules of the catalog: who gets units that many want, the life of a reservation, what a product becomes. Pure."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,6 +51,12 @@ WEIGHT: Mapping[State, tuple[int, int]] = {
 }
 
 MOST_ON_HAND = 1_000_000_000
+
+
+def searchable(text: str) -> str:
+    """Return a text without case and accents, as it is searched for."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(each for each in parts if not unicodedata.combining(each))
 
 
 @dataclass(frozen=True, slots=True)

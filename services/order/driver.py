@@ -314,6 +314,8 @@ def _reservation(driven: Driven) -> ReservationRequest:
             for line in order.lines
         ],
         traceparent=driven.trace.traceparent if driven.trace else "",
+        customer_id=order.customer_id,
+        expire_time=order.expire_time,
     )
 
 

@@ -1,7 +1,7 @@
 """OrderService: one method per RPC, in the order of the contract."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import order_service_pb2 as rpc
@@ -149,6 +149,7 @@ def _placed(request: rpc.CreateOrderRequest, lines: list[OrderLine]) -> Order:
         state=rules.START,
         lines=lines,
         total=rules.total(lines),
+        subtotal=rules.total(lines),
         sequence=1,
         payment_method=request.payment_method,
     )
@@ -156,4 +157,5 @@ def _placed(request: rpc.CreateOrderRequest, lines: list[OrderLine]) -> Order:
         order.delivery_address.CopyFrom(request.delivery_address)
     order.create_time.FromDatetime(datetime.now(UTC))
     order.update_time.CopyFrom(order.create_time)
+    order.expire_time.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
     return order

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any, TypeAlias
 
-from commerce.catalog.v1.catalog_pb2 import Product
+from commerce.catalog.v1.catalog_pb2 import Product, ProductStatus
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
 from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderLine, OrderUpdate
@@ -13,7 +13,9 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     SmallInteger,
+    Text,
     and_,
+    cast,
     func,
     insert,
     literal_column,
@@ -44,7 +46,18 @@ def _given(**columns: Any) -> Any:
 
 
 _o, _l, _e = orders.c, order_lines.c, order_events.c
-_LINE = (_l.product_id, _l.sku, _l.name, _l.quantity, _l.unit_price_minor_units)
+_LINE = (
+    _l.product_id,
+    _l.sku,
+    _l.name,
+    _l.quantity,
+    _l.unit_price_minor_units,
+    _l.discount_minor_units.label("line_discount"),
+    _l.tax_minor_units.label("line_tax"),
+    _l.tax_rate_ppm,
+    _l.shipped_quantity,
+    _l.returned_quantity,
+)
 _WITH_LINES = orders.join(order_lines, _l.order_id == _o.order_id)
 
 ORDER = statement(
@@ -122,6 +135,9 @@ _LINE_COLUMNS = {
     "name": TEXTS,
     "quantity": INTEGERS,
     "unit_price_minor_units": BIGINTS,
+    "discount_minor_units": BIGINTS,
+    "tax_minor_units": BIGINTS,
+    "tax_rate_ppm": INTEGERS,
 }
 _bought = _given(**_LINE_COLUMNS)
 _ORDER_COLUMNS = [
@@ -137,10 +153,20 @@ _ORDER_COLUMNS = [
     "create_time",
     "update_time",
     "traceparent",
+    "expire_time",
+    "subtotal_minor_units",
+    "discount_minor_units",
+    "tax_minor_units",
+    "tax_included",
+    "shipping_minor_units",
+    "coupon_code",
 ]
+# The id of the transaction, for the store's feed (tables.order_events).
+_XID = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 _new_order = (
     insert(orders)
-    .values({name: param(f"order_{name}") for name in _ORDER_COLUMNS} | {"due_time": param("due_time")})
+    .values({name: param(f"order_{name}") for name in _ORDER_COLUMNS})
+    .values(due_time=param("due_time"), feed=_XID)
     .cte("new_order")
 )
 _new_lines = (
@@ -159,6 +185,8 @@ _new_event = (
         actor=param("actor"),
         reason="",
         trace_id=param("trace_id"),
+        store_id=param("order_store_id"),
+        feed=_XID,
     )
     .cte("new_event")
 )
@@ -191,15 +219,27 @@ _moved = (
         next_action_url=_m.next_action_url,
         due_time=_m.due_time,
         attempts=0,
+        last_error="",
         update_time=param("time", TIME),
+        feed=func.greatest(_XID, _o.feed),
     )
-    .returning(_o.order_id, _m.sequence, _m.step, _m.state, _m.reason, _m.actor, _m.trace_id)
+    .returning(
+        _o.order_id,
+        _m.sequence,
+        _m.step,
+        _m.state,
+        _m.reason,
+        _m.actor,
+        _m.trace_id,
+        _o.store_id,
+        _o.feed,
+    )
     .cte("moved")
 )
 _told = (
     insert(order_events)
     .from_select(
-        ["order_id", "sequence", "step", "state", "time", "actor", "reason", "trace_id"],
+        ["order_id", "sequence", "step", "state", "time", "actor", "reason", "trace_id", "store_id", "feed"],
         select(
             _moved.c.order_id,
             _moved.c.sequence,
@@ -209,6 +249,8 @@ _told = (
             _moved.c.actor,
             _moved.c.reason,
             _moved.c.trace_id,
+            _moved.c.store_id,
+            _moved.c.feed,
         ),
     )
     .cte("told")
@@ -266,7 +308,15 @@ PRODUCT_KNOWN = statement(
         index_elements=["product_id"],
         set_={
             name: _product.excluded[name]
-            for name in ("sku", "name", "price_minor_units", "currency_code", "version")
+            for name in (
+                "sku",
+                "name",
+                "price_minor_units",
+                "currency_code",
+                "version",
+                "archived",
+                "tax_class",
+            )
         },
         where=and_(products.c.version < _product.excluded.version),
     ),
@@ -290,6 +340,8 @@ def copy_of(product: Product) -> dict[str, Any]:
         "price_minor_units": product.price.minor_units,
         "currency_code": product.price.currency_code,
         "version": product.version,
+        "archived": product.status == ProductStatus.PRODUCT_STATUS_ARCHIVED,
+        "tax_class": product.tax_class,
     }
 
 
@@ -300,21 +352,39 @@ def orders_of(rows: Iterable[Row]) -> list[Order]:
         order = folded.get(row["order_id"])
         if order is None:
             order = folded[row["order_id"]] = _order(row)
-        line = order.lines.add(
-            product_id=str(row["product_id"]), sku=row["sku"], name=row["name"], quantity=row["quantity"]
+        code = row["currency_code"]
+        order.lines.add(
+            product_id=str(row["product_id"]),
+            sku=row["sku"],
+            name=row["name"],
+            quantity=row["quantity"],
+            unit_price=Money(currency_code=code, minor_units=row["unit_price_minor_units"]),
+            discount=Money(currency_code=code, minor_units=row["line_discount"]),
+            tax=Money(currency_code=code, minor_units=row["line_tax"]),
+            tax_rate_ppm=row["tax_rate_ppm"],
+            shipped_quantity=row["shipped_quantity"],
+            returned_quantity=row["returned_quantity"],
         )
-        line.unit_price.currency_code = row["currency_code"]
-        line.unit_price.minor_units = row["unit_price_minor_units"]
     return list(folded.values())
 
 
 def _order(row: Row) -> Order:
+    def money(name: str) -> Money:
+        return Money(currency_code=row["currency_code"], minor_units=row[f"{name}_minor_units"])
+
     order = Order(
         order_id=str(row["order_id"]),
         store_id=str(row["store_id"]),
         customer_id=str(row["customer_id"]),
         state=row["state"],
-        total=Money(currency_code=row["currency_code"], minor_units=row["total_minor_units"]),
+        total=money("total"),
+        subtotal=money("subtotal"),
+        discount=money("discount"),
+        tax=money("tax"),
+        tax_included=row["tax_included"],
+        shipping=money("shipping"),
+        refunded=money("refunded"),
+        coupon_code=row["coupon_code"],
         sequence=row["sequence"],
         create_time=timestamp(row["create_time"]),
         update_time=timestamp(row["update_time"]),
@@ -323,6 +393,8 @@ def _order(row: Row) -> Order:
         payment_id=str(row["payment_id"] or ""),
         next_action_url=row["next_action_url"],
     )
+    if row["expire_time"]:
+        order.expire_time.CopyFrom(timestamp(row["expire_time"]))
     if row["delivery_address"]:
         order.delivery_address.CopyFrom(PostalAddress.FromString(row["delivery_address"]))
     return order
@@ -344,12 +416,22 @@ def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
         "order_sequence": order.sequence,
         "order_create_time": moment,
         "order_update_time": moment,
+        "order_expire_time": order.expire_time.ToDatetime(tzinfo=UTC),
+        "order_subtotal_minor_units": order.subtotal.minor_units,
+        "order_discount_minor_units": order.discount.minor_units,
+        "order_tax_minor_units": order.tax.minor_units,
+        "order_tax_included": order.tax_included,
+        "order_shipping_minor_units": order.shipping.minor_units,
+        "order_coupon_code": order.coupon_code,
         "position": list(range(1, len(bought) + 1)),
         "product_id": [line.product_id for line in bought],
         "sku": [line.sku for line in bought],
         "name": [line.name for line in bought],
         "quantity": [line.quantity for line in bought],
         "unit_price_minor_units": [line.unit_price.minor_units for line in bought],
+        "discount_minor_units": [line.discount.minor_units for line in bought],
+        "tax_minor_units": [line.tax.minor_units for line in bought],
+        "tax_rate_ppm": [line.tax_rate_ppm for line in bought],
     }
 
 
@@ -375,4 +457,5 @@ def update_of(row: Row) -> OrderUpdate:
         time=timestamp(row["time"]),
         trace_id=row["trace_id"],
         reason=row["reason"],
+        step=row["step"],
     )

@@ -23,10 +23,13 @@ DELIVERED = OrderState.ORDER_STATE_DELIVERED
 REJECTED = OrderState.ORDER_STATE_REJECTED
 PAYMENT_FAILED = OrderState.ORDER_STATE_PAYMENT_FAILED
 CANCELLED = OrderState.ORDER_STATE_CANCELLED
+EXPIRED = OrderState.ORDER_STATE_EXPIRED
+RETURNED = OrderState.ORDER_STATE_RETURNED
 
 STATES = OrderState
 START = PENDING
-ENDS = frozenset((DELIVERED, REJECTED, PAYMENT_FAILED, CANCELLED))
+# Where a watch ends: nothing moves by itself any more. From DELIVERED units may still come back.
+ENDS = frozenset((DELIVERED, REJECTED, PAYMENT_FAILED, CANCELLED, EXPIRED, RETURNED))
 UNPAID = (RESERVED, AWAITING_CUSTOMER, PAYMENT_UNKNOWN)
 
 # The whole life of an order. A step that is not here is refused.
@@ -44,7 +47,19 @@ LIFE: Mapping[tuple[str, OrderState.ValueType], OrderState.ValueType] = {
     ("lose", RESERVED): PAYMENT_UNKNOWN,
     ("accept", CONFIRMED): ACCEPTED,  # Payment captures on OrderAccepted, the catalog commits the units.
     ("ship", ACCEPTED): SHIPPED,
+    ("ship", SHIPPED): SHIPPED,  # Another parcel.
+    ("assign_courier", SHIPPED): SHIPPED,
+    ("deliver_parcel", SHIPPED): SHIPPED,  # Something is still to be sent or on its way.
     ("deliver", SHIPPED): DELIVERED,
+    ("return_part", SHIPPED): SHIPPED,
+    ("return_part", DELIVERED): DELIVERED,  # Payment refunds on OrderReturned, the catalog puts on the shelf.
+    ("return", SHIPPED): RETURNED,
+    ("return", DELIVERED): RETURNED,
+    ("apply_coupon", PENDING): PENDING,
+    ("expire", PENDING): EXPIRED,
+    ("expire", RESERVED): EXPIRED,  # Payment voids or refunds on OrderExpired, the catalog gives back.
+    ("expire", AWAITING_CUSTOMER): EXPIRED,
+    ("expire", PAYMENT_UNKNOWN): EXPIRED,
     ("cancel", PENDING): CANCELLED,
     ("cancel", RESERVED): CANCELLED,
     ("cancel", AWAITING_CUSTOMER): CANCELLED,
@@ -55,8 +70,11 @@ LIFE: Mapping[tuple[str, OrderState.ValueType], OrderState.ValueType] = {
 
 # News that comes late or twice: known, and nothing moves.
 LATE: frozenset[tuple[str, OrderState.ValueType]] = frozenset(
-    {("authorize", state) for state in (CONFIRMED, ACCEPTED, SHIPPED, DELIVERED, CANCELLED)}
-    | {("decline", state) for state in (PAYMENT_FAILED, CANCELLED)}
+    {
+        ("authorize", state)
+        for state in (CONFIRMED, ACCEPTED, SHIPPED, DELIVERED, CANCELLED, EXPIRED, RETURNED)
+    }
+    | {("decline", state) for state in (PAYMENT_FAILED, CANCELLED, EXPIRED)}
     | {("challenge", AWAITING_CUSTOMER)}
     | {("lose", state) for state in (PAYMENT_UNKNOWN, AWAITING_CUSTOMER)}
 )
@@ -70,6 +88,7 @@ EVENTS: Mapping[str, Any] = {
     "ship": events.OrderShipped,
     "deliver": events.OrderDelivered,
     "cancel": events.OrderCancelled,
+    "expire": events.OrderExpired,
 }
 
 # What a payment's state means for its order.

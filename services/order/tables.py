@@ -1,9 +1,12 @@
-"""Orders, their lines and their timeline; and copies of what the order service must know of other services' data."""
+"""Orders with all that belongs to them, coupons, stores' settings; and copies of what others know of products and customers."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -13,12 +16,23 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects.postgresql import UUID
+
+from services.runtime.tables import UUIDS
 
 METADATA = MetaData()
 ID = UUID(as_uuid=True)
 TIME = DateTime(timezone=True)
+INTEGERS = ARRAY(Integer)
+BOOLEANS = ARRAY(Boolean)
+
+
+def _money(name: str) -> Column[int]:
+    return Column(f"{name}_minor_units", BigInteger, nullable=False, server_default="0")
+
 
 orders = Table(
     "orders",
@@ -41,13 +55,43 @@ orders = Table(
     # When the driver is to look at the order, at the latest; empty when there is nothing to do.
     Column("due_time", TIME),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    # How the driver's last attempt failed; a parked order is not tried again until somebody says so.
+    Column("last_error", Text, nullable=False, server_default=""),
+    Column("parked", Boolean, nullable=False, server_default=false()),
+    # Unpaid by then, it expires.
+    Column("expire_time", TIME),
+    _money("subtotal"),
+    _money("discount"),
+    _money("tax"),
+    Column("tax_included", Boolean, nullable=False, server_default=false()),
+    _money("shipping"),
+    _money("refunded"),
+    Column("coupon_code", Text, nullable=False, server_default=""),
+    # The store's feed: of its last transition, see order_events.
+    Column("feed", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("total_minor_units >= 0", name="orders_total_not_negative"),
+    CheckConstraint(
+        "total_minor_units = subtotal_minor_units - discount_minor_units + shipping_minor_units"
+        " + CASE WHEN tax_included THEN 0 ELSE tax_minor_units END",
+        name="orders_total_adds_up",
+    ),
+    CheckConstraint(
+        "refunded_minor_units BETWEEN 0 AND total_minor_units", name="orders_refund_within_total"
+    ),
     # Room on each page, so that an order's steps need not touch its indexes.
     postgresql_with={"fillfactor": 80},
 )
 Index("orders_by_store", orders.c.store_id, orders.c.order_id)
 Index("orders_by_store_and_state", orders.c.store_id, orders.c.state, orders.c.order_id)
 Index("orders_by_customer", orders.c.customer_id, orders.c.order_id)
+Index(
+    "orders_by_store_and_total",
+    orders.c.store_id,
+    orders.c.currency_code,
+    orders.c.total_minor_units,
+    orders.c.order_id,
+)
+Index("orders_parked", orders.c.update_time, postgresql_where=orders.c.parked)
 Index("orders_due", orders.c.due_time, postgresql_where=orders.c.due_time.is_not(None))
 
 order_lines = Table(
@@ -60,7 +104,16 @@ order_lines = Table(
     Column("name", Text, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor_units", BigInteger, nullable=False),
+    _money("discount"),
+    _money("tax"),
+    Column("tax_rate_ppm", Integer, nullable=False, server_default="0"),
+    Column("shipped_quantity", Integer, nullable=False, server_default="0"),
+    Column("returned_quantity", Integer, nullable=False, server_default="0"),
     CheckConstraint("quantity > 0", name="order_lines_quantity_positive"),
+    CheckConstraint("shipped_quantity BETWEEN 0 AND quantity", name="order_lines_shipped_of_bought"),
+    CheckConstraint(
+        "returned_quantity BETWEEN 0 AND shipped_quantity", name="order_lines_returned_of_shipped"
+    ),
 )
 
 # The timeline, the audit and the source of every watch: one row a transition, numbered without a gap.
@@ -75,6 +128,116 @@ order_events = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("trace_id", Text, nullable=False),
+    Column("store_id", ID, nullable=False),
+    # Where the transition stands in its store's feed: the id of the transaction that wrote it, or of the order's
+    # transition before it, whichever is larger. So (feed, order_id, sequence) sorts each order's transitions as they
+    # came, and what lies below every transaction still running is complete (feed.py).
+    Column("feed", BigInteger, nullable=False, server_default="0"),
+)
+Index(
+    "order_events_by_feed",
+    order_events.c.store_id,
+    order_events.c.feed,
+    order_events.c.order_id,
+    order_events.c.sequence,
+)
+
+# What was sent: one row a parcel.
+shipments = Table(
+    "shipments",
+    METADATA,
+    Column("shipment_id", ID, primary_key=True),
+    Column("order_id", ID, ForeignKey("orders.order_id"), nullable=False),
+    Column("product_ids", UUIDS, nullable=False),
+    Column("quantities", INTEGERS, nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("tracking_number", Text, nullable=False),
+    Column("courier_id", Text, nullable=False),
+    Column("ship_time", TIME, nullable=False),
+    Column("deliver_time", TIME),
+    CheckConstraint("cardinality(product_ids) = cardinality(quantities)", name="shipments_lines_match"),
+)
+Index("shipments_by_order", shipments.c.order_id, shipments.c.shipment_id)
+
+# What came back.
+order_returns = Table(
+    "order_returns",
+    METADATA,
+    Column("return_id", ID, primary_key=True),
+    Column("order_id", ID, ForeignKey("orders.order_id"), nullable=False),
+    Column("product_ids", UUIDS, nullable=False),
+    Column("quantities", INTEGERS, nullable=False),
+    Column("restocks", BOOLEANS, nullable=False),
+    Column("refund_minor_units", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("create_time", TIME, nullable=False),
+    CheckConstraint(
+        "cardinality(product_ids) = cardinality(quantities) AND cardinality(product_ids) = cardinality(restocks)",
+        name="order_returns_lines_match",
+    ),
+    CheckConstraint("refund_minor_units >= 0", name="order_returns_refund_not_negative"),
+)
+Index("order_returns_by_order", order_returns.c.order_id, order_returns.c.return_id)
+
+coupons = Table(
+    "coupons",
+    METADATA,
+    Column("coupon_id", ID, primary_key=True),
+    Column("store_id", ID, nullable=False),
+    Column("code", Text, nullable=False),
+    # One of the two: a share of the subtotal, or a sum.
+    Column("percentage_ppm", Integer),
+    Column("amount_minor_units", BigInteger),
+    # Of the sum and of the minimum; empty for any.
+    Column("currency_code", Text, nullable=False),
+    _money("minimum"),
+    Column("begin_time", TIME),
+    Column("end_time", TIME),
+    # How many orders may use it, and how many of one customer; 0 for any number.
+    Column("use_limit", Integer, nullable=False),
+    Column("customer_limit", Integer, nullable=False),
+    Column("used", Integer, nullable=False, server_default="0"),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("create_time", TIME, nullable=False),
+    UniqueConstraint("store_id", "code", name="coupons_code_key"),
+    CheckConstraint("num_nonnulls(percentage_ppm, amount_minor_units) = 1", name="coupons_one_kind"),
+    CheckConstraint("used >= 0 AND (use_limit = 0 OR used <= use_limit)", name="coupons_used_within_limit"),
+)
+Index("coupons_by_store", coupons.c.store_id, coupons.c.coupon_id)
+
+# One row an order that uses a coupon; whoever counts them holds the coupon's lock.
+coupon_uses = Table(
+    "coupon_uses",
+    METADATA,
+    Column("order_id", ID, primary_key=True),
+    Column("coupon_id", ID, ForeignKey("coupons.coupon_id"), nullable=False),
+    Column("customer_id", ID, nullable=False),
+)
+Index("coupon_uses_by_customer", coupon_uses.c.coupon_id, coupon_uses.c.customer_id)
+
+# A store's settings, as its message; a store without a row has the defaults.
+order_settings = Table(
+    "order_settings",
+    METADATA,
+    Column("store_id", ID, primary_key=True),
+    Column("settings", LargeBinary, nullable=False),
+)
+
+# How much each customer bought in each month: kept in the transactions that move orders, so that it is exact.
+customer_months = Table(
+    "customer_months",
+    METADATA,
+    Column("customer_id", ID, primary_key=True),
+    Column("month", Date, primary_key=True),
+    Column("currency_code", Text, primary_key=True),
+    Column("store_id", ID, nullable=False),
+    Column("orders", Integer, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("paid", Integer, nullable=False),
+    _money("spent"),
+    Column("first_order_time", TIME, nullable=False),
+    Column("last_order_time", TIME, nullable=False),
+    postgresql_with={"fillfactor": 50},
 )
 
 # The catalog's products as its events told them; the reservation confirms each price.
@@ -88,6 +251,8 @@ products = Table(
     Column("price_minor_units", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("archived", Boolean, nullable=False, server_default=false()),
+    Column("tax_class", Text, nullable=False, server_default=""),
 )
 
 # Customers that were seen to exist.

@@ -65,9 +65,9 @@ class Transitions:
         event = rules.event(move.step, order, move.reason)
         if event is not None:
             work.publish(event, move.trace)
-        work.after_commit(lambda: self.announce(order, move.trace))
+        work.after_commit(lambda: self.announce(order, move.step, move.trace))
 
-    def announce(self, order: Order, trace: Trace | None) -> None:
+    def announce(self, order: Order, step: str, trace: Trace | None) -> None:
         """Tell the watchers of an order where it stands, once that is on record."""
         message = OrderUpdate(
             order_id=order.order_id,
@@ -76,6 +76,7 @@ class Transitions:
             time=order.update_time,
             trace_id=trace.trace_id if trace else "",
             reason=order.reason,
+            step=step,
         )
         final = order.state in rules.ENDS
         self._hub.announce(order.order_id, Update(order.sequence, message.SerializeToString(), final))

@@ -22,18 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.catalog.v1 import catalog_pb2 as commerce_dot_catalog_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/catalog/v1/catalog_events.proto\x12\x13\x63ommerce.catalog.v1\x1a!commerce/catalog/v1/catalog.proto\"H\n\x0eProductCreated\x12\x36\n\x07product\x18\x01 \x01(\x0b\x32\x1c.commerce.catalog.v1.ProductR\x07product\"H\n\x0eProductUpdated\x12\x36\n\x07product\x18\x01 \x01(\x0b\x32\x1c.commerce.catalog.v1.ProductR\x07productb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/catalog/v1/catalog_events.proto\x12\x13\x63ommerce.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/catalog/v1/catalog.proto\"H\n\x0eProductCreated\x12\x36\n\x07product\x18\x01 \x01(\x0b\x32\x1c.commerce.catalog.v1.ProductR\x07product\"H\n\x0eProductUpdated\x12\x36\n\x07product\x18\x01 \x01(\x0b\x32\x1c.commerce.catalog.v1.ProductR\x07product\"\xaf\x01\n\x08StockLow\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x19\n\x03sku\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x03sku\x12\x1c\n\tavailable\x18\x04 \x01(\x05R\tavailable\x12\x1c\n\tthreshold\x18\x05 \x01(\x05R\tthreshold\"^\n\x12ReservationExpired\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeIdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.catalog.v1.catalog_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRODUCTCREATED']._serialized_start=100
-  _globals['_PRODUCTCREATED']._serialized_end=172
-  _globals['_PRODUCTUPDATED']._serialized_start=174
-  _globals['_PRODUCTUPDATED']._serialized_end=246
+  _globals['_STOCKLOW'].fields_by_name['product_id']._loaded_options = None
+  _globals['_STOCKLOW'].fields_by_name['product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STOCKLOW'].fields_by_name['store_id']._loaded_options = None
+  _globals['_STOCKLOW'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STOCKLOW'].fields_by_name['sku']._loaded_options = None
+  _globals['_STOCKLOW'].fields_by_name['sku']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESERVATIONEXPIRED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_RESERVATIONEXPIRED'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RESERVATIONEXPIRED'].fields_by_name['store_id']._loaded_options = None
+  _globals['_RESERVATIONEXPIRED'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTCREATED']._serialized_start=129
+  _globals['_PRODUCTCREATED']._serialized_end=201
+  _globals['_PRODUCTUPDATED']._serialized_start=203
+  _globals['_PRODUCTUPDATED']._serialized_end=275
+  _globals['_STOCKLOW']._serialized_start=278
+  _globals['_STOCKLOW']._serialized_end=453
+  _globals['_RESERVATIONEXPIRED']._serialized_start=455
+  _globals['_RESERVATIONEXPIRED']._serialized_end=549
 # @@protoc_insertion_point(module_scope)

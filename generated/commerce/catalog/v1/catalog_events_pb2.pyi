@@ -41,7 +41,7 @@ class ProductCreated(message.Message):
 
 @typing.final
 class ProductUpdated(message.Message):
-    """A product's name or price changed."""
+    """Something of a product changed; its status tells whether it is sold."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -58,5 +58,65 @@ class ProductUpdated(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StockLow(message.Message):
+    """Fewer units of a product are available than its threshold: it is told once, when that begins."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    STORE_ID_FIELD_NUMBER: builtins.int
+    SKU_FIELD_NUMBER: builtins.int
+    AVAILABLE_FIELD_NUMBER: builtins.int
+    THRESHOLD_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    store_id: builtins.str
+    """The store."""
+    sku: builtins.str
+    """The store's own code."""
+    available: builtins.int
+    """Units that can be sold."""
+    threshold: builtins.int
+    """The product's threshold."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        store_id: builtins.str = ...,
+        sku: builtins.str = ...,
+        available: builtins.int = ...,
+        threshold: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["available", b"available", "product_id", b"product_id", "sku", b"sku", "store_id", b"store_id", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReservationExpired(message.Message):
+    """A reservation was not confirmed in time: its units are free again."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    STORE_ID_FIELD_NUMBER: builtins.int
+    order_id: builtins.str
+    """The order."""
+    store_id: builtins.str
+    """The store."""
+    def __init__(
+        self,
+        *,
+        order_id: builtins.str = ...,
+        store_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -27,13 +27,15 @@ from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commerce/catalog/v1/catalog.proto\x12\x13\x63ommerce.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n\x07Product\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x19\n\x03sku\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x03sku\x12\x1c\n\x04name\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12/\n\x05price\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05price\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime*\x92\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commerce/catalog/v1/catalog.proto\x12\x13\x63ommerce.catalog.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x05\n\x07Product\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x19\n\x03sku\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x03sku\x12\x1c\n\x04name\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12/\n\x05price\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05price\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\x12;\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12:\n\x06status\x18\t \x01(\x0e\x32\".commerce.catalog.v1.ProductStatusR\x06status\x12(\n\x0b\x63\x61tegory_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18$R\ncategoryId\x12V\n\nattributes\x18\x0b \x03(\x0b\x32,.commerce.catalog.v1.Product.AttributesEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x32R\nattributes\x12\x31\n\nimage_urls\x18\x0c \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x14\"\x08r\x06\x18\xd0\x0f\x88\x01\x01R\timageUrls\x12$\n\ttax_class\x18\r \x01(\tB\x07\xbaH\x04r\x02\x18(R\x08taxClass\x12.\n\x13low_stock_threshold\x18\x0e \x01(\x05R\x11lowStockThreshold\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xb4\x01\n\x08\x43\x61tegory\x12)\n\x0b\x63\x61tegory_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncategoryId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12$\n\tparent_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18$R\x08parentId\x12\x1c\n\x04name\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x14\n\x05\x64\x65pth\x18\x05 \x01(\x05R\x05\x64\x65pth\"\xa7\x01\n\x0bPriceChange\x12\x18\n\x07version\x18\x01 \x01(\x03R\x07version\x12/\n\x05price\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05price\x12.\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n\x05\x61\x63tor\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05\x61\x63tor\"\x8e\x02\n\x0bStockChange\x12%\n\tchange_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08\x63hangeId\x12\x38\n\x04kind\x18\x02 \x01(\x0e\x32$.commerce.catalog.v1.StockChangeKindR\x04kind\x12\x14\n\x05\x64\x65lta\x18\x03 \x01(\x05R\x05\x64\x65lta\x12\x17\n\x07on_hand\x18\x04 \x01(\x05R\x06onHand\x12 \n\x06reason\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\x1d\n\x05\x61\x63tor\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05\x61\x63tor\x12.\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\"\x82\x03\n\x06Import\x12%\n\timport_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08importId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x1a\n\x08\x63omplete\x18\x03 \x01(\x08R\x08\x63omplete\x12\x18\n\x07\x62\x61tches\x18\x04 \x01(\x05R\x07\x62\x61tches\x12\x12\n\x04rows\x18\x05 \x01(\x05R\x04rows\x12\x18\n\x07\x63reated\x18\x06 \x01(\x05R\x07\x63reated\x12\x18\n\x07updated\x18\x07 \x01(\x05R\x07updated\x12\x1c\n\tunchanged\x18\x08 \x01(\x05R\tunchanged\x12\x16\n\x06\x66\x61iled\x18\t \x01(\x05R\x06\x66\x61iled\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"|\n\x0bImportError\x12\x10\n\x03row\x18\x01 \x01(\x05R\x03row\x12\x1a\n\x03sku\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x03sku\x12\x1d\n\x05\x66ield\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05\x66ield\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x06reason*g\n\rProductStatus\x12\x1e\n\x1aPRODUCT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PRODUCT_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17PRODUCT_STATUS_ARCHIVED\x10\x02*\xef\x01\n\x0fStockChangeKind\x12!\n\x1dSTOCK_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19STOCK_CHANGE_KIND_COUNTED\x10\x01\x12\x1e\n\x1aSTOCK_CHANGE_KIND_ADJUSTED\x10\x02\x12\x1a\n\x16STOCK_CHANGE_KIND_SOLD\x10\x03\x12\x1e\n\x1aSTOCK_CHANGE_KIND_RELEASED\x10\x04\x12\x1e\n\x1aSTOCK_CHANGE_KIND_RETURNED\x10\x05\x12\x1e\n\x1aSTOCK_CHANGE_KIND_IMPORTED\x10\x06*\x92\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.catalog.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_PRODUCT'].fields_by_name['product_id']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['product_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PRODUCT'].fields_by_name['store_id']._loaded_options = None
@@ -42,8 +44,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCT'].fields_by_name['sku']._serialized_options = b'\272H\004r\002\030@'
   _globals['_PRODUCT'].fields_by_name['name']._loaded_options = None
   _globals['_PRODUCT'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\310\001'
-  _globals['_RESERVATIONSTATE']._serialized_start=497
-  _globals['_RESERVATIONSTATE']._serialized_end=643
+  _globals['_PRODUCT'].fields_by_name['category_id']._loaded_options = None
+  _globals['_PRODUCT'].fields_by_name['category_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_PRODUCT'].fields_by_name['attributes']._loaded_options = None
+  _globals['_PRODUCT'].fields_by_name['attributes']._serialized_options = b'\272H\005\232\001\002\0202'
+  _globals['_PRODUCT'].fields_by_name['image_urls']._loaded_options = None
+  _globals['_PRODUCT'].fields_by_name['image_urls']._serialized_options = b'\272H\017\222\001\014\020\024\"\010r\006\030\320\017\210\001\001'
+  _globals['_PRODUCT'].fields_by_name['tax_class']._loaded_options = None
+  _globals['_PRODUCT'].fields_by_name['tax_class']._serialized_options = b'\272H\004r\002\030('
+  _globals['_CATEGORY'].fields_by_name['category_id']._loaded_options = None
+  _globals['_CATEGORY'].fields_by_name['category_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CATEGORY'].fields_by_name['store_id']._loaded_options = None
+  _globals['_CATEGORY'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CATEGORY'].fields_by_name['parent_id']._loaded_options = None
+  _globals['_CATEGORY'].fields_by_name['parent_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_CATEGORY'].fields_by_name['name']._loaded_options = None
+  _globals['_CATEGORY'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_PRICECHANGE'].fields_by_name['actor']._loaded_options = None
+  _globals['_PRICECHANGE'].fields_by_name['actor']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_STOCKCHANGE'].fields_by_name['change_id']._loaded_options = None
+  _globals['_STOCKCHANGE'].fields_by_name['change_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STOCKCHANGE'].fields_by_name['reason']._loaded_options = None
+  _globals['_STOCKCHANGE'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_STOCKCHANGE'].fields_by_name['actor']._loaded_options = None
+  _globals['_STOCKCHANGE'].fields_by_name['actor']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_IMPORT'].fields_by_name['import_id']._loaded_options = None
+  _globals['_IMPORT'].fields_by_name['import_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_IMPORT'].fields_by_name['store_id']._loaded_options = None
+  _globals['_IMPORT'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_IMPORTERROR'].fields_by_name['sku']._loaded_options = None
+  _globals['_IMPORTERROR'].fields_by_name['sku']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_IMPORTERROR'].fields_by_name['field']._loaded_options = None
+  _globals['_IMPORTERROR'].fields_by_name['field']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_IMPORTERROR'].fields_by_name['reason']._loaded_options = None
+  _globals['_IMPORTERROR'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_PRODUCTSTATUS']._serialized_start=2027
+  _globals['_PRODUCTSTATUS']._serialized_end=2130
+  _globals['_STOCKCHANGEKIND']._serialized_start=2133
+  _globals['_STOCKCHANGEKIND']._serialized_end=2372
+  _globals['_RESERVATIONSTATE']._serialized_start=2375
+  _globals['_RESERVATIONSTATE']._serialized_end=2521
   _globals['_PRODUCT']._serialized_start=153
-  _globals['_PRODUCT']._serialized_end=494
+  _globals['_PRODUCT']._serialized_end=884
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_start=823
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_end=884
+  _globals['_CATEGORY']._serialized_start=887
+  _globals['_CATEGORY']._serialized_end=1067
+  _globals['_PRICECHANGE']._serialized_start=1070
+  _globals['_PRICECHANGE']._serialized_end=1237
+  _globals['_STOCKCHANGE']._serialized_start=1240
+  _globals['_STOCKCHANGE']._serialized_end=1510
+  _globals['_IMPORT']._serialized_start=1513
+  _globals['_IMPORT']._serialized_end=1899
+  _globals['_IMPORTERROR']._serialized_start=1901
+  _globals['_IMPORTERROR']._serialized_end=2025
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as abc
 from commerce.common.v1 import money_pb2 as money_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
+from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
 import sys
@@ -18,6 +20,68 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _ProductStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProductStatusEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ProductStatus.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    PRODUCT_STATUS_UNSPECIFIED: _ProductStatus.ValueType  # 0
+    """Never sent."""
+    PRODUCT_STATUS_ACTIVE: _ProductStatus.ValueType  # 1
+    """It can be ordered."""
+    PRODUCT_STATUS_ARCHIVED: _ProductStatus.ValueType  # 2
+    """It can't be ordered any more; orders that hold it keep it."""
+
+class ProductStatus(_ProductStatus, metaclass=_ProductStatusEnumTypeWrapper):
+    """Whether a product is sold."""
+
+PRODUCT_STATUS_UNSPECIFIED: ProductStatus.ValueType  # 0
+"""Never sent."""
+PRODUCT_STATUS_ACTIVE: ProductStatus.ValueType  # 1
+"""It can be ordered."""
+PRODUCT_STATUS_ARCHIVED: ProductStatus.ValueType  # 2
+"""It can't be ordered any more; orders that hold it keep it."""
+
+class _StockChangeKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StockChangeKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_StockChangeKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    STOCK_CHANGE_KIND_UNSPECIFIED: _StockChangeKind.ValueType  # 0
+    """Never sent."""
+    STOCK_CHANGE_KIND_COUNTED: _StockChangeKind.ValueType  # 1
+    """Somebody counted them."""
+    STOCK_CHANGE_KIND_ADJUSTED: _StockChangeKind.ValueType  # 2
+    """Somebody added some, or took some away."""
+    STOCK_CHANGE_KIND_SOLD: _StockChangeKind.ValueType  # 3
+    """They left with an order that the store accepted."""
+    STOCK_CHANGE_KIND_RELEASED: _StockChangeKind.ValueType  # 4
+    """They came back because that order was cancelled."""
+    STOCK_CHANGE_KIND_RETURNED: _StockChangeKind.ValueType  # 5
+    """The customer sent them back."""
+    STOCK_CHANGE_KIND_IMPORTED: _StockChangeKind.ValueType  # 6
+    """An import said how many there are."""
+
+class StockChangeKind(_StockChangeKind, metaclass=_StockChangeKindEnumTypeWrapper):
+    """What can happen to units on hand."""
+
+STOCK_CHANGE_KIND_UNSPECIFIED: StockChangeKind.ValueType  # 0
+"""Never sent."""
+STOCK_CHANGE_KIND_COUNTED: StockChangeKind.ValueType  # 1
+"""Somebody counted them."""
+STOCK_CHANGE_KIND_ADJUSTED: StockChangeKind.ValueType  # 2
+"""Somebody added some, or took some away."""
+STOCK_CHANGE_KIND_SOLD: StockChangeKind.ValueType  # 3
+"""They left with an order that the store accepted."""
+STOCK_CHANGE_KIND_RELEASED: StockChangeKind.ValueType  # 4
+"""They came back because that order was cancelled."""
+STOCK_CHANGE_KIND_RETURNED: StockChangeKind.ValueType  # 5
+"""The customer sent them back."""
+STOCK_CHANGE_KIND_IMPORTED: StockChangeKind.ValueType  # 6
+"""An import said how many there are."""
 
 class _ReservationState:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -52,6 +116,26 @@ class Product(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class AttributesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PRODUCT_ID_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     SKU_FIELD_NUMBER: builtins.int
@@ -60,6 +144,12 @@ class Product(message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    IMAGE_URLS_FIELD_NUMBER: builtins.int
+    TAX_CLASS_FIELD_NUMBER: builtins.int
+    LOW_STOCK_THRESHOLD_FIELD_NUMBER: builtins.int
     product_id: builtins.str
     """UUIDv7."""
     store_id: builtins.str
@@ -70,6 +160,14 @@ class Product(message.Message):
     """As customers see it."""
     version: builtins.int
     """1 at first, one more with each change."""
+    status: ProductStatus.ValueType
+    """Whether it is sold."""
+    category_id: builtins.str
+    """Where it is found; empty for nowhere."""
+    tax_class: builtins.str
+    """Which of the store's tax rates applies: "food", "books"; empty for the general one."""
+    low_stock_threshold: builtins.int
+    """StockLow tells when fewer units than this are available; 0 for never."""
     @builtins.property
     def price(self) -> money_pb2.Money:
         """For one unit."""
@@ -82,6 +180,14 @@ class Product(message.Message):
     def update_time(self) -> timestamp_pb2.Timestamp:
         """When it changed last."""
 
+    @builtins.property
+    def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What else is to be said of it: colour, size …"""
+
+    @builtins.property
+    def image_urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Pictures, the first one first."""
+
     def __init__(
         self,
         *,
@@ -93,9 +199,229 @@ class Product(message.Message):
         version: builtins.int = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         update_time: timestamp_pb2.Timestamp | None = ...,
+        status: ProductStatus.ValueType = ...,
+        category_id: builtins.str = ...,
+        attributes: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        image_urls: abc.Iterable[builtins.str] | None = ...,
+        tax_class: builtins.str = ...,
+        low_stock_threshold: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "price", b"price", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "name", b"name", "price", b"price", "product_id", b"product_id", "sku", b"sku", "store_id", b"store_id", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attributes", b"attributes", "category_id", b"category_id", "create_time", b"create_time", "image_urls", b"image_urls", "low_stock_threshold", b"low_stock_threshold", "name", b"name", "price", b"price", "product_id", b"product_id", "sku", b"sku", "status", b"status", "store_id", b"store_id", "tax_class", b"tax_class", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Category(message.Message):
+    """A place for products, within another place or at the top."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    STORE_ID_FIELD_NUMBER: builtins.int
+    PARENT_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    DEPTH_FIELD_NUMBER: builtins.int
+    category_id: builtins.str
+    """UUIDv7."""
+    store_id: builtins.str
+    """The store."""
+    parent_id: builtins.str
+    """The category it lies in; empty at the top."""
+    name: builtins.str
+    """As customers see it; unique at its place."""
+    depth: builtins.int
+    """How deep it lies: 1 at the top."""
+    def __init__(
+        self,
+        *,
+        category_id: builtins.str = ...,
+        store_id: builtins.str = ...,
+        parent_id: builtins.str = ...,
+        name: builtins.str = ...,
+        depth: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category_id", b"category_id", "depth", b"depth", "name", b"name", "parent_id", b"parent_id", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PriceChange(message.Message):
+    """A price that a product had."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    PRICE_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """The product's version that brought it."""
+    actor: builtins.str
+    """Who set it: a role and a subject."""
+    @builtins.property
+    def price(self) -> money_pb2.Money:
+        """The price from then on."""
+
+    @builtins.property
+    def time(self) -> timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        price: money_pb2.Money | None = ...,
+        time: timestamp_pb2.Timestamp | None = ...,
+        actor: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["actor", b"actor", "price", b"price", "time", b"time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StockChange(message.Message):
+    """Something that happened to a product's units on hand."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHANGE_ID_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    ON_HAND_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    change_id: builtins.str
+    """UUIDv7."""
+    kind: StockChangeKind.ValueType
+    """What it was."""
+    delta: builtins.int
+    """Units that came; negative when they went."""
+    on_hand: builtins.int
+    """Units on hand after it."""
+    reason: builtins.str
+    """Why; of units sold or come back the order."""
+    actor: builtins.str
+    """Who did it: a role and a subject."""
+    @builtins.property
+    def time(self) -> timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        change_id: builtins.str = ...,
+        kind: StockChangeKind.ValueType = ...,
+        delta: builtins.int = ...,
+        on_hand: builtins.int = ...,
+        reason: builtins.str = ...,
+        actor: builtins.str = ...,
+        time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["actor", b"actor", "change_id", b"change_id", "delta", b"delta", "kind", b"kind", "on_hand", b"on_hand", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Import(message.Message):
+    """How an import of products goes on."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: builtins.int
+    STORE_ID_FIELD_NUMBER: builtins.int
+    COMPLETE_FIELD_NUMBER: builtins.int
+    BATCHES_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    CREATED_FIELD_NUMBER: builtins.int
+    UPDATED_FIELD_NUMBER: builtins.int
+    UNCHANGED_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    UPDATE_TIME_FIELD_NUMBER: builtins.int
+    import_id: builtins.str
+    """The key that whoever imports chose."""
+    store_id: builtins.str
+    """The store."""
+    complete: builtins.bool
+    """True when all of it was taken in."""
+    batches: builtins.int
+    """Batches taken in so far."""
+    rows: builtins.int
+    """Rows taken in so far: the sum of the four below."""
+    created: builtins.int
+    """Rows that created a product."""
+    updated: builtins.int
+    """Rows that changed a product."""
+    unchanged: builtins.int
+    """Rows that said what was so already."""
+    failed: builtins.int
+    """Rows that were refused; ListImportErrors says why."""
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @builtins.property
+    def update_time(self) -> timestamp_pb2.Timestamp:
+        """When the last batch was taken in."""
+
+    def __init__(
+        self,
+        *,
+        import_id: builtins.str = ...,
+        store_id: builtins.str = ...,
+        complete: builtins.bool = ...,
+        batches: builtins.int = ...,
+        rows: builtins.int = ...,
+        created: builtins.int = ...,
+        updated: builtins.int = ...,
+        unchanged: builtins.int = ...,
+        failed: builtins.int = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+        update_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batches", b"batches", "complete", b"complete", "create_time", b"create_time", "created", b"created", "failed", b"failed", "import_id", b"import_id", "rows", b"rows", "store_id", b"store_id", "unchanged", b"unchanged", "update_time", b"update_time", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ImportError(message.Message):
+    """A row that was refused."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    SKU_FIELD_NUMBER: builtins.int
+    FIELD_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    row: builtins.int
+    """The row's number, 1 for the first of the import."""
+    sku: builtins.str
+    """Its SKU, as far as there is one."""
+    field: builtins.str
+    """The field at fault."""
+    reason: builtins.str
+    """What is wrong with it."""
+    def __init__(
+        self,
+        *,
+        row: builtins.int = ...,
+        sku: builtins.str = ...,
+        field: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "reason", b"reason", "row", b"row", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -27,11 +27,36 @@ class CreateProductRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class AttributesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STORE_ID_FIELD_NUMBER: builtins.int
     SKU_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     PRICE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    IMAGE_URLS_FIELD_NUMBER: builtins.int
+    TAX_CLASS_FIELD_NUMBER: builtins.int
+    LOW_STOCK_THRESHOLD_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store that sells it."""
     sku: builtins.str
@@ -40,9 +65,23 @@ class CreateProductRequest(message.Message):
     """As customers see it."""
     request_id: builtins.str
     """Makes a retry safe: one id is one product."""
+    category_id: builtins.str
+    """Where it is found; empty for nowhere."""
+    tax_class: builtins.str
+    """Which of the store's tax rates applies; empty for the general one."""
+    low_stock_threshold: builtins.int
+    """StockLow tells when fewer units than this are available; 0 for never."""
     @builtins.property
     def price(self) -> money_pb2.Money:
         """For one unit; not negative."""
+
+    @builtins.property
+    def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What else is to be said of it: colour, size …"""
+
+    @builtins.property
+    def image_urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Pictures, the first one first."""
 
     def __init__(
         self,
@@ -52,10 +91,15 @@ class CreateProductRequest(message.Message):
         name: builtins.str = ...,
         price: money_pb2.Money | None = ...,
         request_id: builtins.str = ...,
+        category_id: builtins.str = ...,
+        attributes: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        image_urls: abc.Iterable[builtins.str] | None = ...,
+        tax_class: builtins.str = ...,
+        low_stock_threshold: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "price", b"price", "request_id", b"request_id", "sku", b"sku", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attributes", b"attributes", "category_id", b"category_id", "image_urls", b"image_urls", "low_stock_threshold", b"low_stock_threshold", "name", b"name", "price", b"price", "request_id", b"request_id", "sku", b"sku", "store_id", b"store_id", "tax_class", b"tax_class"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,14 +225,20 @@ class ListProductsRequest(message.Message):
     QUERY_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store."""
     query: builtins.str
-    """A part of a name or SKU, in any case. Empty means all."""
+    """A part of a name or SKU, in any case, with or without accents. Empty means all."""
     page_size: builtins.int
     """At most so many; 50 when 0."""
     page_token: builtins.str
     """next_page_token of the page before, with everything else unchanged."""
+    category_id: builtins.str
+    """Only products of this category and those in it; empty means all. Refused with CATEGORY_NOT_FOUND."""
+    status: catalog_pb2.ProductStatus.ValueType
+    """Only products of this status; unspecified means all that the caller may see."""
     def __init__(
         self,
         *,
@@ -196,10 +246,12 @@ class ListProductsRequest(message.Message):
         query: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        category_id: builtins.str = ...,
+        status: catalog_pb2.ProductStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "query", b"query", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category_id", b"category_id", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "status", b"status", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,24 +287,63 @@ class UpdateProductRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class AttributesEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PRODUCT_ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     PRICE_FIELD_NUMBER: builtins.int
     UPDATE_MASK_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    ATTRIBUTES_FIELD_NUMBER: builtins.int
+    IMAGE_URLS_FIELD_NUMBER: builtins.int
+    TAX_CLASS_FIELD_NUMBER: builtins.int
+    LOW_STOCK_THRESHOLD_FIELD_NUMBER: builtins.int
     product_id: builtins.str
     """The product."""
     name: builtins.str
     """As customers see it; may not be emptied."""
     request_id: builtins.str
     """Makes a retry safe: one id is one change."""
+    category_id: builtins.str
+    """Where it is found; empty for nowhere."""
+    tax_class: builtins.str
+    """Which of the store's tax rates applies; empty for the general one."""
+    low_stock_threshold: builtins.int
+    """StockLow tells when fewer units than this are available; 0 for never."""
     @builtins.property
     def price(self) -> money_pb2.Money:
         """For one unit; not negative."""
 
     @builtins.property
     def update_mask(self) -> field_mask_pb2.FieldMask:
-        """Which of name, price to change; empty means those that are set."""
+        """Which of the fields to change; empty means those that are set."""
+
+    @builtins.property
+    def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What else is to be said of it: colour, size …"""
+
+    @builtins.property
+    def image_urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Pictures, the first one first."""
 
     def __init__(
         self,
@@ -262,14 +353,32 @@ class UpdateProductRequest(message.Message):
         price: money_pb2.Money | None = ...,
         update_mask: field_mask_pb2.FieldMask | None = ...,
         request_id: builtins.str = ...,
+        category_id: builtins.str | None = ...,
+        attributes: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        image_urls: abc.Iterable[builtins.str] | None = ...,
+        tax_class: builtins.str | None = ...,
+        low_stock_threshold: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_name", b"_name", "name", b"name", "price", b"price", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_category_id", b"_category_id", "_low_stock_threshold", b"_low_stock_threshold", "_name", b"_name", "_tax_class", b"_tax_class", "category_id", b"category_id", "low_stock_threshold", b"low_stock_threshold", "name", b"name", "price", b"price", "tax_class", b"tax_class", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_name", b"_name", "name", b"name", "price", b"price", "product_id", b"product_id", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_category_id", b"_category_id", "_low_stock_threshold", b"_low_stock_threshold", "_name", b"_name", "_tax_class", b"_tax_class", "attributes", b"attributes", "category_id", b"category_id", "image_urls", b"image_urls", "low_stock_threshold", b"low_stock_threshold", "name", b"name", "price", b"price", "product_id", b"product_id", "request_id", b"request_id", "tax_class", b"tax_class", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__category_id: _TypeAlias = typing.Literal["category_id"]  # noqa: Y015
+    _WhichOneofArgType__category_id: _TypeAlias = typing.Literal["_category_id", b"_category_id"]  # noqa: Y015
+    _WhichOneofReturnType__low_stock_threshold: _TypeAlias = typing.Literal["low_stock_threshold"]  # noqa: Y015
+    _WhichOneofArgType__low_stock_threshold: _TypeAlias = typing.Literal["_low_stock_threshold", b"_low_stock_threshold"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__tax_class: _TypeAlias = typing.Literal["tax_class"]  # noqa: Y015
+    _WhichOneofArgType__tax_class: _TypeAlias = typing.Literal["_tax_class", b"_tax_class"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__category_id) -> _WhichOneofReturnType__category_id | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low_stock_threshold) -> _WhichOneofReturnType__low_stock_threshold | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tax_class) -> _WhichOneofReturnType__tax_class | None: ...
 
 @typing.final
 class UpdateProductResponse(message.Message):
@@ -290,5 +399,539 @@ class UpdateProductResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ArchiveProductRequest(message.Message):
+    """Which product to archive."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one archiving."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ArchiveProductResponse(message.Message):
+    """The product after that."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def product(self) -> catalog_pb2.Product:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: catalog_pb2.Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RestoreProductRequest(message.Message):
+    """Which product to restore."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one restoring."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RestoreProductResponse(message.Message):
+    """The product after that."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def product(self) -> catalog_pb2.Product:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: catalog_pb2.Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPriceChangesRequest(message.Message):
+    """Whose prices to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPriceChangesResponse(message.Message):
+    """One page of prices."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def changes(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.PriceChange]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: abc.Iterable[catalog_pb2.PriceChange] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CreateCategoryRequest(message.Message):
+    """What a category is created from."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    PARENT_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    parent_id: builtins.str
+    """The category that it is to lie in; empty for the top."""
+    name: builtins.str
+    """As customers see it."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one category."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        parent_id: builtins.str = ...,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "parent_id", b"parent_id", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CreateCategoryResponse(message.Message):
+    """The category created."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def category(self) -> catalog_pb2.Category:
+        """As it was created."""
+
+    def __init__(
+        self,
+        *,
+        category: catalog_pb2.Category | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RenameCategoryRequest(message.Message):
+    """Which category to rename."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    category_id: builtins.str
+    """The category."""
+    name: builtins.str
+    """As customers see it."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one renaming."""
+    def __init__(
+        self,
+        *,
+        category_id: builtins.str = ...,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category_id", b"category_id", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RenameCategoryResponse(message.Message):
+    """The category renamed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def category(self) -> catalog_pb2.Category:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        category: catalog_pb2.Category | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MoveCategoryRequest(message.Message):
+    """Which category to move where."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    PARENT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    category_id: builtins.str
+    """The category."""
+    parent_id: builtins.str
+    """The category that it is to lie in; empty for the top."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one move."""
+    def __init__(
+        self,
+        *,
+        category_id: builtins.str = ...,
+        parent_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category_id", b"category_id", "parent_id", b"parent_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MoveCategoryResponse(message.Message):
+    """The category moved."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def category(self) -> catalog_pb2.Category:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        category: catalog_pb2.Category | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["category", b"category"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCategoriesRequest(message.Message):
+    """Whose categories to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCategoriesResponse(message.Message):
+    """All categories of a store."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def categories(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.Category]:
+        """Each one after its parent, those of one parent by name."""
+
+    def __init__(
+        self,
+        *,
+        categories: abc.Iterable[catalog_pb2.Category] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["categories", b"categories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ImportProductsRequest(message.Message):
+    """One batch of an import."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store; the same in every batch."""
+    request_id: builtins.str
+    """Makes a retry safe, and names the import: one id is one import. The same in every batch."""
+    batch: builtins.int
+    """The batch's number: 1 for the first, then one more each."""
+    @builtins.property
+    def rows(self) -> containers.RepeatedCompositeFieldContainer[ImportRow]:
+        """Up to 500 rows."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        batch: builtins.int = ...,
+        rows: abc.Iterable[ImportRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "request_id", b"request_id", "rows", b"rows", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ImportRow(message.Message):
+    """One product as an import has it. It is checked row by row: one that is wrong fails by itself."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    PRICE_FIELD_NUMBER: builtins.int
+    QUANTITY_FIELD_NUMBER: builtins.int
+    CATEGORY_ID_FIELD_NUMBER: builtins.int
+    TAX_CLASS_FIELD_NUMBER: builtins.int
+    sku: builtins.str
+    """The store's own code, by which the product is found."""
+    name: builtins.str
+    """As customers see it."""
+    quantity: builtins.int
+    """Units on hand; unset leaves them as they are."""
+    category_id: builtins.str
+    """Where it is found; empty leaves it where it is."""
+    tax_class: builtins.str
+    """Which of the store's tax rates applies; empty leaves it as it is."""
+    @builtins.property
+    def price(self) -> money_pb2.Money:
+        """For one unit."""
+
+    def __init__(
+        self,
+        *,
+        sku: builtins.str = ...,
+        name: builtins.str = ...,
+        price: money_pb2.Money | None = ...,
+        quantity: builtins.int | None = ...,
+        category_id: builtins.str = ...,
+        tax_class: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_quantity", b"_quantity", "price", b"price", "quantity", b"quantity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_quantity", b"_quantity", "category_id", b"category_id", "name", b"name", "price", b"price", "quantity", b"quantity", "sku", b"sku", "tax_class", b"tax_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
+
+@typing.final
+class ImportProductsResponse(message.Message):
+    """How the import went."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMPORT_FIELD_NUMBER: builtins.int
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetImportRequest(message.Message):
+    """Which import to get."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    IMPORT_ID_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    import_id: builtins.str
+    """The import: its request_id."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        import_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["import_id", b"import_id", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetImportResponse(message.Message):
+    """The import found."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMPORT_FIELD_NUMBER: builtins.int
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListImportErrorsRequest(message.Message):
+    """Whose errors to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    IMPORT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    import_id: builtins.str
+    """The import: its request_id."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        import_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["import_id", b"import_id", "page_size", b"page_size", "page_token", b"page_token", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListImportErrorsResponse(message.Message):
+    """One page of errors."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ERRORS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def errors(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.ImportError]:
+        """In the order of the rows."""
+
+    def __init__(
+        self,
+        *,
+        errors: abc.Iterable[catalog_pb2.ImportError] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["errors", b"errors", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -60,6 +60,21 @@ class CatalogServiceStub:
                 request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductRequest.SerializeToString,
                 response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductResponse.FromString,
                 _registered_method=True)
+        self.ArchiveProduct = channel.unary_unary(
+                '/commerce.catalog.v1.CatalogService/ArchiveProduct',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.FromString,
+                _registered_method=True)
+        self.RestoreProduct = channel.unary_unary(
+                '/commerce.catalog.v1.CatalogService/RestoreProduct',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductResponse.FromString,
+                _registered_method=True)
+        self.ListPriceChanges = channel.unary_unary(
+                '/commerce.catalog.v1.CatalogService/ListPriceChanges',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -90,7 +105,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProducts(self, request, context):
-        """List a store's products, newest first; with a query, those whose name or SKU contains it.
+        """List a store's products, newest first; with a query, those whose name or SKU contains it, whatever its case and
+        accents; with a category, those in it or in one that lies in it. Customers see those that are sold.
 
         Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
         """
@@ -102,6 +118,31 @@ class CatalogServiceServicer:
         """Change the fields that the mask names; an empty mask means every field that is set.
 
         Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveProduct(self, request, context):
+        """Have a product not be sold any more; orders that hold it keep it. Archiving twice is archiving once.
+
+        Refused with PRODUCT_NOT_FOUND. An order that was placed and not reserved yet is rejected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreProduct(self, request, context):
+        """Have an archived product be sold again. Refused with PRODUCT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPriceChanges(self, request, context):
+        """List the prices that a product has had, the newest first; the first of them is its price now.
+
+        Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +175,21 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.UpdateProduct,
                     request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductRequest.FromString,
                     response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductResponse.SerializeToString,
+            ),
+            'ArchiveProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveProduct,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.SerializeToString,
+            ),
+            'RestoreProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreProduct,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductResponse.SerializeToString,
+            ),
+            'ListPriceChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPriceChanges,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -272,6 +328,469 @@ class CatalogService:
             '/commerce.catalog.v1.CatalogService/UpdateProduct',
             commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductRequest.SerializeToString,
             commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.UpdateProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CatalogService/ArchiveProduct',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ArchiveProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CatalogService/RestoreProduct',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RestoreProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPriceChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CatalogService/ListPriceChanges',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListPriceChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class CategoryServiceStub:
+    """The categories of a store: a tree of any depth.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateCategory = channel.unary_unary(
+                '/commerce.catalog.v1.CategoryService/CreateCategory',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryResponse.FromString,
+                _registered_method=True)
+        self.RenameCategory = channel.unary_unary(
+                '/commerce.catalog.v1.CategoryService/RenameCategory',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryResponse.FromString,
+                _registered_method=True)
+        self.MoveCategory = channel.unary_unary(
+                '/commerce.catalog.v1.CategoryService/MoveCategory',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryResponse.FromString,
+                _registered_method=True)
+        self.ListCategories = channel.unary_unary(
+                '/commerce.catalog.v1.CategoryService/ListCategories',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesResponse.FromString,
+                _registered_method=True)
+
+
+class CategoryServiceServicer:
+    """The categories of a store: a tree of any depth.
+    """
+
+    def CreateCategory(self, request, context):
+        """Create a category within another one, or at the top.
+
+        Refused with CATEGORY_NOT_FOUND when its parent does not exist, CATEGORY_NAME_TAKEN or CATEGORIES_TOO_MANY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameCategory(self, request, context):
+        """Give a category another name. Refused with CATEGORY_NOT_FOUND or CATEGORY_NAME_TAKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveCategory(self, request, context):
+        """Move a category, with all that lies in it, into another one or to the top.
+
+        Refused with CATEGORY_NOT_FOUND, CATEGORY_NAME_TAKEN, or CATEGORY_CYCLE when it would lie within itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCategories(self, request, context):
+        """List all categories of a store: each one after its parent, those of one parent by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CategoryServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCategory,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryResponse.SerializeToString,
+            ),
+            'RenameCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameCategory,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryResponse.SerializeToString,
+            ),
+            'MoveCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveCategory,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryResponse.SerializeToString,
+            ),
+            'ListCategories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCategories,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'commerce.catalog.v1.CategoryService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('commerce.catalog.v1.CategoryService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class CategoryService:
+    """The categories of a store: a tree of any depth.
+    """
+
+    @staticmethod
+    def CreateCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CategoryService/CreateCategory',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CategoryService/RenameCategory',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.RenameCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CategoryService/MoveCategory',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.MoveCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCategories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.CategoryService/ListCategories',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListCategoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ImportServiceStub:
+    """Many products at once. Over gRPC only: a stream of requests has no REST form that browsers could send.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ImportProducts = channel.stream_unary(
+                '/commerce.catalog.v1.ImportService/ImportProducts',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsResponse.FromString,
+                _registered_method=True)
+        self.GetImport = channel.unary_unary(
+                '/commerce.catalog.v1.ImportService/GetImport',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportResponse.FromString,
+                _registered_method=True)
+        self.ListImportErrors = channel.unary_unary(
+                '/commerce.catalog.v1.ImportService/ListImportErrors',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsResponse.FromString,
+                _registered_method=True)
+
+
+class ImportServiceServicer:
+    """Many products at once. Over gRPC only: a stream of requests has no REST form that browsers could send.
+    """
+
+    def ImportProducts(self, request_iterator, context):
+        """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
+
+        Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
+        them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
+        that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImport(self, request, context):
+        """Say how far an import is. Refused with IMPORT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImportErrors(self, request, context):
+        """List the rows of an import that were refused, in their order.
+
+        Refused with IMPORT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ImportServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ImportProducts': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportProducts,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsResponse.SerializeToString,
+            ),
+            'GetImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImport,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportResponse.SerializeToString,
+            ),
+            'ListImportErrors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImportErrors,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'commerce.catalog.v1.ImportService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('commerce.catalog.v1.ImportService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ImportService:
+    """Many products at once. Over gRPC only: a stream of requests has no REST form that browsers could send.
+    """
+
+    @staticmethod
+    def ImportProducts(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/commerce.catalog.v1.ImportService/ImportProducts',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.ImportService/GetImport',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.GetImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImportErrors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.ImportService/ListImportErrors',
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_catalog__service__pb2.ListImportErrorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,8 @@ class CatalogServiceStub:
     BatchGetProducts: aio.UnaryUnaryMultiCallable[catalog_service_pb2.BatchGetProductsRequest, catalog_service_pb2.BatchGetProductsResponse]
     """Get many products of one store at once; those that do not exist are left out."""
     ListProducts: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ListProductsRequest, catalog_service_pb2.ListProductsResponse]
-    """List a store's products, newest first; with a query, those whose name or SKU contains it.
+    """List a store's products, newest first; with a query, those whose name or SKU contains it, whatever its case and
+    accents; with a category, those in it or in one that lies in it. Customers see those that are sold.
 
     Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
     """
@@ -34,6 +35,18 @@ class CatalogServiceStub:
     """Change the fields that the mask names; an empty mask means every field that is set.
 
     Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
+    """
+    ArchiveProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ArchiveProductRequest, catalog_service_pb2.ArchiveProductResponse]
+    """Have a product not be sold any more; orders that hold it keep it. Archiving twice is archiving once.
+
+    Refused with PRODUCT_NOT_FOUND. An order that was placed and not reserved yet is rejected.
+    """
+    RestoreProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.RestoreProductRequest, catalog_service_pb2.RestoreProductResponse]
+    """Have an archived product be sold again. Refused with PRODUCT_NOT_FOUND."""
+    ListPriceChanges: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ListPriceChangesRequest, catalog_service_pb2.ListPriceChangesResponse]
+    """List the prices that a product has had, the newest first; the first of them is its price now.
+
+    Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
     """
 
 class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
@@ -72,7 +85,8 @@ class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
         request: catalog_service_pb2.ListProductsRequest,
         context: aio.ServicerContext[catalog_service_pb2.ListProductsRequest, abc.Awaitable[catalog_service_pb2.ListProductsResponse]],
     ) -> abc.Awaitable[catalog_service_pb2.ListProductsResponse]:
-        """List a store's products, newest first; with a query, those whose name or SKU contains it.
+        """List a store's products, newest first; with a query, those whose name or SKU contains it, whatever its case and
+        accents; with a category, those in it or in one that lies in it. Customers see those that are sold.
 
         Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
         """
@@ -88,4 +102,152 @@ class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
         Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
         """
 
+    @abc_1.abstractmethod
+    def ArchiveProduct(
+        self,
+        request: catalog_service_pb2.ArchiveProductRequest,
+        context: aio.ServicerContext[catalog_service_pb2.ArchiveProductRequest, abc.Awaitable[catalog_service_pb2.ArchiveProductResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.ArchiveProductResponse]:
+        """Have a product not be sold any more; orders that hold it keep it. Archiving twice is archiving once.
+
+        Refused with PRODUCT_NOT_FOUND. An order that was placed and not reserved yet is rejected.
+        """
+
+    @abc_1.abstractmethod
+    def RestoreProduct(
+        self,
+        request: catalog_service_pb2.RestoreProductRequest,
+        context: aio.ServicerContext[catalog_service_pb2.RestoreProductRequest, abc.Awaitable[catalog_service_pb2.RestoreProductResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.RestoreProductResponse]:
+        """Have an archived product be sold again. Refused with PRODUCT_NOT_FOUND."""
+
+    @abc_1.abstractmethod
+    def ListPriceChanges(
+        self,
+        request: catalog_service_pb2.ListPriceChangesRequest,
+        context: aio.ServicerContext[catalog_service_pb2.ListPriceChangesRequest, abc.Awaitable[catalog_service_pb2.ListPriceChangesResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.ListPriceChangesResponse]:
+        """List the prices that a product has had, the newest first; the first of them is its price now.
+
+        Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: aio.Server) -> None: ...
+
+class CategoryServiceStub:
+    """The categories of a store: a tree of any depth."""
+
+    def __init__(self, channel: aio.Channel) -> None: ...
+    CreateCategory: aio.UnaryUnaryMultiCallable[catalog_service_pb2.CreateCategoryRequest, catalog_service_pb2.CreateCategoryResponse]
+    """Create a category within another one, or at the top.
+
+    Refused with CATEGORY_NOT_FOUND when its parent does not exist, CATEGORY_NAME_TAKEN or CATEGORIES_TOO_MANY.
+    """
+    RenameCategory: aio.UnaryUnaryMultiCallable[catalog_service_pb2.RenameCategoryRequest, catalog_service_pb2.RenameCategoryResponse]
+    """Give a category another name. Refused with CATEGORY_NOT_FOUND or CATEGORY_NAME_TAKEN."""
+    MoveCategory: aio.UnaryUnaryMultiCallable[catalog_service_pb2.MoveCategoryRequest, catalog_service_pb2.MoveCategoryResponse]
+    """Move a category, with all that lies in it, into another one or to the top.
+
+    Refused with CATEGORY_NOT_FOUND, CATEGORY_NAME_TAKEN, or CATEGORY_CYCLE when it would lie within itself.
+    """
+    ListCategories: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ListCategoriesRequest, catalog_service_pb2.ListCategoriesResponse]
+    """List all categories of a store: each one after its parent, those of one parent by name."""
+
+class CategoryServiceServicer(metaclass=abc_1.ABCMeta):
+    """The categories of a store: a tree of any depth."""
+
+    @abc_1.abstractmethod
+    def CreateCategory(
+        self,
+        request: catalog_service_pb2.CreateCategoryRequest,
+        context: aio.ServicerContext[catalog_service_pb2.CreateCategoryRequest, abc.Awaitable[catalog_service_pb2.CreateCategoryResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.CreateCategoryResponse]:
+        """Create a category within another one, or at the top.
+
+        Refused with CATEGORY_NOT_FOUND when its parent does not exist, CATEGORY_NAME_TAKEN or CATEGORIES_TOO_MANY.
+        """
+
+    @abc_1.abstractmethod
+    def RenameCategory(
+        self,
+        request: catalog_service_pb2.RenameCategoryRequest,
+        context: aio.ServicerContext[catalog_service_pb2.RenameCategoryRequest, abc.Awaitable[catalog_service_pb2.RenameCategoryResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.RenameCategoryResponse]:
+        """Give a category another name. Refused with CATEGORY_NOT_FOUND or CATEGORY_NAME_TAKEN."""
+
+    @abc_1.abstractmethod
+    def MoveCategory(
+        self,
+        request: catalog_service_pb2.MoveCategoryRequest,
+        context: aio.ServicerContext[catalog_service_pb2.MoveCategoryRequest, abc.Awaitable[catalog_service_pb2.MoveCategoryResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.MoveCategoryResponse]:
+        """Move a category, with all that lies in it, into another one or to the top.
+
+        Refused with CATEGORY_NOT_FOUND, CATEGORY_NAME_TAKEN, or CATEGORY_CYCLE when it would lie within itself.
+        """
+
+    @abc_1.abstractmethod
+    def ListCategories(
+        self,
+        request: catalog_service_pb2.ListCategoriesRequest,
+        context: aio.ServicerContext[catalog_service_pb2.ListCategoriesRequest, abc.Awaitable[catalog_service_pb2.ListCategoriesResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.ListCategoriesResponse]:
+        """List all categories of a store: each one after its parent, those of one parent by name."""
+
+def add_CategoryServiceServicer_to_server(servicer: CategoryServiceServicer, server: aio.Server) -> None: ...
+
+class ImportServiceStub:
+    """Many products at once. Over gRPC only: a stream of requests has no REST form that browsers could send."""
+
+    def __init__(self, channel: aio.Channel) -> None: ...
+    ImportProducts: aio.StreamUnaryMultiCallable[catalog_service_pb2.ImportProductsRequest, catalog_service_pb2.ImportProductsResponse]
+    """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
+
+    Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
+    them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
+    that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+    """
+    GetImport: aio.UnaryUnaryMultiCallable[catalog_service_pb2.GetImportRequest, catalog_service_pb2.GetImportResponse]
+    """Say how far an import is. Refused with IMPORT_NOT_FOUND."""
+    ListImportErrors: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ListImportErrorsRequest, catalog_service_pb2.ListImportErrorsResponse]
+    """List the rows of an import that were refused, in their order.
+
+    Refused with IMPORT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+    """
+
+class ImportServiceServicer(metaclass=abc_1.ABCMeta):
+    """Many products at once. Over gRPC only: a stream of requests has no REST form that browsers could send."""
+
+    @abc_1.abstractmethod
+    def ImportProducts(
+        self,
+        request_iterator: abc.AsyncIterator[catalog_service_pb2.ImportProductsRequest],
+        context: aio.ServicerContext[abc.AsyncIterator[catalog_service_pb2.ImportProductsRequest], abc.Awaitable[catalog_service_pb2.ImportProductsResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.ImportProductsResponse]:
+        """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
+
+        Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
+        them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
+        that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+        """
+
+    @abc_1.abstractmethod
+    def GetImport(
+        self,
+        request: catalog_service_pb2.GetImportRequest,
+        context: aio.ServicerContext[catalog_service_pb2.GetImportRequest, abc.Awaitable[catalog_service_pb2.GetImportResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.GetImportResponse]:
+        """Say how far an import is. Refused with IMPORT_NOT_FOUND."""
+
+    @abc_1.abstractmethod
+    def ListImportErrors(
+        self,
+        request: catalog_service_pb2.ListImportErrorsRequest,
+        context: aio.ServicerContext[catalog_service_pb2.ListImportErrorsRequest, abc.Awaitable[catalog_service_pb2.ListImportErrorsResponse]],
+    ) -> abc.Awaitable[catalog_service_pb2.ListImportErrorsResponse]:
+        """List the rows of an import that were refused, in their order.
+
+        Refused with IMPORT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+
+def add_ImportServiceServicer_to_server(servicer: ImportServiceServicer, server: aio.Server) -> None: ...

@@ -9,6 +9,7 @@ from commerce.common.v1 import error_reason_pb2 as error_reason_pb2
 from commerce.common.v1 import money_pb2 as money_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 import builtins as builtins
 import sys
@@ -207,15 +208,23 @@ class ReservationRequest(message.Message):
     STORE_ID_FIELD_NUMBER: builtins.int
     LINES_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order, which is the key."""
     store_id: builtins.str
     """The store that sells."""
     traceparent: builtins.str
     """The order's trace, as W3C traceparent: a batch serves many orders and each has its own."""
+    customer_id: builtins.str
+    """Who buys: one customer's open reservations are limited."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ReservationLine]:
         """One a product."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """Unless the order is confirmed by then, the units are given back."""
 
     def __init__(
         self,
@@ -224,10 +233,12 @@ class ReservationRequest(message.Message):
         store_id: builtins.str = ...,
         lines: abc.Iterable[ReservationLine] | None = ...,
         traceparent: builtins.str = ...,
+        customer_id: builtins.str = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["lines", b"lines", "order_id", b"order_id", "store_id", b"store_id", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["customer_id", b"customer_id", "expire_time", b"expire_time", "lines", b"lines", "order_id", b"order_id", "store_id", b"store_id", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,5 +445,119 @@ class ReleaseReservationsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListStockChangesRequest(message.Message):
+    """Whose history to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListStockChangesResponse(message.Message):
+    """One page of history."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def changes(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.StockChange]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: abc.Iterable[catalog_pb2.StockChange] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchStockRequest(message.Message):
+    """Which product's stock to watch."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StockUpdate(message.Message):
+    """One message of a watch: the stock as it is, or a sign of life."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    ON_HAND_FIELD_NUMBER: builtins.int
+    RESERVED_FIELD_NUMBER: builtins.int
+    AVAILABLE_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    BOOKMARK_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    on_hand: builtins.int
+    """In the warehouse."""
+    reserved: builtins.int
+    """Of those, promised to orders."""
+    available: builtins.int
+    """Free to be sold: on_hand - reserved."""
+    version: builtins.int
+    """It grows with each change."""
+    bookmark: builtins.bool
+    """True for a sign of life: nothing has changed since the message before, whose figures it repeats."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        on_hand: builtins.int = ...,
+        reserved: builtins.int = ...,
+        available: builtins.int = ...,
+        version: builtins.int = ...,
+        bookmark: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["available", b"available", "bookmark", b"bookmark", "on_hand", b"on_hand", "product_id", b"product_id", "reserved", b"reserved", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -52,6 +52,16 @@ class StockServiceStub:
                 request_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockRequest.SerializeToString,
                 response_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockResponse.FromString,
                 _registered_method=True)
+        self.ListStockChanges = channel.unary_unary(
+                '/commerce.catalog.v1.StockService/ListStockChanges',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesResponse.FromString,
+                _registered_method=True)
+        self.WatchStock = channel.unary_stream(
+                '/commerce.catalog.v1.StockService/WatchStock',
+                request_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.WatchStockRequest.SerializeToString,
+                response_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.StockUpdate.FromString,
+                _registered_method=True)
         self.ReserveStock = channel.unary_unary(
                 '/commerce.catalog.v1.StockService/ReserveStock',
                 request_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ReserveStockRequest.SerializeToString,
@@ -100,11 +110,32 @@ class StockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStockChanges(self, request, context):
+        """List what happened to a product's units on hand, the newest first: the deltas add up to what is on hand.
+
+        Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStock(self, request, context):
+        """Watch a product's stock: as it is now, then as it is after each change.
+
+        Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
+        of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping: open it again.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReserveStock(self, request, context):
         """Set units aside for many orders; each order gets all of its lines or none, and its own answer.
 
         Keyed by the order: an order that is reserved already is answered as it stands. An order whose reservation was
-        released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED.
+        released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED or is no
+        longer sold with PRODUCT_ARCHIVED, one whose customer has too many open reservations with RESERVATIONS_TOO_MANY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +177,16 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.AdjustStock,
                     request_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockRequest.FromString,
                     response_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockResponse.SerializeToString,
+            ),
+            'ListStockChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStockChanges,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesResponse.SerializeToString,
+            ),
+            'WatchStock': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStock,
+                    request_deserializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.WatchStockRequest.FromString,
+                    response_serializer=commerce_dot_catalog_dot_v1_dot_stock__service__pb2.StockUpdate.SerializeToString,
             ),
             'ReserveStock': grpc.unary_unary_rpc_method_handler(
                     servicer.ReserveStock,
@@ -247,6 +288,60 @@ class StockService:
             '/commerce.catalog.v1.StockService/AdjustStock',
             commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockRequest.SerializeToString,
             commerce_dot_catalog_dot_v1_dot_stock__service__pb2.AdjustStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStockChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.catalog.v1.StockService/ListStockChanges',
+            commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_stock__service__pb2.ListStockChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/commerce.catalog.v1.StockService/WatchStock',
+            commerce_dot_catalog_dot_v1_dot_stock__service__pb2.WatchStockRequest.SerializeToString,
+            commerce_dot_catalog_dot_v1_dot_stock__service__pb2.StockUpdate.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,11 +31,24 @@ class StockServiceStub:
 
     Refused with PRODUCT_NOT_FOUND, or STOCK_INSUFFICIENT when fewer than that are free.
     """
+    ListStockChanges: aio.UnaryUnaryMultiCallable[stock_service_pb2.ListStockChangesRequest, stock_service_pb2.ListStockChangesResponse]
+    """List what happened to a product's units on hand, the newest first: the deltas add up to what is on hand.
+
+    Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+    """
+    WatchStock: aio.UnaryStreamMultiCallable[stock_service_pb2.WatchStockRequest, stock_service_pb2.StockUpdate]
+    """Watch a product's stock: as it is now, then as it is after each change.
+
+    Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
+    of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping: open it again.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
     ReserveStock: aio.UnaryUnaryMultiCallable[stock_service_pb2.ReserveStockRequest, stock_service_pb2.ReserveStockResponse]
     """Set units aside for many orders; each order gets all of its lines or none, and its own answer.
 
     Keyed by the order: an order that is reserved already is answered as it stands. An order whose reservation was
-    released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED.
+    released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED or is no
+    longer sold with PRODUCT_ARCHIVED, one whose customer has too many open reservations with RESERVATIONS_TOO_MANY.
     """
     CommitReservations: aio.UnaryUnaryMultiCallable[stock_service_pb2.CommitReservationsRequest, stock_service_pb2.CommitReservationsResponse]
     """Take the reserved units of many orders out of the stock.
@@ -86,6 +99,30 @@ class StockServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def ListStockChanges(
+        self,
+        request: stock_service_pb2.ListStockChangesRequest,
+        context: aio.ServicerContext[stock_service_pb2.ListStockChangesRequest, abc.Awaitable[stock_service_pb2.ListStockChangesResponse]],
+    ) -> abc.Awaitable[stock_service_pb2.ListStockChangesResponse]:
+        """List what happened to a product's units on hand, the newest first: the deltas add up to what is on hand.
+
+        Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+
+    @abc_1.abstractmethod
+    def WatchStock(
+        self,
+        request: stock_service_pb2.WatchStockRequest,
+        context: aio.ServicerContext[stock_service_pb2.WatchStockRequest, abc.AsyncIterator[stock_service_pb2.StockUpdate]],
+    ) -> abc.AsyncIterator[stock_service_pb2.StockUpdate]:
+        """Watch a product's stock: as it is now, then as it is after each change.
+
+        Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
+        of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping: open it again.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+
+    @abc_1.abstractmethod
     def ReserveStock(
         self,
         request: stock_service_pb2.ReserveStockRequest,
@@ -94,7 +131,8 @@ class StockServiceServicer(metaclass=abc_1.ABCMeta):
         """Set units aside for many orders; each order gets all of its lines or none, and its own answer.
 
         Keyed by the order: an order that is reserved already is answered as it stands. An order whose reservation was
-        released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED.
+        released is refused with RESERVATION_RELEASED, one whose product changed its price with PRODUCT_PRICE_CHANGED or is no
+        longer sold with PRODUCT_ARCHIVED, one whose customer has too many open reservations with RESERVATIONS_TOO_MANY.
         """
 
     @abc_1.abstractmethod

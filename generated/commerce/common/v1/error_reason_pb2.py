@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%commerce/common/v1/error_reason.proto\x12\x12\x63ommerce.common.v1\x1a!commerce/options/v1/options.proto*\xc6\n\n\x0b\x45rrorReason\x12\"\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x1a\x04\x88\xb5\x18\x02\x12\'\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x64\x1a\x04\x88\xb5\x18\x03\x12&\n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x65\x1a\x04\x88\xb5\x18\x10\x12(\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x66\x1a\x04\x88\xb5\x18\x07\x12(\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10g\x1a\x04\x88\xb5\x18\x06\x12!\n\x17\x45RROR_REASON_OVERLOADED\x10h\x1a\x04\x88\xb5\x18\x08\x12(\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10i\x1a\x04\x88\xb5\x18\x04\x12\x1f\n\x15\x45RROR_REASON_INTERNAL\x10j\x1a\x04\x88\xb5\x18\r\x12\"\n\x18\x45RROR_REASON_UNAVAILABLE\x10k\x1a\x04\x88\xb5\x18\x0e\x12)\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10l\x1a\x04\x88\xb5\x18\x03\x12$\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10m\x1a\x04\x88\xb5\x18\x0c\x12*\n\x1f\x45RROR_REASON_CUSTOMER_NOT_FOUND\x10\xc8\x01\x1a\x04\x88\xb5\x18\x05\x12,\n!ERROR_REASON_CUSTOMER_EMAIL_TAKEN\x10\xc9\x01\x1a\x04\x88\xb5\x18\x06\x12)\n\x1e\x45RROR_REASON_PRODUCT_NOT_FOUND\x10\xac\x02\x1a\x04\x88\xb5\x18\x05\x12)\n\x1e\x45RROR_REASON_PRODUCT_SKU_TAKEN\x10\xad\x02\x1a\x04\x88\xb5\x18\x06\x12*\n\x1f\x45RROR_REASON_STOCK_INSUFFICIENT\x10\xae\x02\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_PRODUCT_PRICE_CHANGED\x10\xaf\x02\x1a\x04\x88\xb5\x18\t\x12,\n!ERROR_REASON_RESERVATION_RELEASED\x10\xb0\x02\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_RESERVATION_NOT_FOUND\x10\xb1\x02\x1a\x04\x88\xb5\x18\x05\x12\'\n\x1c\x45RROR_REASON_ORDER_NOT_FOUND\x10\x90\x03\x1a\x04\x88\xb5\x18\x05\x12.\n#ERROR_REASON_ORDER_CURRENCIES_MIXED\x10\x91\x03\x1a\x04\x88\xb5\x18\t\x12.\n#ERROR_REASON_ORDER_STEP_NOT_ALLOWED\x10\x92\x03\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_ORDER_TOTAL_TOO_LARGE\x10\x93\x03\x1a\x04\x88\xb5\x18\x03\x12.\n#ERROR_REASON_ORDER_SEQUENCE_UNKNOWN\x10\x94\x03\x1a\x04\x88\xb5\x18\x0b\x12)\n\x1e\x45RROR_REASON_PAYMENT_NOT_FOUND\x10\xf4\x03\x1a\x04\x88\xb5\x18\x05\x12\x35\n*ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED\x10\xf5\x03\x1a\x04\x88\xb5\x18\t\x12(\n\x1d\x45RROR_REASON_PAYMENT_MISMATCH\x10\xf6\x03\x1a\x04\x88\xb5\x18\t\x12(\n\x1d\x45RROR_REASON_PAYMENT_DECLINED\x10\xf7\x03\x1a\x04\x88\xb5\x18\t\x12\'\n\x1c\x45RROR_REASON_GATEWAY_UNKNOWN\x10\xf8\x03\x1a\x04\x88\xb5\x18\x05\x12\x31\n&ERROR_REASON_WEBHOOK_SIGNATURE_INVALID\x10\xf9\x03\x1a\x04\x88\xb5\x18\x10\x12)\n\x1e\x45RROR_REASON_WEBHOOK_MALFORMED\x10\xfa\x03\x1a\x04\x88\xb5\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%commerce/common/v1/error_reason.proto\x12\x12\x63ommerce.common.v1\x1a!commerce/options/v1/options.proto*\xb9\x11\n\x0b\x45rrorReason\x12\"\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x1a\x04\x88\xb5\x18\x02\x12\'\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x64\x1a\x04\x88\xb5\x18\x03\x12&\n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x65\x1a\x04\x88\xb5\x18\x10\x12(\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x66\x1a\x04\x88\xb5\x18\x07\x12(\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10g\x1a\x04\x88\xb5\x18\x06\x12!\n\x17\x45RROR_REASON_OVERLOADED\x10h\x1a\x04\x88\xb5\x18\x08\x12(\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10i\x1a\x04\x88\xb5\x18\x04\x12\x1f\n\x15\x45RROR_REASON_INTERNAL\x10j\x1a\x04\x88\xb5\x18\r\x12\"\n\x18\x45RROR_REASON_UNAVAILABLE\x10k\x1a\x04\x88\xb5\x18\x0e\x12)\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10l\x1a\x04\x88\xb5\x18\x03\x12$\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10m\x1a\x04\x88\xb5\x18\x0c\x12*\n\x1f\x45RROR_REASON_CUSTOMER_NOT_FOUND\x10\xc8\x01\x1a\x04\x88\xb5\x18\x05\x12,\n!ERROR_REASON_CUSTOMER_EMAIL_TAKEN\x10\xc9\x01\x1a\x04\x88\xb5\x18\x06\x12)\n\x1e\x45RROR_REASON_PRODUCT_NOT_FOUND\x10\xac\x02\x1a\x04\x88\xb5\x18\x05\x12)\n\x1e\x45RROR_REASON_PRODUCT_SKU_TAKEN\x10\xad\x02\x1a\x04\x88\xb5\x18\x06\x12*\n\x1f\x45RROR_REASON_STOCK_INSUFFICIENT\x10\xae\x02\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_PRODUCT_PRICE_CHANGED\x10\xaf\x02\x1a\x04\x88\xb5\x18\t\x12,\n!ERROR_REASON_RESERVATION_RELEASED\x10\xb0\x02\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_RESERVATION_NOT_FOUND\x10\xb1\x02\x1a\x04\x88\xb5\x18\x05\x12(\n\x1d\x45RROR_REASON_PRODUCT_ARCHIVED\x10\xb2\x02\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_RESERVATIONS_TOO_MANY\x10\xb3\x02\x1a\x04\x88\xb5\x18\x08\x12*\n\x1f\x45RROR_REASON_CATEGORY_NOT_FOUND\x10\xb4\x02\x1a\x04\x88\xb5\x18\x05\x12&\n\x1b\x45RROR_REASON_CATEGORY_CYCLE\x10\xb5\x02\x1a\x04\x88\xb5\x18\t\x12+\n ERROR_REASON_CATEGORY_NAME_TAKEN\x10\xb6\x02\x1a\x04\x88\xb5\x18\x06\x12+\n ERROR_REASON_CATEGORIES_TOO_MANY\x10\xb7\x02\x1a\x04\x88\xb5\x18\x08\x12(\n\x1d\x45RROR_REASON_IMPORT_NOT_FOUND\x10\xb8\x02\x1a\x04\x88\xb5\x18\x05\x12+\n ERROR_REASON_IMPORT_OUT_OF_ORDER\x10\xb9\x02\x1a\x04\x88\xb5\x18\t\x12\'\n\x1c\x45RROR_REASON_ORDER_NOT_FOUND\x10\x90\x03\x1a\x04\x88\xb5\x18\x05\x12.\n#ERROR_REASON_ORDER_CURRENCIES_MIXED\x10\x91\x03\x1a\x04\x88\xb5\x18\t\x12.\n#ERROR_REASON_ORDER_STEP_NOT_ALLOWED\x10\x92\x03\x1a\x04\x88\xb5\x18\t\x12-\n\"ERROR_REASON_ORDER_TOTAL_TOO_LARGE\x10\x93\x03\x1a\x04\x88\xb5\x18\x03\x12.\n#ERROR_REASON_ORDER_SEQUENCE_UNKNOWN\x10\x94\x03\x1a\x04\x88\xb5\x18\x0b\x12(\n\x1d\x45RROR_REASON_COUPON_NOT_FOUND\x10\x95\x03\x1a\x04\x88\xb5\x18\x05\x12)\n\x1e\x45RROR_REASON_COUPON_CODE_TAKEN\x10\x96\x03\x1a\x04\x88\xb5\x18\x06\x12-\n\"ERROR_REASON_COUPON_NOT_APPLICABLE\x10\x97\x03\x1a\x04\x88\xb5\x18\t\x12&\n\x1b\x45RROR_REASON_COUPON_USED_UP\x10\x98\x03\x1a\x04\x88\xb5\x18\t\x12,\n!ERROR_REASON_SHIPPING_UNAVAILABLE\x10\x99\x03\x1a\x04\x88\xb5\x18\t\x12/\n$ERROR_REASON_ORDER_QUANTITY_EXCEEDED\x10\x9a\x03\x1a\x04\x88\xb5\x18\t\x12*\n\x1f\x45RROR_REASON_SHIPMENT_NOT_FOUND\x10\x9b\x03\x1a\x04\x88\xb5\x18\x05\x12,\n!ERROR_REASON_RESUME_TOKEN_INVALID\x10\x9c\x03\x1a\x04\x88\xb5\x18\x03\x12,\n!ERROR_REASON_RESUME_TOKEN_EXPIRED\x10\x9d\x03\x1a\x04\x88\xb5\x18\x0b\x12,\n!ERROR_REASON_ORDER_LINE_NOT_FOUND\x10\x9e\x03\x1a\x04\x88\xb5\x18\x05\x12(\n\x1d\x45RROR_REASON_ORDER_HAS_COUPON\x10\x9f\x03\x1a\x04\x88\xb5\x18\t\x12)\n\x1e\x45RROR_REASON_PAYMENT_NOT_FOUND\x10\xf4\x03\x1a\x04\x88\xb5\x18\x05\x12\x35\n*ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED\x10\xf5\x03\x1a\x04\x88\xb5\x18\t\x12(\n\x1d\x45RROR_REASON_PAYMENT_MISMATCH\x10\xf6\x03\x1a\x04\x88\xb5\x18\t\x12(\n\x1d\x45RROR_REASON_PAYMENT_DECLINED\x10\xf7\x03\x1a\x04\x88\xb5\x18\t\x12\'\n\x1c\x45RROR_REASON_GATEWAY_UNKNOWN\x10\xf8\x03\x1a\x04\x88\xb5\x18\x05\x12(\n\x1d\x45RROR_REASON_REFUND_TOO_LARGE\x10\xfb\x03\x1a\x04\x88\xb5\x18\t\x12\x31\n&ERROR_REASON_WEBHOOK_SIGNATURE_INVALID\x10\xf9\x03\x1a\x04\x88\xb5\x18\x10\x12)\n\x1e\x45RROR_REASON_WEBHOOK_MALFORMED\x10\xfa\x03\x1a\x04\x88\xb5\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +70,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESERVATION_RELEASED"]._serialized_options = b'\210\265\030\t'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESERVATION_NOT_FOUND"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESERVATION_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PRODUCT_ARCHIVED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PRODUCT_ARCHIVED"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESERVATIONS_TOO_MANY"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESERVATIONS_TOO_MANY"]._serialized_options = b'\210\265\030\010'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_CYCLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_CYCLE"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_NAME_TAKEN"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORY_NAME_TAKEN"]._serialized_options = b'\210\265\030\006'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORIES_TOO_MANY"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CATEGORIES_TOO_MANY"]._serialized_options = b'\210\265\030\010'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IMPORT_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IMPORT_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IMPORT_OUT_OF_ORDER"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IMPORT_OUT_OF_ORDER"]._serialized_options = b'\210\265\030\t'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_NOT_FOUND"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_CURRENCIES_MIXED"]._loaded_options = None
@@ -80,6 +96,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_TOTAL_TOO_LARGE"]._serialized_options = b'\210\265\030\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_SEQUENCE_UNKNOWN"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_SEQUENCE_UNKNOWN"]._serialized_options = b'\210\265\030\013'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_CODE_TAKEN"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_CODE_TAKEN"]._serialized_options = b'\210\265\030\006'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_NOT_APPLICABLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_NOT_APPLICABLE"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_USED_UP"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_COUPON_USED_UP"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SHIPPING_UNAVAILABLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SHIPPING_UNAVAILABLE"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_QUANTITY_EXCEEDED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_QUANTITY_EXCEEDED"]._serialized_options = b'\210\265\030\t'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SHIPMENT_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SHIPMENT_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESUME_TOKEN_INVALID"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESUME_TOKEN_INVALID"]._serialized_options = b'\210\265\030\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESUME_TOKEN_EXPIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RESUME_TOKEN_EXPIRED"]._serialized_options = b'\210\265\030\013'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_LINE_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_LINE_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_HAS_COUPON"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_HAS_COUPON"]._serialized_options = b'\210\265\030\t'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYMENT_NOT_FOUND"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYMENT_NOT_FOUND"]._serialized_options = b'\210\265\030\005'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED"]._loaded_options = None
@@ -90,10 +128,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYMENT_DECLINED"]._serialized_options = b'\210\265\030\t'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_GATEWAY_UNKNOWN"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_GATEWAY_UNKNOWN"]._serialized_options = b'\210\265\030\005'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REFUND_TOO_LARGE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REFUND_TOO_LARGE"]._serialized_options = b'\210\265\030\t'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WEBHOOK_SIGNATURE_INVALID"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WEBHOOK_SIGNATURE_INVALID"]._serialized_options = b'\210\265\030\020'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WEBHOOK_MALFORMED"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WEBHOOK_MALFORMED"]._serialized_options = b'\210\265\030\003'
   _globals['_ERRORREASON']._serialized_start=97
-  _globals['_ERRORREASON']._serialized_end=1447
+  _globals['_ERRORREASON']._serialized_end=2330
 # @@protoc_insertion_point(module_scope)

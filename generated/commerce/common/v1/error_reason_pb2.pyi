@@ -60,6 +60,22 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The order's reservation was released before. Metadata: order_id."""
     ERROR_REASON_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 305
     """There is no such reservation. Metadata: order_id."""
+    ERROR_REASON_PRODUCT_ARCHIVED: _ErrorReason.ValueType  # 306
+    """The product is archived: it is no longer sold. Metadata: product_id."""
+    ERROR_REASON_RESERVATIONS_TOO_MANY: _ErrorReason.ValueType  # 307
+    """The customer has too many open reservations: pay for some, or let them expire. Metadata: customer_id, limit."""
+    ERROR_REASON_CATEGORY_NOT_FOUND: _ErrorReason.ValueType  # 308
+    """There is no such category in the store. Metadata: category_id."""
+    ERROR_REASON_CATEGORY_CYCLE: _ErrorReason.ValueType  # 309
+    """A category cannot lie within itself. Metadata: category_id, parent_id."""
+    ERROR_REASON_CATEGORY_NAME_TAKEN: _ErrorReason.ValueType  # 310
+    """Another category at this place has the name. Metadata: name."""
+    ERROR_REASON_CATEGORIES_TOO_MANY: _ErrorReason.ValueType  # 311
+    """The store has as many categories as it may have. Metadata: limit."""
+    ERROR_REASON_IMPORT_NOT_FOUND: _ErrorReason.ValueType  # 312
+    """There is no such import in the store. Metadata: import_id."""
+    ERROR_REASON_IMPORT_OUT_OF_ORDER: _ErrorReason.ValueType  # 313
+    """The import's batches must come in order, each once, with the rows they had before. Metadata: expected."""
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 400
     """There is no such order. Metadata: order_id."""
     ERROR_REASON_ORDER_CURRENCIES_MIXED: _ErrorReason.ValueType  # 401
@@ -70,6 +86,28 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The order's total is larger than any payment. Metadata: limit."""
     ERROR_REASON_ORDER_SEQUENCE_UNKNOWN: _ErrorReason.ValueType  # 404
     """The sequence to resume after lies in the order's future. Metadata: sequence."""
+    ERROR_REASON_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 405
+    """There is no such coupon in the store. Metadata: code or coupon_id."""
+    ERROR_REASON_COUPON_CODE_TAKEN: _ErrorReason.ValueType  # 406
+    """Another coupon of the store has the code. Metadata: code."""
+    ERROR_REASON_COUPON_NOT_APPLICABLE: _ErrorReason.ValueType  # 407
+    """The coupon does not apply to this order. Metadata: code, cause (disabled, not_begun, ended, minimum, currency)."""
+    ERROR_REASON_COUPON_USED_UP: _ErrorReason.ValueType  # 408
+    """The coupon was used as often as it may be. Metadata: code, limit, of (everybody, customer)."""
+    ERROR_REASON_SHIPPING_UNAVAILABLE: _ErrorReason.ValueType  # 409
+    """The store does not send this currency's orders to this country. Metadata: country_code."""
+    ERROR_REASON_ORDER_QUANTITY_EXCEEDED: _ErrorReason.ValueType  # 410
+    """More units than may be sent or come back. Metadata: product_id, quantity, limit."""
+    ERROR_REASON_SHIPMENT_NOT_FOUND: _ErrorReason.ValueType  # 411
+    """There is no such shipment of the order. Metadata: shipment_id."""
+    ERROR_REASON_RESUME_TOKEN_INVALID: _ErrorReason.ValueType  # 412
+    """The resume token is not one of ours for this store: list the store's orders, then watch without a token."""
+    ERROR_REASON_RESUME_TOKEN_EXPIRED: _ErrorReason.ValueType  # 413
+    """The resume token is too old: list the store's orders, then watch without a token. Metadata: days."""
+    ERROR_REASON_ORDER_LINE_NOT_FOUND: _ErrorReason.ValueType  # 414
+    """The order does not hold the product. Metadata: product_id."""
+    ERROR_REASON_ORDER_HAS_COUPON: _ErrorReason.ValueType  # 415
+    """The order has a coupon already. Metadata: code."""
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 500
     """There is no such payment. Metadata: payment_id."""
     ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED: _ErrorReason.ValueType  # 501
@@ -80,6 +118,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The provider declined. Metadata: decline_code."""
     ERROR_REASON_GATEWAY_UNKNOWN: _ErrorReason.ValueType  # 504
     """No such gateway, or it does not take this payment method. Metadata: gateway."""
+    ERROR_REASON_REFUND_TOO_LARGE: _ErrorReason.ValueType  # 507
+    """More is to be given back than is left of what was captured. Metadata: limit."""
     ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: _ErrorReason.ValueType  # 505
     """The webhook's signature is missing, wrong or too old. Metadata: cause."""
     ERROR_REASON_WEBHOOK_MALFORMED: _ErrorReason.ValueType  # 506
@@ -128,6 +168,22 @@ ERROR_REASON_RESERVATION_RELEASED: ErrorReason.ValueType  # 304
 """The order's reservation was released before. Metadata: order_id."""
 ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 305
 """There is no such reservation. Metadata: order_id."""
+ERROR_REASON_PRODUCT_ARCHIVED: ErrorReason.ValueType  # 306
+"""The product is archived: it is no longer sold. Metadata: product_id."""
+ERROR_REASON_RESERVATIONS_TOO_MANY: ErrorReason.ValueType  # 307
+"""The customer has too many open reservations: pay for some, or let them expire. Metadata: customer_id, limit."""
+ERROR_REASON_CATEGORY_NOT_FOUND: ErrorReason.ValueType  # 308
+"""There is no such category in the store. Metadata: category_id."""
+ERROR_REASON_CATEGORY_CYCLE: ErrorReason.ValueType  # 309
+"""A category cannot lie within itself. Metadata: category_id, parent_id."""
+ERROR_REASON_CATEGORY_NAME_TAKEN: ErrorReason.ValueType  # 310
+"""Another category at this place has the name. Metadata: name."""
+ERROR_REASON_CATEGORIES_TOO_MANY: ErrorReason.ValueType  # 311
+"""The store has as many categories as it may have. Metadata: limit."""
+ERROR_REASON_IMPORT_NOT_FOUND: ErrorReason.ValueType  # 312
+"""There is no such import in the store. Metadata: import_id."""
+ERROR_REASON_IMPORT_OUT_OF_ORDER: ErrorReason.ValueType  # 313
+"""The import's batches must come in order, each once, with the rows they had before. Metadata: expected."""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 400
 """There is no such order. Metadata: order_id."""
 ERROR_REASON_ORDER_CURRENCIES_MIXED: ErrorReason.ValueType  # 401
@@ -138,6 +194,28 @@ ERROR_REASON_ORDER_TOTAL_TOO_LARGE: ErrorReason.ValueType  # 403
 """The order's total is larger than any payment. Metadata: limit."""
 ERROR_REASON_ORDER_SEQUENCE_UNKNOWN: ErrorReason.ValueType  # 404
 """The sequence to resume after lies in the order's future. Metadata: sequence."""
+ERROR_REASON_COUPON_NOT_FOUND: ErrorReason.ValueType  # 405
+"""There is no such coupon in the store. Metadata: code or coupon_id."""
+ERROR_REASON_COUPON_CODE_TAKEN: ErrorReason.ValueType  # 406
+"""Another coupon of the store has the code. Metadata: code."""
+ERROR_REASON_COUPON_NOT_APPLICABLE: ErrorReason.ValueType  # 407
+"""The coupon does not apply to this order. Metadata: code, cause (disabled, not_begun, ended, minimum, currency)."""
+ERROR_REASON_COUPON_USED_UP: ErrorReason.ValueType  # 408
+"""The coupon was used as often as it may be. Metadata: code, limit, of (everybody, customer)."""
+ERROR_REASON_SHIPPING_UNAVAILABLE: ErrorReason.ValueType  # 409
+"""The store does not send this currency's orders to this country. Metadata: country_code."""
+ERROR_REASON_ORDER_QUANTITY_EXCEEDED: ErrorReason.ValueType  # 410
+"""More units than may be sent or come back. Metadata: product_id, quantity, limit."""
+ERROR_REASON_SHIPMENT_NOT_FOUND: ErrorReason.ValueType  # 411
+"""There is no such shipment of the order. Metadata: shipment_id."""
+ERROR_REASON_RESUME_TOKEN_INVALID: ErrorReason.ValueType  # 412
+"""The resume token is not one of ours for this store: list the store's orders, then watch without a token."""
+ERROR_REASON_RESUME_TOKEN_EXPIRED: ErrorReason.ValueType  # 413
+"""The resume token is too old: list the store's orders, then watch without a token. Metadata: days."""
+ERROR_REASON_ORDER_LINE_NOT_FOUND: ErrorReason.ValueType  # 414
+"""The order does not hold the product. Metadata: product_id."""
+ERROR_REASON_ORDER_HAS_COUPON: ErrorReason.ValueType  # 415
+"""The order has a coupon already. Metadata: code."""
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 500
 """There is no such payment. Metadata: payment_id."""
 ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED: ErrorReason.ValueType  # 501
@@ -148,6 +226,8 @@ ERROR_REASON_PAYMENT_DECLINED: ErrorReason.ValueType  # 503
 """The provider declined. Metadata: decline_code."""
 ERROR_REASON_GATEWAY_UNKNOWN: ErrorReason.ValueType  # 504
 """No such gateway, or it does not take this payment method. Metadata: gateway."""
+ERROR_REASON_REFUND_TOO_LARGE: ErrorReason.ValueType  # 507
+"""More is to be given back than is left of what was captured. Metadata: limit."""
 ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: ErrorReason.ValueType  # 505
 """The webhook's signature is missing, wrong or too old. Metadata: cause."""
 ERROR_REASON_WEBHOOK_MALFORMED: ErrorReason.ValueType  # 506

@@ -184,11 +184,42 @@ class OrderAccepted(message.Message):
 
 @typing.final
 class OrderShipped(message.Message):
-    """The order is on its way."""
+    """A parcel of the order is on its way."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: builtins.int
+    SHIPMENT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> OrderReference:
+        """The order."""
+
+    @builtins.property
+    def shipment(self) -> order_pb2.Shipment:
+        """The parcel."""
+
+    def __init__(
+        self,
+        *,
+        order: OrderReference | None = ...,
+        shipment: order_pb2.Shipment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "shipment", b"shipment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "shipment", b"shipment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderParcelDelivered(message.Message):
+    """A parcel of the order is at the door."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    SHIPMENT_ID_FIELD_NUMBER: builtins.int
+    shipment_id: builtins.str
+    """The parcel."""
     @builtins.property
     def order(self) -> OrderReference:
         """The order."""
@@ -197,16 +228,17 @@ class OrderShipped(message.Message):
         self,
         *,
         order: OrderReference | None = ...,
+        shipment_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "shipment_id", b"shipment_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class OrderDelivered(message.Message):
-    """The order is at the door."""
+    """Every unit of the order is at the door."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -249,5 +281,59 @@ class OrderCancelled(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderExpired(message.Message):
+    """The order was not paid for in time: void or refund the money, give the units back."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """Why."""
+    @builtins.property
+    def order(self) -> OrderReference:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        order: OrderReference | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderReturned(message.Message):
+    """Units came back: refund the money for them, put those on the shelf that can be sold again."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    RETURNED_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> OrderReference:
+        """The order."""
+
+    @builtins.property
+    def returned(self) -> order_pb2.OrderReturn:
+        """What came back, and how much money goes back for it."""
+
+    def __init__(
+        self,
+        *,
+        order: OrderReference | None = ...,
+        returned: order_pb2.OrderReturn | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

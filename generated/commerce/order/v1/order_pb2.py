@@ -29,7 +29,7 @@ from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_o
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ommerce/order/v1/order.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\'commerce/common/v1/postal_address.proto\x1a!commerce/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x05\n\x05Order\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12)\n\x0b\x63ustomer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12<\n\x05lines\x18\x05 \x03(\x0b\x32\x1c.commerce.order.v1.OrderLineB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\x12/\n\x05total\x18\x06 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05total\x12\x1a\n\x08sequence\x18\x07 \x01(\x03R\x08sequence\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x33\n\x0epayment_method\x18\n \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x04R\rpaymentMethod\x12R\n\x10\x64\x65livery_address\x18\x0b \x01(\x0b\x32!.commerce.common.v1.PostalAddressB\x04\x88\xb5\x18\x03R\x0f\x64\x65liveryAddress\x12 \n\x06reason\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12&\n\npayment_id\x18\r \x01(\tB\x07\xbaH\x04r\x02\x18$R\tpaymentId\x12\x30\n\x0fnext_action_url\x18\x0e \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\rnextActionUrl\"\xc3\x01\n\tOrderLine\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12\x19\n\x03sku\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x03sku\x12\x1c\n\x04name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1a\n\x08quantity\x18\x04 \x01(\x05R\x08quantity\x12\x38\n\nunit_price\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\tunitPrice\"\xc5\x02\n\x0bOrderUpdate\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12\x1a\n\x08sequence\x18\x02 \x01(\x03R\x08sequence\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\"\n\x08trace_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId\x12.\n\x05order\x18\x06 \x01(\x0b\x32\x18.commerce.order.v1.OrderR\x05order\x12\x1a\n\x08\x62ookmark\x18\x07 \x01(\x08R\x08\x62ookmark\x12 \n\x06reason\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"\x8f\x02\n\nOrderEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1b\n\x04step\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04step\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n\x05\x61\x63tor\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05\x61\x63tor\x12 \n\x06reason\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\"\n\x08trace_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId*\xde\x02\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x18\n\x14ORDER_STATE_RESERVED\x10\x02\x12!\n\x1dORDER_STATE_AWAITING_CUSTOMER\x10\x03\x12\x1f\n\x1bORDER_STATE_PAYMENT_UNKNOWN\x10\x04\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x05\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x06\x12\x17\n\x13ORDER_STATE_SHIPPED\x10\x07\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x08\x12\x18\n\x14ORDER_STATE_REJECTED\x10\t\x12\x1e\n\x1aORDER_STATE_PAYMENT_FAILED\x10\n\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63ommerce/order/v1/order.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\'commerce/common/v1/postal_address.proto\x1a!commerce/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\t\n\x05Order\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12)\n\x0b\x63ustomer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12<\n\x05lines\x18\x05 \x03(\x0b\x32\x1c.commerce.order.v1.OrderLineB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\x12/\n\x05total\x18\x06 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05total\x12\x1a\n\x08sequence\x18\x07 \x01(\x03R\x08sequence\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x33\n\x0epayment_method\x18\n \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x04R\rpaymentMethod\x12R\n\x10\x64\x65livery_address\x18\x0b \x01(\x0b\x32!.commerce.common.v1.PostalAddressB\x04\x88\xb5\x18\x03R\x0f\x64\x65liveryAddress\x12 \n\x06reason\x18\x0c \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12&\n\npayment_id\x18\r \x01(\tB\x07\xbaH\x04r\x02\x18$R\tpaymentId\x12\x30\n\x0fnext_action_url\x18\x0e \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\rnextActionUrl\x12\x35\n\x08subtotal\x18\x0f \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08subtotal\x12\x35\n\x08\x64iscount\x18\x10 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08\x64iscount\x12+\n\x03tax\x18\x11 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x03tax\x12!\n\x0ctax_included\x18\x12 \x01(\x08R\x0btaxIncluded\x12\x35\n\x08shipping\x18\x13 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08shipping\x12(\n\x0b\x63oupon_code\x18\x14 \x01(\tB\x07\xbaH\x04r\x02\x18(R\ncouponCode\x12\x35\n\x08refunded\x18\x15 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08refunded\x12\x44\n\tshipments\x18\x16 \x03(\x0b\x32\x1b.commerce.order.v1.ShipmentB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\tshipments\x12\x43\n\x07returns\x18\x17 \x03(\x0b\x32\x1e.commerce.order.v1.OrderReturnB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07returns\x12;\n\x0b\x65xpire_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xa1\x03\n\tOrderLine\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12\x19\n\x03sku\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x03sku\x12\x1c\n\x04name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1a\n\x08quantity\x18\x04 \x01(\x05R\x08quantity\x12\x38\n\nunit_price\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\tunitPrice\x12\x35\n\x08\x64iscount\x18\x06 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08\x64iscount\x12+\n\x03tax\x18\x07 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x03tax\x12 \n\x0ctax_rate_ppm\x18\x08 \x01(\x05R\ntaxRatePpm\x12)\n\x10shipped_quantity\x18\t \x01(\x05R\x0fshippedQuantity\x12+\n\x11returned_quantity\x18\n \x01(\x05R\x10returnedQuantity\"_\n\x0cLineQuantity\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12&\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01R\x08quantity\"\xa6\x03\n\x08Shipment\x12)\n\x0bshipment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nshipmentId\x12?\n\x05lines\x18\x02 \x03(\x0b\x32\x1f.commerce.order.v1.LineQuantityB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\x12!\n\x07\x63\x61rrier\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07\x63\x61rrier\x12\x30\n\x0ftracking_number\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0etrackingNumber\x12&\n\ncourier_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tcourierId\x12\x39\n\x06status\x18\x06 \x01(\x0e\x32!.commerce.order.v1.ShipmentStatusR\x06status\x12\x37\n\tship_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08shipTime\x12=\n\x0c\x64\x65liver_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x65liverTime\"\x85\x02\n\x0bOrderReturn\x12%\n\treturn_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08returnId\x12=\n\x05lines\x18\x02 \x03(\x0b\x32\x1d.commerce.order.v1.ReturnLineB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\x12\x31\n\x06refund\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06refund\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"w\n\nReturnLine\x12\'\n\nproduct_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tproductId\x12&\n\x08quantity\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01R\x08quantity\x12\x18\n\x07restock\x18\x03 \x01(\x08R\x07restock\"\x8e\x03\n\x0bOrderUpdate\x12\"\n\x08order_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18$R\x07orderId\x12\x1a\n\x08sequence\x18\x02 \x01(\x03R\x08sequence\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\"\n\x08trace_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId\x12.\n\x05order\x18\x06 \x01(\x0b\x32\x18.commerce.order.v1.OrderR\x05order\x12\x1a\n\x08\x62ookmark\x18\x07 \x01(\x08R\x08\x62ookmark\x12 \n\x06reason\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12+\n\x0cresume_token\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0bresumeToken\x12\x1b\n\x04step\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04step\"\x8f\x02\n\nOrderEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1b\n\x04step\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18(R\x04step\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n\x05\x61\x63tor\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05\x61\x63tor\x12 \n\x06reason\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12\"\n\x08trace_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId*m\n\x0eShipmentStatus\x12\x1f\n\x1bSHIPMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17SHIPMENT_STATUS_SHIPPED\x10\x01\x12\x1d\n\x19SHIPMENT_STATUS_DELIVERED\x10\x02*\x91\x03\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x18\n\x14ORDER_STATE_RESERVED\x10\x02\x12!\n\x1dORDER_STATE_AWAITING_CUSTOMER\x10\x03\x12\x1f\n\x1bORDER_STATE_PAYMENT_UNKNOWN\x10\x04\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x05\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x06\x12\x17\n\x13ORDER_STATE_SHIPPED\x10\x07\x12\x19\n\x15ORDER_STATE_DELIVERED\x10\x08\x12\x18\n\x14ORDER_STATE_REJECTED\x10\t\x12\x1e\n\x1aORDER_STATE_PAYMENT_FAILED\x10\n\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x0b\x12\x17\n\x13ORDER_STATE_EXPIRED\x10\x0c\x12\x18\n\x14ORDER_STATE_RETURNED\x10\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,18 +54,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDER'].fields_by_name['payment_id']._serialized_options = b'\272H\004r\002\030$'
   _globals['_ORDER'].fields_by_name['next_action_url']._loaded_options = None
   _globals['_ORDER'].fields_by_name['next_action_url']._serialized_options = b'\272H\005r\003\030\320\017'
+  _globals['_ORDER'].fields_by_name['coupon_code']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['coupon_code']._serialized_options = b'\272H\004r\002\030('
+  _globals['_ORDER'].fields_by_name['shipments']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['shipments']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_ORDER'].fields_by_name['returns']._loaded_options = None
+  _globals['_ORDER'].fields_by_name['returns']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_ORDERLINE'].fields_by_name['product_id']._loaded_options = None
   _globals['_ORDERLINE'].fields_by_name['product_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ORDERLINE'].fields_by_name['sku']._loaded_options = None
   _globals['_ORDERLINE'].fields_by_name['sku']._serialized_options = b'\272H\004r\002\030@'
   _globals['_ORDERLINE'].fields_by_name['name']._loaded_options = None
   _globals['_ORDERLINE'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LINEQUANTITY'].fields_by_name['product_id']._loaded_options = None
+  _globals['_LINEQUANTITY'].fields_by_name['product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LINEQUANTITY'].fields_by_name['quantity']._loaded_options = None
+  _globals['_LINEQUANTITY'].fields_by_name['quantity']._serialized_options = b'\272H\007\032\005\030\220N(\001'
+  _globals['_SHIPMENT'].fields_by_name['shipment_id']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['shipment_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SHIPMENT'].fields_by_name['lines']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['lines']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_SHIPMENT'].fields_by_name['carrier']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['carrier']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_SHIPMENT'].fields_by_name['tracking_number']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['tracking_number']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_SHIPMENT'].fields_by_name['courier_id']._loaded_options = None
+  _globals['_SHIPMENT'].fields_by_name['courier_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_ORDERRETURN'].fields_by_name['return_id']._loaded_options = None
+  _globals['_ORDERRETURN'].fields_by_name['return_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ORDERRETURN'].fields_by_name['lines']._loaded_options = None
+  _globals['_ORDERRETURN'].fields_by_name['lines']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_ORDERRETURN'].fields_by_name['reason']._loaded_options = None
+  _globals['_ORDERRETURN'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_RETURNLINE'].fields_by_name['product_id']._loaded_options = None
+  _globals['_RETURNLINE'].fields_by_name['product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RETURNLINE'].fields_by_name['quantity']._loaded_options = None
+  _globals['_RETURNLINE'].fields_by_name['quantity']._serialized_options = b'\272H\007\032\005\030\220N(\001'
   _globals['_ORDERUPDATE'].fields_by_name['order_id']._loaded_options = None
-  _globals['_ORDERUPDATE'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ORDERUPDATE'].fields_by_name['order_id']._serialized_options = b'\272H\004r\002\030$'
   _globals['_ORDERUPDATE'].fields_by_name['trace_id']._loaded_options = None
   _globals['_ORDERUPDATE'].fields_by_name['trace_id']._serialized_options = b'\272H\004r\002\030 '
   _globals['_ORDERUPDATE'].fields_by_name['reason']._loaded_options = None
   _globals['_ORDERUPDATE'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ORDERUPDATE'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_ORDERUPDATE'].fields_by_name['resume_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_ORDERUPDATE'].fields_by_name['step']._loaded_options = None
+  _globals['_ORDERUPDATE'].fields_by_name['step']._serialized_options = b'\272H\004r\002\030('
   _globals['_ORDEREVENT'].fields_by_name['step']._loaded_options = None
   _globals['_ORDEREVENT'].fields_by_name['step']._serialized_options = b'\272H\004r\002\030('
   _globals['_ORDEREVENT'].fields_by_name['actor']._loaded_options = None
@@ -74,14 +108,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDEREVENT'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_ORDEREVENT'].fields_by_name['trace_id']._loaded_options = None
   _globals['_ORDEREVENT'].fields_by_name['trace_id']._serialized_options = b'\272H\004r\002\030 '
-  _globals['_ORDERSTATE']._serialized_start=1725
-  _globals['_ORDERSTATE']._serialized_end=2075
+  _globals['_SHIPMENTSTATUS']._serialized_start=3468
+  _globals['_SHIPMENTSTATUS']._serialized_end=3577
+  _globals['_ORDERSTATE']._serialized_start=3580
+  _globals['_ORDERSTATE']._serialized_end=3981
   _globals['_ORDER']._serialized_start=223
-  _globals['_ORDER']._serialized_end=922
-  _globals['_ORDERLINE']._serialized_start=925
-  _globals['_ORDERLINE']._serialized_end=1120
-  _globals['_ORDERUPDATE']._serialized_start=1123
-  _globals['_ORDERUPDATE']._serialized_end=1448
-  _globals['_ORDEREVENT']._serialized_start=1451
-  _globals['_ORDEREVENT']._serialized_end=1722
+  _globals['_ORDER']._serialized_end=1464
+  _globals['_ORDERLINE']._serialized_start=1467
+  _globals['_ORDERLINE']._serialized_end=1884
+  _globals['_LINEQUANTITY']._serialized_start=1886
+  _globals['_LINEQUANTITY']._serialized_end=1981
+  _globals['_SHIPMENT']._serialized_start=1984
+  _globals['_SHIPMENT']._serialized_end=2406
+  _globals['_ORDERRETURN']._serialized_start=2409
+  _globals['_ORDERRETURN']._serialized_end=2670
+  _globals['_RETURNLINE']._serialized_start=2672
+  _globals['_RETURNLINE']._serialized_end=2791
+  _globals['_ORDERUPDATE']._serialized_start=2794
+  _globals['_ORDERUPDATE']._serialized_end=3192
+  _globals['_ORDEREVENT']._serialized_start=3195
+  _globals['_ORDEREVENT']._serialized_end=3466
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,29 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _ShipmentStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShipmentStatusEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ShipmentStatus.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    SHIPMENT_STATUS_UNSPECIFIED: _ShipmentStatus.ValueType  # 0
+    """Never sent."""
+    SHIPMENT_STATUS_SHIPPED: _ShipmentStatus.ValueType  # 1
+    """On its way."""
+    SHIPMENT_STATUS_DELIVERED: _ShipmentStatus.ValueType  # 2
+    """At the door."""
+
+class ShipmentStatus(_ShipmentStatus, metaclass=_ShipmentStatusEnumTypeWrapper):
+    """How far a parcel is."""
+
+SHIPMENT_STATUS_UNSPECIFIED: ShipmentStatus.ValueType  # 0
+"""Never sent."""
+SHIPMENT_STATUS_SHIPPED: ShipmentStatus.ValueType  # 1
+"""On its way."""
+SHIPMENT_STATUS_DELIVERED: ShipmentStatus.ValueType  # 2
+"""At the door."""
+
 class _OrderState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -45,13 +68,17 @@ class _OrderStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_OrderState.
     ORDER_STATE_SHIPPED: _OrderState.ValueType  # 7
     """On its way."""
     ORDER_STATE_DELIVERED: _OrderState.ValueType  # 8
-    """At the door. An end."""
+    """Every unit is at the door. Streams end here; a return may follow."""
     ORDER_STATE_REJECTED: _OrderState.ValueType  # 9
     """Could not be had: out of stock, or at another price. An end."""
     ORDER_STATE_PAYMENT_FAILED: _OrderState.ValueType  # 10
     """The provider declined. An end."""
     ORDER_STATE_CANCELLED: _OrderState.ValueType  # 11
     """Called off; money and units go back. An end."""
+    ORDER_STATE_EXPIRED: _OrderState.ValueType  # 12
+    """Not paid for in time; units, and money if there is any, go back. An end."""
+    ORDER_STATE_RETURNED: _OrderState.ValueType  # 13
+    """Every unit came back, and so did the money. An end."""
 
 class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper):
     """Where an order stands. services/order/README.md draws how it moves."""
@@ -73,13 +100,17 @@ ORDER_STATE_ACCEPTED: OrderState.ValueType  # 6
 ORDER_STATE_SHIPPED: OrderState.ValueType  # 7
 """On its way."""
 ORDER_STATE_DELIVERED: OrderState.ValueType  # 8
-"""At the door. An end."""
+"""Every unit is at the door. Streams end here; a return may follow."""
 ORDER_STATE_REJECTED: OrderState.ValueType  # 9
 """Could not be had: out of stock, or at another price. An end."""
 ORDER_STATE_PAYMENT_FAILED: OrderState.ValueType  # 10
 """The provider declined. An end."""
 ORDER_STATE_CANCELLED: OrderState.ValueType  # 11
 """Called off; money and units go back. An end."""
+ORDER_STATE_EXPIRED: OrderState.ValueType  # 12
+"""Not paid for in time; units, and money if there is any, go back. An end."""
+ORDER_STATE_RETURNED: OrderState.ValueType  # 13
+"""Every unit came back, and so did the money. An end."""
 
 @typing.final
 class Order(message.Message):
@@ -101,6 +132,16 @@ class Order(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     PAYMENT_ID_FIELD_NUMBER: builtins.int
     NEXT_ACTION_URL_FIELD_NUMBER: builtins.int
+    SUBTOTAL_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    TAX_INCLUDED_FIELD_NUMBER: builtins.int
+    SHIPPING_FIELD_NUMBER: builtins.int
+    COUPON_CODE_FIELD_NUMBER: builtins.int
+    REFUNDED_FIELD_NUMBER: builtins.int
+    SHIPMENTS_FIELD_NUMBER: builtins.int
+    RETURNS_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """UUIDv7."""
     store_id: builtins.str
@@ -114,18 +155,22 @@ class Order(message.Message):
     payment_method: builtins.str
     """The provider's token for how the customer pays."""
     reason: builtins.str
-    """Why it was rejected, declined or cancelled; empty otherwise."""
+    """Why it was rejected, declined, cancelled or expired; empty otherwise."""
     payment_id: builtins.str
     """Its payment, once there is one."""
     next_action_url: builtins.str
     """Where the customer confirms the payment, while the order is AWAITING_CUSTOMER."""
+    tax_included: builtins.bool
+    """True when the prices include the tax: it is shown, not added."""
+    coupon_code: builtins.str
+    """The coupon's code; empty when there is none."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[OrderLine]:
         """What was bought, as it was when the order was placed."""
 
     @builtins.property
     def total(self) -> money_pb2.Money:
-        """What the customer pays: the sum of the lines."""
+        """What the customer pays: subtotal - discount + shipping, and tax where the prices do not include it."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
@@ -138,6 +183,38 @@ class Order(message.Message):
     @builtins.property
     def delivery_address(self) -> postal_address_pb2.PostalAddress:
         """Where it goes."""
+
+    @builtins.property
+    def subtotal(self) -> money_pb2.Money:
+        """The sum of quantity times unit_price."""
+
+    @builtins.property
+    def discount(self) -> money_pb2.Money:
+        """What a coupon takes off: the sum of the lines' discounts."""
+
+    @builtins.property
+    def tax(self) -> money_pb2.Money:
+        """The sum of the lines' taxes."""
+
+    @builtins.property
+    def shipping(self) -> money_pb2.Money:
+        """For the way to the door; it comes back when every unit has come back."""
+
+    @builtins.property
+    def refunded(self) -> money_pb2.Money:
+        """What returns have given back so far."""
+
+    @builtins.property
+    def shipments(self) -> containers.RepeatedCompositeFieldContainer[Shipment]:
+        """What was sent, the first one first. Empty in messages of a list or a watch."""
+
+    @builtins.property
+    def returns(self) -> containers.RepeatedCompositeFieldContainer[OrderReturn]:
+        """What came back, the first one first. Empty in messages of a list or a watch."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """An order that is not paid for by then expires."""
 
     def __init__(
         self,
@@ -156,10 +233,20 @@ class Order(message.Message):
         reason: builtins.str = ...,
         payment_id: builtins.str = ...,
         next_action_url: builtins.str = ...,
+        subtotal: money_pb2.Money | None = ...,
+        discount: money_pb2.Money | None = ...,
+        tax: money_pb2.Money | None = ...,
+        tax_included: builtins.bool = ...,
+        shipping: money_pb2.Money | None = ...,
+        coupon_code: builtins.str = ...,
+        refunded: money_pb2.Money | None = ...,
+        shipments: abc.Iterable[Shipment] | None = ...,
+        returns: abc.Iterable[OrderReturn] | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "refunded", b"refunded", "shipping", b"shipping", "subtotal", b"subtotal", "tax", b"tax", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "sequence", b"sequence", "state", b"state", "store_id", b"store_id", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "refunded", b"refunded", "returns", b"returns", "sequence", b"sequence", "shipments", b"shipments", "shipping", b"shipping", "state", b"state", "store_id", b"store_id", "subtotal", b"subtotal", "tax", b"tax", "tax_included", b"tax_included", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,6 +261,11 @@ class OrderLine(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     QUANTITY_FIELD_NUMBER: builtins.int
     UNIT_PRICE_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    TAX_RATE_PPM_FIELD_NUMBER: builtins.int
+    SHIPPED_QUANTITY_FIELD_NUMBER: builtins.int
+    RETURNED_QUANTITY_FIELD_NUMBER: builtins.int
     product_id: builtins.str
     """The product."""
     sku: builtins.str
@@ -182,9 +274,23 @@ class OrderLine(message.Message):
     """As the customer saw it."""
     quantity: builtins.int
     """Units."""
+    tax_rate_ppm: builtins.int
+    """The rate of that tax, in millionths: 190000 is 19 %."""
+    shipped_quantity: builtins.int
+    """Units that were sent."""
+    returned_quantity: builtins.int
+    """Units that came back."""
     @builtins.property
     def unit_price(self) -> money_pb2.Money:
         """For one unit."""
+
+    @builtins.property
+    def discount(self) -> money_pb2.Money:
+        """What the coupon takes off this line."""
+
+    @builtins.property
+    def tax(self) -> money_pb2.Money:
+        """The tax on what is left of it, added to it or included in it as the order's tax_included says."""
 
     def __init__(
         self,
@@ -194,10 +300,163 @@ class OrderLine(message.Message):
         name: builtins.str = ...,
         quantity: builtins.int = ...,
         unit_price: money_pb2.Money | None = ...,
+        discount: money_pb2.Money | None = ...,
+        tax: money_pb2.Money | None = ...,
+        tax_rate_ppm: builtins.int = ...,
+        shipped_quantity: builtins.int = ...,
+        returned_quantity: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["unit_price", b"unit_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["discount", b"discount", "tax", b"tax", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "product_id", b"product_id", "quantity", b"quantity", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["discount", b"discount", "name", b"name", "product_id", b"product_id", "quantity", b"quantity", "returned_quantity", b"returned_quantity", "shipped_quantity", b"shipped_quantity", "sku", b"sku", "tax", b"tax", "tax_rate_ppm", b"tax_rate_ppm", "unit_price", b"unit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineQuantity(message.Message):
+    """Units of one product, by quantity."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    QUANTITY_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    quantity: builtins.int
+    """Units."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        quantity: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Shipment(message.Message):
+    """One parcel of an order."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SHIPMENT_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    CARRIER_FIELD_NUMBER: builtins.int
+    TRACKING_NUMBER_FIELD_NUMBER: builtins.int
+    COURIER_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    SHIP_TIME_FIELD_NUMBER: builtins.int
+    DELIVER_TIME_FIELD_NUMBER: builtins.int
+    shipment_id: builtins.str
+    """UUIDv7."""
+    carrier: builtins.str
+    """Who carries it, as the customer knows them: DHL, our own bicycle …"""
+    tracking_number: builtins.str
+    """The carrier's own number."""
+    courier_id: builtins.str
+    """The courier it was given to: the subject of their token. Only they, or the store, may deliver it."""
+    status: ShipmentStatus.ValueType
+    """How far it is."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[LineQuantity]:
+        """What is in it."""
+
+    @builtins.property
+    def ship_time(self) -> timestamp_pb2.Timestamp:
+        """When it was sent."""
+
+    @builtins.property
+    def deliver_time(self) -> timestamp_pb2.Timestamp:
+        """When it was at the door; unset before."""
+
+    def __init__(
+        self,
+        *,
+        shipment_id: builtins.str = ...,
+        lines: abc.Iterable[LineQuantity] | None = ...,
+        carrier: builtins.str = ...,
+        tracking_number: builtins.str = ...,
+        courier_id: builtins.str = ...,
+        status: ShipmentStatus.ValueType = ...,
+        ship_time: timestamp_pb2.Timestamp | None = ...,
+        deliver_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["deliver_time", b"deliver_time", "ship_time", b"ship_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["carrier", b"carrier", "courier_id", b"courier_id", "deliver_time", b"deliver_time", "lines", b"lines", "ship_time", b"ship_time", "shipment_id", b"shipment_id", "status", b"status", "tracking_number", b"tracking_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderReturn(message.Message):
+    """Units that came back, and the money for them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RETURN_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    REFUND_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    return_id: builtins.str
+    """UUIDv7."""
+    reason: builtins.str
+    """Why."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[ReturnLine]:
+        """What came back."""
+
+    @builtins.property
+    def refund(self) -> money_pb2.Money:
+        """What the customer gets back for it."""
+
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        return_id: builtins.str = ...,
+        lines: abc.Iterable[ReturnLine] | None = ...,
+        refund: money_pb2.Money | None = ...,
+        reason: builtins.str = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "lines", b"lines", "reason", b"reason", "refund", b"refund", "return_id", b"return_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReturnLine(message.Message):
+    """Units of one product that come back."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    QUANTITY_FIELD_NUMBER: builtins.int
+    RESTOCK_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The product."""
+    quantity: builtins.int
+    """Units."""
+    restock: builtins.bool
+    """True when they can be sold again: they go back on the shelf."""
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        quantity: builtins.int = ...,
+        restock: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id", "quantity", b"quantity", "restock", b"restock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,8 +474,10 @@ class OrderUpdate(message.Message):
     ORDER_FIELD_NUMBER: builtins.int
     BOOKMARK_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
     order_id: builtins.str
-    """The order."""
+    """The order. Empty in a bookmark of a store."""
     sequence: builtins.int
     """The transition's number in its order: 1, 2, 3 … without a gap. A bookmark repeats the last one."""
     state: OrderState.ValueType
@@ -227,6 +488,10 @@ class OrderUpdate(message.Message):
     """True for a sign of life: everything up to sequence has been sent."""
     reason: builtins.str
     """Why it moved, where there is a reason."""
+    resume_token: builtins.str
+    """Of a store only: where to go on after this message."""
+    step: builtins.str
+    """The step that was taken: create, reserve, authorize, cancel …"""
     @builtins.property
     def time(self) -> timestamp_pb2.Timestamp:
         """When it happened."""
@@ -246,10 +511,12 @@ class OrderUpdate(message.Message):
         order: Order | None = ...,
         bookmark: builtins.bool = ...,
         reason: builtins.str = ...,
+        resume_token: builtins.str = ...,
+        step: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bookmark", b"bookmark", "order", b"order", "order_id", b"order_id", "reason", b"reason", "sequence", b"sequence", "state", b"state", "time", b"time", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bookmark", b"bookmark", "order", b"order", "order_id", b"order_id", "reason", b"reason", "resume_token", b"resume_token", "sequence", b"sequence", "state", b"state", "step", b"step", "time", b"time", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,11 +4,14 @@ isort:skip_file
 """
 
 from collections import abc as abc
+from commerce.common.v1 import money_pb2 as money_pb2
 from commerce.common.v1 import postal_address_pb2 as postal_address_pb2
 from commerce.order.v1 import order_pb2 as order_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
 import sys
 import typing as typing
@@ -19,6 +22,37 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _OrderSorting:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderSortingEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_OrderSorting.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    ORDER_SORTING_UNSPECIFIED: _OrderSorting.ValueType  # 0
+    """Newest first."""
+    ORDER_SORTING_NEWEST_FIRST: _OrderSorting.ValueType  # 1
+    """Newest first."""
+    ORDER_SORTING_OLDEST_FIRST: _OrderSorting.ValueType  # 2
+    """Oldest first."""
+    ORDER_SORTING_LARGEST_FIRST: _OrderSorting.ValueType  # 3
+    """The largest total first; those that are equal newest first."""
+    ORDER_SORTING_SMALLEST_FIRST: _OrderSorting.ValueType  # 4
+    """The smallest total first; those that are equal oldest first."""
+
+class OrderSorting(_OrderSorting, metaclass=_OrderSortingEnumTypeWrapper):
+    """How a list of orders is sorted."""
+
+ORDER_SORTING_UNSPECIFIED: OrderSorting.ValueType  # 0
+"""Newest first."""
+ORDER_SORTING_NEWEST_FIRST: OrderSorting.ValueType  # 1
+"""Newest first."""
+ORDER_SORTING_OLDEST_FIRST: OrderSorting.ValueType  # 2
+"""Oldest first."""
+ORDER_SORTING_LARGEST_FIRST: OrderSorting.ValueType  # 3
+"""The largest total first; those that are equal newest first."""
+ORDER_SORTING_SMALLEST_FIRST: OrderSorting.ValueType  # 4
+"""The smallest total first; those that are equal oldest first."""
 
 @typing.final
 class CreateOrderRequest(message.Message):
@@ -32,6 +66,7 @@ class CreateOrderRequest(message.Message):
     PAYMENT_METHOD_FIELD_NUMBER: builtins.int
     DELIVERY_ADDRESS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    COUPON_CODE_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store that sells."""
     customer_id: builtins.str
@@ -40,6 +75,8 @@ class CreateOrderRequest(message.Message):
     """The provider's token for how the customer pays."""
     request_id: builtins.str
     """Makes a retry safe: one id is one order."""
+    coupon_code: builtins.str
+    """A coupon's code, in any case; empty for none."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[CreateOrderLine]:
         """One a product."""
@@ -57,10 +94,11 @@ class CreateOrderRequest(message.Message):
         payment_method: builtins.str = ...,
         delivery_address: postal_address_pb2.PostalAddress | None = ...,
         request_id: builtins.str = ...,
+        coupon_code: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["delivery_address", b"delivery_address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["customer_id", b"customer_id", "delivery_address", b"delivery_address", "lines", b"lines", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "lines", b"lines", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +136,68 @@ class CreateOrderResponse(message.Message):
     @builtins.property
     def order(self) -> order_pb2.Order:
         """As it was placed: PENDING."""
+
+    def __init__(
+        self,
+        *,
+        order: order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PreviewOrderRequest(message.Message):
+    """A cart to price."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    DELIVERY_ADDRESS_FIELD_NUMBER: builtins.int
+    COUPON_CODE_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store that sells."""
+    customer_id: builtins.str
+    """The customer who buys."""
+    coupon_code: builtins.str
+    """A coupon's code, in any case; empty for none."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[CreateOrderLine]:
+        """One a product."""
+
+    @builtins.property
+    def delivery_address(self) -> postal_address_pb2.PostalAddress:
+        """Where it would go; tax and shipping depend on its country."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        customer_id: builtins.str = ...,
+        lines: abc.Iterable[CreateOrderLine] | None = ...,
+        delivery_address: postal_address_pb2.PostalAddress | None = ...,
+        coupon_code: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["delivery_address", b"delivery_address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "lines", b"lines", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PreviewOrderResponse(message.Message):
+    """The cart priced."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> order_pb2.Order:
+        """As CreateOrder would place it; without an order_id, a state and times."""
 
     def __init__(
         self,
@@ -162,8 +262,79 @@ class ListOrdersRequest(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    PLACED_FROM_FIELD_NUMBER: builtins.int
+    PLACED_BEFORE_FIELD_NUMBER: builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: builtins.int
+    TOTAL_FROM_FIELD_NUMBER: builtins.int
+    TOTAL_BEFORE_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store."""
+    state: order_pb2.OrderState.ValueType
+    """Only orders in this state; unspecified means all."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    customer_id: builtins.str
+    """Only this customer's; empty means everybody's."""
+    currency_code: builtins.str
+    """Only orders in this currency; needed where a total is asked for."""
+    total_from: builtins.int
+    """Only orders of this total or a larger one, in minor units."""
+    total_before: builtins.int
+    """Only orders of a total below this one, in minor units."""
+    order_by: OrderSorting.ValueType
+    """How to sort; newest first when it is not said."""
+    @builtins.property
+    def placed_from(self) -> timestamp_pb2.Timestamp:
+        """Only orders placed at this time or later."""
+
+    @builtins.property
+    def placed_before(self) -> timestamp_pb2.Timestamp:
+        """Only orders placed before this time."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        state: order_pb2.OrderState.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        customer_id: builtins.str = ...,
+        placed_from: timestamp_pb2.Timestamp | None = ...,
+        placed_before: timestamp_pb2.Timestamp | None = ...,
+        currency_code: builtins.str = ...,
+        total_from: builtins.int | None = ...,
+        total_before: builtins.int | None = ...,
+        order_by: OrderSorting.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_total_before", b"_total_before", "_total_from", b"_total_from", "placed_before", b"placed_before", "placed_from", b"placed_from", "total_before", b"total_before", "total_from", b"total_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_total_before", b"_total_before", "_total_from", b"_total_from", "currency_code", b"currency_code", "customer_id", b"customer_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "placed_before", b"placed_before", "placed_from", b"placed_from", "state", b"state", "store_id", b"store_id", "total_before", b"total_before", "total_from", b"total_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__total_before: _TypeAlias = typing.Literal["total_before"]  # noqa: Y015
+    _WhichOneofArgType__total_before: _TypeAlias = typing.Literal["_total_before", b"_total_before"]  # noqa: Y015
+    _WhichOneofReturnType__total_from: _TypeAlias = typing.Literal["total_from"]  # noqa: Y015
+    _WhichOneofArgType__total_from: _TypeAlias = typing.Literal["_total_from", b"_total_from"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_before) -> _WhichOneofReturnType__total_before | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_from) -> _WhichOneofReturnType__total_from | None: ...
+
+@typing.final
+class ListCustomerOrdersRequest(message.Message):
+    """Whose orders to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    customer_id: builtins.str
+    """The customer."""
     state: order_pb2.OrderState.ValueType
     """Only orders in this state; unspecified means all."""
     page_size: builtins.int
@@ -173,14 +344,172 @@ class ListOrdersRequest(message.Message):
     def __init__(
         self,
         *,
-        store_id: builtins.str = ...,
+        customer_id: builtins.str = ...,
         state: order_pb2.OrderState.ValueType = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCustomerOrdersResponse(message.Message):
+    """One page of a customer's orders."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def orders(self) -> containers.RepeatedCompositeFieldContainer[order_pb2.Order]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        orders: abc.Iterable[order_pb2.Order] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetCustomerOrderStatsRequest(message.Message):
+    """Whose orders to count."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    customer_id: builtins.str
+    """The customer."""
+    def __init__(
+        self,
+        *,
+        customer_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["customer_id", b"customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetCustomerOrderStatsResponse(message.Message):
+    """How much a customer buys."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    TOTAL_ORDERS_FIELD_NUMBER: builtins.int
+    CANCELLED_ORDERS_FIELD_NUMBER: builtins.int
+    CANCELLATION_RATE_FIELD_NUMBER: builtins.int
+    FIRST_ORDER_TIME_FIELD_NUMBER: builtins.int
+    LAST_ORDER_TIME_FIELD_NUMBER: builtins.int
+    SPENDING_FIELD_NUMBER: builtins.int
+    MONTHS_FIELD_NUMBER: builtins.int
+    customer_id: builtins.str
+    """The customer."""
+    total_orders: builtins.int
+    """Orders placed, whatever became of them."""
+    cancelled_orders: builtins.int
+    """Of those, the cancelled ones."""
+    cancellation_rate: builtins.float
+    """cancelled_orders / total_orders, 0 to 1; 0 without orders."""
+    @builtins.property
+    def first_order_time(self) -> timestamp_pb2.Timestamp:
+        """When the first was placed; unset without orders."""
+
+    @builtins.property
+    def last_order_time(self) -> timestamp_pb2.Timestamp:
+        """When the last was placed; unset without orders."""
+
+    @builtins.property
+    def spending(self) -> containers.RepeatedCompositeFieldContainer[CustomerSpending]:
+        """What was spent, one a currency."""
+
+    @builtins.property
+    def months(self) -> containers.RepeatedCompositeFieldContainer[MonthlyOrders]:
+        """Orders placed in each month that has some (UTC), the first one first."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: builtins.str = ...,
+        total_orders: builtins.int = ...,
+        cancelled_orders: builtins.int = ...,
+        cancellation_rate: builtins.float = ...,
+        first_order_time: timestamp_pb2.Timestamp | None = ...,
+        last_order_time: timestamp_pb2.Timestamp | None = ...,
+        spending: abc.Iterable[CustomerSpending] | None = ...,
+        months: abc.Iterable[MonthlyOrders] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["first_order_time", b"first_order_time", "last_order_time", b"last_order_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cancellation_rate", b"cancellation_rate", "cancelled_orders", b"cancelled_orders", "customer_id", b"customer_id", "first_order_time", b"first_order_time", "last_order_time", b"last_order_time", "months", b"months", "spending", b"spending", "total_orders", b"total_orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CustomerSpending(message.Message):
+    """What a customer spends in one currency."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOTAL_SPENT_FIELD_NUMBER: builtins.int
+    PAID_ORDERS_FIELD_NUMBER: builtins.int
+    AVERAGE_ORDER_VALUE_FIELD_NUMBER: builtins.int
+    paid_orders: builtins.int
+    """How many orders that were."""
+    @builtins.property
+    def total_spent(self) -> money_pb2.Money:
+        """Totals of orders that were paid for and not cancelled, less what returns gave back."""
+
+    @builtins.property
+    def average_order_value(self) -> money_pb2.Money:
+        """total_spent / paid_orders, rounded half away from zero."""
+
+    def __init__(
+        self,
+        *,
+        total_spent: money_pb2.Money | None = ...,
+        paid_orders: builtins.int = ...,
+        average_order_value: money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["average_order_value", b"average_order_value", "total_spent", b"total_spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["average_order_value", b"average_order_value", "paid_orders", b"paid_orders", "total_spent", b"total_spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MonthlyOrders(message.Message):
+    """Orders of one month."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MONTH_FIELD_NUMBER: builtins.int
+    ORDERS_FIELD_NUMBER: builtins.int
+    month: builtins.str
+    """Year and month: 2026-11."""
+    orders: builtins.int
+    """Orders placed."""
+    def __init__(
+        self,
+        *,
+        month: builtins.str = ...,
+        orders: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["month", b"month", "orders", b"orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -196,7 +525,7 @@ class ListOrdersResponse(message.Message):
     """Empty on the last page."""
     @builtins.property
     def orders(self) -> containers.RepeatedCompositeFieldContainer[order_pb2.Order]:
-        """Newest first."""
+        """In the order asked for."""
 
     def __init__(
         self,
@@ -264,24 +593,96 @@ class ShipOrderRequest(message.Message):
 
     ORDER_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    CARRIER_FIELD_NUMBER: builtins.int
+    TRACKING_NUMBER_FIELD_NUMBER: builtins.int
+    COURIER_ID_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order."""
     request_id: builtins.str
     """Makes a retry safe: one id is one shipment."""
+    carrier: builtins.str
+    """Who carries it, as the customer knows them."""
+    tracking_number: builtins.str
+    """The carrier's own number."""
+    courier_id: builtins.str
+    """The courier it is given to: the subject of their token. Empty for none."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[order_pb2.LineQuantity]:
+        """What is in the parcel, one a product; empty means every unit that is left."""
+
     def __init__(
         self,
         *,
         order_id: builtins.str = ...,
         request_id: builtins.str = ...,
+        lines: abc.Iterable[order_pb2.LineQuantity] | None = ...,
+        carrier: builtins.str = ...,
+        tracking_number: builtins.str = ...,
+        courier_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["carrier", b"carrier", "courier_id", b"courier_id", "lines", b"lines", "order_id", b"order_id", "request_id", b"request_id", "tracking_number", b"tracking_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class ShipOrderResponse(message.Message):
+    """The order after the step."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> order_pb2.Order:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        order: order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AssignCourierRequest(message.Message):
+    """Who is to deliver a parcel."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    SHIPMENT_ID_FIELD_NUMBER: builtins.int
+    COURIER_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    order_id: builtins.str
+    """The order."""
+    shipment_id: builtins.str
+    """The parcel."""
+    courier_id: builtins.str
+    """The courier: the subject of their token."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one assignment."""
+    def __init__(
+        self,
+        *,
+        order_id: builtins.str = ...,
+        shipment_id: builtins.str = ...,
+        courier_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["courier_id", b"courier_id", "order_id", b"order_id", "request_id", b"request_id", "shipment_id", b"shipment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AssignCourierResponse(message.Message):
     """The order after the step."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -310,19 +711,23 @@ class DeliverOrderRequest(message.Message):
 
     ORDER_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    SHIPMENT_ID_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order."""
     request_id: builtins.str
     """Makes a retry safe: one id is one delivery."""
+    shipment_id: builtins.str
+    """The parcel; empty means all that are on their way."""
     def __init__(
         self,
         *,
         order_id: builtins.str = ...,
         request_id: builtins.str = ...,
+        shipment_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order_id", b"order_id", "request_id", b"request_id", "shipment_id", b"shipment_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,6 +804,112 @@ class CancelOrderResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ReturnOrderRequest(message.Message):
+    """What comes back."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    order_id: builtins.str
+    """The order."""
+    reason: builtins.str
+    """Shown to the customer and kept with the order."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one return."""
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[order_pb2.ReturnLine]:
+        """What comes back, one a product."""
+
+    def __init__(
+        self,
+        *,
+        order_id: builtins.str = ...,
+        lines: abc.Iterable[order_pb2.ReturnLine] | None = ...,
+        reason: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lines", b"lines", "order_id", b"order_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReturnOrderResponse(message.Message):
+    """The order after the step."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> order_pb2.Order:
+        """As it is now; the last of its returns is this one."""
+
+    def __init__(
+        self,
+        *,
+        order: order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ApplyCouponRequest(message.Message):
+    """Which coupon to add to which order."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    COUPON_CODE_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    order_id: builtins.str
+    """The order."""
+    coupon_code: builtins.str
+    """The coupon's code, in any case."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one use of the coupon."""
+    def __init__(
+        self,
+        *,
+        order_id: builtins.str = ...,
+        coupon_code: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "order_id", b"order_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ApplyCouponResponse(message.Message):
+    """The order after the step."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def order(self) -> order_pb2.Order:
+        """As it is now, with its new total."""
+
+    def __init__(
+        self,
+        *,
+        order: order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ListOrderEventsRequest(message.Message):
     """Whose timeline to list."""
 
@@ -461,5 +972,29 @@ class WatchOrderRequest(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["after_sequence", b"after_sequence", "order_id", b"order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchStoreOrdersRequest(message.Message):
+    """Which store to watch, and from where."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    resume_token: builtins.str
+    """The last resume_token seen; empty begins now."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        resume_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["resume_token", b"resume_token", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

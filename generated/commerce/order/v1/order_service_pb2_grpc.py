@@ -41,6 +41,11 @@ class OrderServiceStub:
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderRequest.SerializeToString,
                 response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderResponse.FromString,
                 _registered_method=True)
+        self.PreviewOrder = channel.unary_unary(
+                '/commerce.order.v1.OrderService/PreviewOrder',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderResponse.FromString,
+                _registered_method=True)
         self.GetOrder = channel.unary_unary(
                 '/commerce.order.v1.OrderService/GetOrder',
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetOrderRequest.SerializeToString,
@@ -50,6 +55,16 @@ class OrderServiceStub:
                 '/commerce.order.v1.OrderService/ListOrders',
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
+                _registered_method=True)
+        self.ListCustomerOrders = channel.unary_unary(
+                '/commerce.order.v1.OrderService/ListCustomerOrders',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersResponse.FromString,
+                _registered_method=True)
+        self.GetCustomerOrderStats = channel.unary_unary(
+                '/commerce.order.v1.OrderService/GetCustomerOrderStats',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsResponse.FromString,
                 _registered_method=True)
         self.AcceptOrder = channel.unary_unary(
                 '/commerce.order.v1.OrderService/AcceptOrder',
@@ -61,6 +76,11 @@ class OrderServiceStub:
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderRequest.SerializeToString,
                 response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderResponse.FromString,
                 _registered_method=True)
+        self.AssignCourier = channel.unary_unary(
+                '/commerce.order.v1.OrderService/AssignCourier',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierResponse.FromString,
+                _registered_method=True)
         self.DeliverOrder = channel.unary_unary(
                 '/commerce.order.v1.OrderService/DeliverOrder',
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.DeliverOrderRequest.SerializeToString,
@@ -70,6 +90,16 @@ class OrderServiceStub:
                 '/commerce.order.v1.OrderService/CancelOrder',
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CancelOrderRequest.SerializeToString,
                 response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CancelOrderResponse.FromString,
+                _registered_method=True)
+        self.ReturnOrder = channel.unary_unary(
+                '/commerce.order.v1.OrderService/ReturnOrder',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderResponse.FromString,
+                _registered_method=True)
+        self.ApplyCoupon = channel.unary_unary(
+                '/commerce.order.v1.OrderService/ApplyCoupon',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponResponse.FromString,
                 _registered_method=True)
         self.ListOrderEvents = channel.unary_unary(
                 '/commerce.order.v1.OrderService/ListOrderEvents',
@@ -81,6 +111,11 @@ class OrderServiceStub:
                 request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.SerializeToString,
                 response_deserializer=commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.FromString,
                 _registered_method=True)
+        self.WatchStoreOrders = channel.unary_stream(
+                '/commerce.order.v1.OrderService/WatchStoreOrders',
+                request_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.WatchStoreOrdersRequest.SerializeToString,
+                response_deserializer=commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.FromString,
+                _registered_method=True)
 
 
 class OrderServiceServicer:
@@ -90,24 +125,56 @@ class OrderServiceServicer:
     def CreateOrder(self, request, context):
         """Place an order. It is durable when the reply arrives; WatchOrder tells how it goes on.
 
-        Prices come from the catalog, never from the client. Refused with PRODUCT_NOT_FOUND, CUSTOMER_NOT_FOUND,
-        ORDER_CURRENCIES_MIXED or ORDER_TOTAL_TOO_LARGE. Sent again with one request_id it is one order.
+        Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
+        coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
+        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
+        with one request_id it is one order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewOrder(self, request, context):
+        """Price a cart as CreateOrder would, and place nothing.
+
+        Refused as CreateOrder is. A price may still change before the order is placed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """Get an order. Refused with ORDER_NOT_FOUND.
+        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
+
+        Refused with ORDER_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """List a store's orders, newest first; a customer sees their own.
+        """List a store's orders, newest first unless order_by says otherwise; a customer sees their own.
 
-        Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+        Filters are joined by AND. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCustomerOrders(self, request, context):
+        """List a customer's orders, newest first.
+
+        Refused with CUSTOMER_NOT_FOUND when a customer asks for another's, PAGE_TOKEN_INVALID when the token belongs to
+        another query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCustomerOrderStats(self, request, context):
+        """Say how much a customer buys: exact at every instant, however many orders there are.
+
+        A customer without orders has zeros. Refused with CUSTOMER_NOT_FOUND when a customer asks for another's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,18 +190,28 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ShipOrder(self, request, context):
-        """Send an accepted order on its way.
+        """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-        Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignCourier(self, request, context):
+        """Give a parcel to a courier, or to another one; only they, or the store, may deliver it then.
+
+        Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED when it was delivered before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeliverOrder(self, request, context):
-        """Say that a shipped order is at the door.
+        """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-        Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
+        ORDER_STEP_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +221,27 @@ class OrderServiceServicer:
         """Call off an order that has not shipped; money and units go back.
 
         Refused with ORDER_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED once the order has shipped or ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnOrder(self, request, context):
+        """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
+
+        However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
+        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
+        ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyCoupon(self, request, context):
+        """Add a coupon to an order that is not reserved yet; its total changes.
+
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
+        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +264,21 @@ class OrderServiceServicer:
         sequence seen. Refused with ORDER_NOT_FOUND, or ORDER_SEQUENCE_UNKNOWN when after_sequence lies in the future;
         ends with UNAVAILABLE when the server is stopping: open it again.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStoreOrders(self, request, context):
+        """Watch all orders of a store: each transition once, each order's in order, without a gap.
+
+        The first message is a bookmark, unless a resume_token says where to go on: list the orders after it, then apply
+        what comes, leaving out sequences that the list has. Every message holds a token to go on after it; a bookmark every
+        15 s holds one too. Refused with RESUME_TOKEN_INVALID, or RESUME_TOKEN_EXPIRED when the token is older than the days
+        that the server keeps; ends with UNAVAILABLE when the server is stopping: open it again with the last token.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +292,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderRequest.FromString,
                     response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderResponse.SerializeToString,
             ),
+            'PreviewOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewOrder,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderResponse.SerializeToString,
+            ),
             'GetOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrder,
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetOrderRequest.FromString,
@@ -188,6 +306,16 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.ListOrders,
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.FromString,
                     response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'ListCustomerOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCustomerOrders,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersResponse.SerializeToString,
+            ),
+            'GetCustomerOrderStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustomerOrderStats,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsResponse.SerializeToString,
             ),
             'AcceptOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptOrder,
@@ -199,6 +327,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderRequest.FromString,
                     response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderResponse.SerializeToString,
             ),
+            'AssignCourier': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignCourier,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierResponse.SerializeToString,
+            ),
             'DeliverOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.DeliverOrder,
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.DeliverOrderRequest.FromString,
@@ -209,6 +342,16 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CancelOrderRequest.FromString,
                     response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.CancelOrderResponse.SerializeToString,
             ),
+            'ReturnOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnOrder,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderResponse.SerializeToString,
+            ),
+            'ApplyCoupon': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyCoupon,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponResponse.SerializeToString,
+            ),
             'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrderEvents,
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.ListOrderEventsRequest.FromString,
@@ -217,6 +360,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
             'WatchOrder': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchOrder,
                     request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.FromString,
+                    response_serializer=commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.SerializeToString,
+            ),
+            'WatchStoreOrders': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStoreOrders,
+                    request_deserializer=commerce_dot_order_dot_v1_dot_order__service__pb2.WatchStoreOrdersRequest.FromString,
                     response_serializer=commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.SerializeToString,
             ),
     }
@@ -248,6 +396,33 @@ class OrderService:
             '/commerce.order.v1.OrderService/CreateOrder',
             commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderRequest.SerializeToString,
             commerce_dot_order_dot_v1_dot_order__service__pb2.CreateOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/PreviewOrder',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.PreviewOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -313,6 +488,60 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def ListCustomerOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/ListCustomerOrders',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ListCustomerOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustomerOrderStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/GetCustomerOrderStats',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.GetCustomerOrderStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AcceptOrder(request,
             target,
             options=(),
@@ -356,6 +585,33 @@ class OrderService:
             '/commerce.order.v1.OrderService/ShipOrder',
             commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderRequest.SerializeToString,
             commerce_dot_order_dot_v1_dot_order__service__pb2.ShipOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignCourier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/AssignCourier',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.AssignCourierResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -421,6 +677,60 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def ReturnOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/ReturnOrder',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ReturnOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyCoupon(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/ApplyCoupon',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__service__pb2.ApplyCouponResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListOrderEvents(request,
             target,
             options=(),
@@ -463,6 +773,33 @@ class OrderService:
             target,
             '/commerce.order.v1.OrderService/WatchOrder',
             commerce_dot_order_dot_v1_dot_order__service__pb2.WatchOrderRequest.SerializeToString,
+            commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStoreOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/commerce.order.v1.OrderService/WatchStoreOrders',
+            commerce_dot_order_dot_v1_dot_order__service__pb2.WatchStoreOrdersRequest.SerializeToString,
             commerce_dot_order_dot_v1_dot_order__pb2.OrderUpdate.FromString,
             options,
             channel_credentials,

@@ -20,15 +20,36 @@ class OrderServiceStub:
     CreateOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.CreateOrderRequest, order_service_pb2.CreateOrderResponse]
     """Place an order. It is durable when the reply arrives; WatchOrder tells how it goes on.
 
-    Prices come from the catalog, never from the client. Refused with PRODUCT_NOT_FOUND, CUSTOMER_NOT_FOUND,
-    ORDER_CURRENCIES_MIXED or ORDER_TOTAL_TOO_LARGE. Sent again with one request_id it is one order.
+    Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
+    coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
+    ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
+    with one request_id it is one order.
+    """
+    PreviewOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.PreviewOrderRequest, order_service_pb2.PreviewOrderResponse]
+    """Price a cart as CreateOrder would, and place nothing.
+
+    Refused as CreateOrder is. A price may still change before the order is placed.
     """
     GetOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.GetOrderRequest, order_service_pb2.GetOrderResponse]
-    """Get an order. Refused with ORDER_NOT_FOUND."""
-    ListOrders: aio.UnaryUnaryMultiCallable[order_service_pb2.ListOrdersRequest, order_service_pb2.ListOrdersResponse]
-    """List a store's orders, newest first; a customer sees their own.
+    """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
 
-    Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+    Refused with ORDER_NOT_FOUND.
+    """
+    ListOrders: aio.UnaryUnaryMultiCallable[order_service_pb2.ListOrdersRequest, order_service_pb2.ListOrdersResponse]
+    """List a store's orders, newest first unless order_by says otherwise; a customer sees their own.
+
+    Filters are joined by AND. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+    """
+    ListCustomerOrders: aio.UnaryUnaryMultiCallable[order_service_pb2.ListCustomerOrdersRequest, order_service_pb2.ListCustomerOrdersResponse]
+    """List a customer's orders, newest first.
+
+    Refused with CUSTOMER_NOT_FOUND when a customer asks for another's, PAGE_TOKEN_INVALID when the token belongs to
+    another query.
+    """
+    GetCustomerOrderStats: aio.UnaryUnaryMultiCallable[order_service_pb2.GetCustomerOrderStatsRequest, order_service_pb2.GetCustomerOrderStatsResponse]
+    """Say how much a customer buys: exact at every instant, however many orders there are.
+
+    A customer without orders has zeros. Refused with CUSTOMER_NOT_FOUND when a customer asks for another's.
     """
     AcceptOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.AcceptOrderRequest, order_service_pb2.AcceptOrderResponse]
     """Take a confirmed order on; the money is captured.
@@ -36,19 +57,38 @@ class OrderServiceStub:
     Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
     """
     ShipOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.ShipOrderRequest, order_service_pb2.ShipOrderResponse]
-    """Send an accepted order on its way.
+    """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-    Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+    Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+    """
+    AssignCourier: aio.UnaryUnaryMultiCallable[order_service_pb2.AssignCourierRequest, order_service_pb2.AssignCourierResponse]
+    """Give a parcel to a courier, or to another one; only they, or the store, may deliver it then.
+
+    Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED when it was delivered before.
     """
     DeliverOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.DeliverOrderRequest, order_service_pb2.DeliverOrderResponse]
-    """Say that a shipped order is at the door.
+    """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-    Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+    The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
+    ORDER_STEP_NOT_ALLOWED.
     """
     CancelOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.CancelOrderRequest, order_service_pb2.CancelOrderResponse]
     """Call off an order that has not shipped; money and units go back.
 
     Refused with ORDER_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED once the order has shipped or ended.
+    """
+    ReturnOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.ReturnOrderRequest, order_service_pb2.ReturnOrderResponse]
+    """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
+
+    However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
+    back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
+    ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+    """
+    ApplyCoupon: aio.UnaryUnaryMultiCallable[order_service_pb2.ApplyCouponRequest, order_service_pb2.ApplyCouponResponse]
+    """Add a coupon to an order that is not reserved yet; its total changes.
+
+    Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
+    COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
     """
     ListOrderEvents: aio.UnaryUnaryMultiCallable[order_service_pb2.ListOrderEventsRequest, order_service_pb2.ListOrderEventsResponse]
     """List an order's transitions, the first one first: its timeline, with actor, reason and trace.
@@ -63,6 +103,17 @@ class OrderServiceStub:
     sequence seen. Refused with ORDER_NOT_FOUND, or ORDER_SEQUENCE_UNKNOWN when after_sequence lies in the future;
     ends with UNAVAILABLE when the server is stopping: open it again.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    WatchStoreOrders: aio.UnaryStreamMultiCallable[order_service_pb2.WatchStoreOrdersRequest, order_pb2.OrderUpdate]
+    """Watch all orders of a store: each transition once, each order's in order, without a gap.
+
+    The first message is a bookmark, unless a resume_token says where to go on: list the orders after it, then apply
+    what comes, leaving out sequences that the list has. Every message holds a token to go on after it; a bookmark every
+    15 s holds one too. Refused with RESUME_TOKEN_INVALID, or RESUME_TOKEN_EXPIRED when the token is older than the days
+    that the server keeps; ends with UNAVAILABLE when the server is stopping: open it again with the last token.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
 
 class OrderServiceServicer(metaclass=abc_1.ABCMeta):
@@ -76,8 +127,21 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[order_service_pb2.CreateOrderResponse]:
         """Place an order. It is durable when the reply arrives; WatchOrder tells how it goes on.
 
-        Prices come from the catalog, never from the client. Refused with PRODUCT_NOT_FOUND, CUSTOMER_NOT_FOUND,
-        ORDER_CURRENCIES_MIXED or ORDER_TOTAL_TOO_LARGE. Sent again with one request_id it is one order.
+        Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
+        coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
+        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
+        with one request_id it is one order.
+        """
+
+    @abc_1.abstractmethod
+    def PreviewOrder(
+        self,
+        request: order_service_pb2.PreviewOrderRequest,
+        context: aio.ServicerContext[order_service_pb2.PreviewOrderRequest, abc.Awaitable[order_service_pb2.PreviewOrderResponse]],
+    ) -> abc.Awaitable[order_service_pb2.PreviewOrderResponse]:
+        """Price a cart as CreateOrder would, and place nothing.
+
+        Refused as CreateOrder is. A price may still change before the order is placed.
         """
 
     @abc_1.abstractmethod
@@ -86,7 +150,10 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.GetOrderRequest,
         context: aio.ServicerContext[order_service_pb2.GetOrderRequest, abc.Awaitable[order_service_pb2.GetOrderResponse]],
     ) -> abc.Awaitable[order_service_pb2.GetOrderResponse]:
-        """Get an order. Refused with ORDER_NOT_FOUND."""
+        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
+
+        Refused with ORDER_NOT_FOUND.
+        """
 
     @abc_1.abstractmethod
     def ListOrders(
@@ -94,9 +161,32 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.ListOrdersRequest,
         context: aio.ServicerContext[order_service_pb2.ListOrdersRequest, abc.Awaitable[order_service_pb2.ListOrdersResponse]],
     ) -> abc.Awaitable[order_service_pb2.ListOrdersResponse]:
-        """List a store's orders, newest first; a customer sees their own.
+        """List a store's orders, newest first unless order_by says otherwise; a customer sees their own.
 
-        Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+        Filters are joined by AND. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
+
+    @abc_1.abstractmethod
+    def ListCustomerOrders(
+        self,
+        request: order_service_pb2.ListCustomerOrdersRequest,
+        context: aio.ServicerContext[order_service_pb2.ListCustomerOrdersRequest, abc.Awaitable[order_service_pb2.ListCustomerOrdersResponse]],
+    ) -> abc.Awaitable[order_service_pb2.ListCustomerOrdersResponse]:
+        """List a customer's orders, newest first.
+
+        Refused with CUSTOMER_NOT_FOUND when a customer asks for another's, PAGE_TOKEN_INVALID when the token belongs to
+        another query.
+        """
+
+    @abc_1.abstractmethod
+    def GetCustomerOrderStats(
+        self,
+        request: order_service_pb2.GetCustomerOrderStatsRequest,
+        context: aio.ServicerContext[order_service_pb2.GetCustomerOrderStatsRequest, abc.Awaitable[order_service_pb2.GetCustomerOrderStatsResponse]],
+    ) -> abc.Awaitable[order_service_pb2.GetCustomerOrderStatsResponse]:
+        """Say how much a customer buys: exact at every instant, however many orders there are.
+
+        A customer without orders has zeros. Refused with CUSTOMER_NOT_FOUND when a customer asks for another's.
         """
 
     @abc_1.abstractmethod
@@ -116,9 +206,20 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.ShipOrderRequest,
         context: aio.ServicerContext[order_service_pb2.ShipOrderRequest, abc.Awaitable[order_service_pb2.ShipOrderResponse]],
     ) -> abc.Awaitable[order_service_pb2.ShipOrderResponse]:
-        """Send an accepted order on its way.
+        """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-        Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+        """
+
+    @abc_1.abstractmethod
+    def AssignCourier(
+        self,
+        request: order_service_pb2.AssignCourierRequest,
+        context: aio.ServicerContext[order_service_pb2.AssignCourierRequest, abc.Awaitable[order_service_pb2.AssignCourierResponse]],
+    ) -> abc.Awaitable[order_service_pb2.AssignCourierResponse]:
+        """Give a parcel to a courier, or to another one; only they, or the store, may deliver it then.
+
+        Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED when it was delivered before.
         """
 
     @abc_1.abstractmethod
@@ -127,9 +228,10 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.DeliverOrderRequest,
         context: aio.ServicerContext[order_service_pb2.DeliverOrderRequest, abc.Awaitable[order_service_pb2.DeliverOrderResponse]],
     ) -> abc.Awaitable[order_service_pb2.DeliverOrderResponse]:
-        """Say that a shipped order is at the door.
+        """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-        Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
+        ORDER_STEP_NOT_ALLOWED.
         """
 
     @abc_1.abstractmethod
@@ -141,6 +243,31 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         """Call off an order that has not shipped; money and units go back.
 
         Refused with ORDER_NOT_FOUND, or ORDER_STEP_NOT_ALLOWED once the order has shipped or ended.
+        """
+
+    @abc_1.abstractmethod
+    def ReturnOrder(
+        self,
+        request: order_service_pb2.ReturnOrderRequest,
+        context: aio.ServicerContext[order_service_pb2.ReturnOrderRequest, abc.Awaitable[order_service_pb2.ReturnOrderResponse]],
+    ) -> abc.Awaitable[order_service_pb2.ReturnOrderResponse]:
+        """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
+
+        However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
+        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
+        ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+        """
+
+    @abc_1.abstractmethod
+    def ApplyCoupon(
+        self,
+        request: order_service_pb2.ApplyCouponRequest,
+        context: aio.ServicerContext[order_service_pb2.ApplyCouponRequest, abc.Awaitable[order_service_pb2.ApplyCouponResponse]],
+    ) -> abc.Awaitable[order_service_pb2.ApplyCouponResponse]:
+        """Add a coupon to an order that is not reserved yet; its total changes.
+
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
+        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
         """
 
     @abc_1.abstractmethod
@@ -167,6 +294,23 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         sequence seen. Refused with ORDER_NOT_FOUND, or ORDER_SEQUENCE_UNKNOWN when after_sequence lies in the future;
         ends with UNAVAILABLE when the server is stopping: open it again.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @abc_1.abstractmethod
+    def WatchStoreOrders(
+        self,
+        request: order_service_pb2.WatchStoreOrdersRequest,
+        context: aio.ServicerContext[order_service_pb2.WatchStoreOrdersRequest, abc.AsyncIterator[order_pb2.OrderUpdate]],
+    ) -> abc.AsyncIterator[order_pb2.OrderUpdate]:
+        """Watch all orders of a store: each transition once, each order's in order, without a gap.
+
+        The first message is a bookmark, unless a resume_token says where to go on: list the orders after it, then apply
+        what comes, leaving out sequences that the list has. Every message holds a token to go on after it; a bookmark every
+        15 s holds one too. Refused with RESUME_TOKEN_INVALID, or RESUME_TOKEN_EXPIRED when the token is older than the days
+        that the server keeps; ends with UNAVAILABLE when the server is stopping: open it again with the last token.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: aio.Server) -> None: ...

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/payment_events.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\"\xd2\x01\n\x10PaymentReference\x12\'\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tpaymentId\x12#\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12\x31\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x61mount\"T\n\x11PaymentAuthorized\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"|\n\rPaymentFailed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12*\n\x0c\x64\x65\x63line_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64\x65\x63lineCode\"R\n\x0fPaymentCaptured\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"P\n\rPaymentVoided\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"R\n\x0fPaymentRefunded\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07paymentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/payment_events.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\"\xd2\x01\n\x10PaymentReference\x12\'\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tpaymentId\x12#\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12\x31\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x61mount\"T\n\x11PaymentAuthorized\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"|\n\rPaymentFailed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12*\n\x0c\x64\x65\x63line_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64\x65\x63lineCode\"R\n\x0fPaymentCaptured\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"P\n\rPaymentVoided\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"\xbc\x01\n\x0fPaymentRefunded\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x31\n\x06refund\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06refund\x12\x35\n\x08refunded\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08refundedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTCAPTURED']._serialized_end=633
   _globals['_PAYMENTVOIDED']._serialized_start=635
   _globals['_PAYMENTVOIDED']._serialized_end=715
-  _globals['_PAYMENTREFUNDED']._serialized_start=717
-  _globals['_PAYMENTREFUNDED']._serialized_end=799
+  _globals['_PAYMENTREFUNDED']._serialized_start=718
+  _globals['_PAYMENTREFUNDED']._serialized_end=906
 # @@protoc_insertion_point(module_scope)

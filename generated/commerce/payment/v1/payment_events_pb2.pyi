@@ -149,22 +149,34 @@ class PaymentVoided(message.Message):
 
 @typing.final
 class PaymentRefunded(message.Message):
-    """The money was given back."""
+    """The money, or a part of it, was given back."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: builtins.int
+    REFUND_FIELD_NUMBER: builtins.int
+    REFUNDED_FIELD_NUMBER: builtins.int
     @builtins.property
     def payment(self) -> PaymentReference:
         """The payment."""
+
+    @builtins.property
+    def refund(self) -> money_pb2.Money:
+        """How much, this time."""
+
+    @builtins.property
+    def refunded(self) -> money_pb2.Money:
+        """How much of what was captured has been given back by now."""
 
     def __init__(
         self,
         *,
         payment: PaymentReference | None = ...,
+        refund: money_pb2.Money | None = ...,
+        refunded: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -73,9 +73,11 @@ class _PaymentStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_PaymentSt
     PAYMENT_STATE_VOIDED: _PaymentState.ValueType  # 6
     """Given up before it was taken. An end."""
     PAYMENT_STATE_REFUNDED: _PaymentState.ValueType  # 7
-    """Given back. An end."""
+    """All of it was given back. An end."""
     PAYMENT_STATE_FAILED: _PaymentState.ValueType  # 8
     """Declined. An end."""
+    PAYMENT_STATE_PARTIALLY_REFUNDED: _PaymentState.ValueType  # 9
+    """A part of it was given back."""
 
 class PaymentState(_PaymentState, metaclass=_PaymentStateEnumTypeWrapper):
     """Where a payment stands. services/payment/README.md draws how it moves."""
@@ -95,9 +97,11 @@ PAYMENT_STATE_CAPTURED: PaymentState.ValueType  # 5
 PAYMENT_STATE_VOIDED: PaymentState.ValueType  # 6
 """Given up before it was taken. An end."""
 PAYMENT_STATE_REFUNDED: PaymentState.ValueType  # 7
-"""Given back. An end."""
+"""All of it was given back. An end."""
 PAYMENT_STATE_FAILED: PaymentState.ValueType  # 8
 """Declined. An end."""
+PAYMENT_STATE_PARTIALLY_REFUNDED: PaymentState.ValueType  # 9
+"""A part of it was given back."""
 
 @typing.final
 class Payment(message.Message):

@@ -184,22 +184,28 @@ class RefundPaymentRequest(message.Message):
     PAYMENT_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     """The payment."""
     reason: builtins.str
     """Why, for whoever reads the books."""
     request_id: builtins.str
     """Makes a retry safe: one id is one refund."""
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """How much; unset means all that is left."""
+
     def __init__(
         self,
         *,
         payment_id: builtins.str = ...,
         reason: builtins.str = ...,
         request_id: builtins.str = ...,
+        amount: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,9 +102,9 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
-        """Give back all that was taken.
+        """Give back what was taken, or a part of it.
 
-        Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+        Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,9 +35,9 @@ class PaymentServiceStub:
     Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
     """
     RefundPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.RefundPaymentRequest, payment_service_pb2.RefundPaymentResponse]
-    """Give back all that was taken.
+    """Give back what was taken, or a part of it.
 
-    Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+    Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
     """
     GetPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.GetPaymentRequest, payment_service_pb2.GetPaymentResponse]
     """Get a payment with what was done on it. Refused with PAYMENT_NOT_FOUND."""
@@ -93,9 +93,9 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
         request: payment_service_pb2.RefundPaymentRequest,
         context: aio.ServicerContext[payment_service_pb2.RefundPaymentRequest, abc.Awaitable[payment_service_pb2.RefundPaymentResponse]],
     ) -> abc.Awaitable[payment_service_pb2.RefundPaymentResponse]:
-        """Give back all that was taken.
+        """Give back what was taken, or a part of it.
 
-        Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+        Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
         """
 
     @abc_1.abstractmethod
