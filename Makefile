@@ -4,7 +4,7 @@ BIN   := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench generate format lock clean
+.PHONY: help setup demo up down test check bench mutants generate format lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(READY) ## format, lint, types, imports, contract, freshness of generate
 
 bench: $(READY) ## what it costs, each figure beside its limit
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+mutants: $(READY) ## break each promise in a copy: which test notices (some: ARGS="inbox lease")
+	@$(BIN)/python -m tools.mutants $(ARGS)
 
 generate: $(READY) ## write generated/ from protos/
 	@$(BIN)/python -m tools.generate

@@ -94,8 +94,11 @@ class Bearer:
     def unary_stream(self, path: str, **codec: Any) -> Callable[..., Any]:
         return self._with_token(self._channel.unary_stream(path, **codec))
 
+    def stream_unary(self, path: str, **codec: Any) -> Callable[..., Any]:
+        return self._with_token(self._channel.stream_unary(path, **codec))
+
     def _with_token(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def called(request: Message, metadata: Sequence[tuple[str, str]] = (), **options: Any) -> Any:
+        def called(request: Any = None, metadata: Sequence[tuple[str, str]] = (), **options: Any) -> Any:
             return call(request, metadata=(*self._metadata, *metadata), **options)
 
         return called

@@ -7,6 +7,7 @@ definition.py), so that nobody lists services by hand. Exits 1 and shows each im
 """
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,8 +17,10 @@ from importlinter.application import use_cases
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each may import those that follow. Parentheses: a service need not have it; ":": they may know each other.
-LAYERS = ["(__main__)", "(handlers) : (reactions) : (driver)", "(queries)", "(tables)", "(rules)"]
-WORKING = ["__main__", "handlers", "reactions", "driver", "queries", "tables"]
+# A service with many RPCs has its handlers in several modules: shop_handlers, handlers.
+LAYERS = ["(__main__)", "{handlers} : (reactions) : (driver)", "(queries)", "(tables)", "(rules)"]
+WORKING = re.compile(r"__main__|\w*handlers|reactions|driver|queries|tables")
+PURE = re.compile(r"\w*rules|prices")
 NOT_PURE = ["alembic", "asyncio", "asyncpg", "grpc", "nats", "sqlalchemy"]
 
 Contract = dict[str, str | list[str]]
@@ -35,14 +38,18 @@ def contracts(root: Path) -> list[Contract]:
     found.pop("services.runtime", None)
     services = [package for package, names in found.items() if "definition" in names]
     around = [package for package in found if package not in services]
-    rules = [f"{package}.rules" for package in services if "rules" in found[package]]
     definitions = [f"{package}.definition" for package in services]
     private = [f"{package}.{part}" for package in services for part in found[package] if part != "definition"]
-    working = [name for name in private if name.rpartition(".")[2] in WORKING]
+    rules = [name for name in private if PURE.fullmatch(name.rpartition(".")[2])]
+    working = [name for name in private if WORKING.fullmatch(name.rpartition(".")[2])]
+    handlers = sorted(
+        {f"({name})" for names in found.values() for name in names if name.endswith("handlers")}
+    )
+    layers = [layer.format(handlers=" : ".join(handlers or ["(handlers)"])) for layer in LAYERS]
     direct = {"allow_indirect_imports": "true"}
     return [
         {"name": "no service imports another service", "type": "independence", "modules": services},
-        {"name": "layers inside a service", "type": "layers", "layers": LAYERS, "containers": services},
+        {"name": "layers inside a service", "type": "layers", "layers": layers, "containers": services},
         forbidden("rules are pure", rules, NOT_PURE, **direct),
         forbidden("no service imports what runs or routes services", services, around),
         forbidden("what runs or routes services knows their definitions only", around, private, **direct),

@@ -1,55 +1,57 @@
 """The catalog's SQL, by name. A `store` that is given hides every other store's products; None sees all."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from commerce.catalog.v1.catalog_pb2 import Product
+from commerce.catalog.v1.catalog_pb2 import PriceChange, Product
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
-from sqlalchemy import any_, insert, or_, select, update
+from sqlalchemy import Text, any_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
-from services.catalog.rules import Stock, searchable
-from services.catalog.tables import ID, products, stock, stock_changes
+from services.catalog.rules import searchable_of
+from services.catalog.tables import ID, price_changes, products, stock
 from services.runtime.database import Row, Runs
-from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
 from services.runtime.tables import UUIDS
 
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+LAST_VERSION = 2**63 - 1
 
 
-def _visible(column: Any) -> ColumnElement[bool]:
+def visible(column: Any) -> ColumnElement[bool]:
+    """Rows of the store that is given, or of every store when none is."""
     return or_(param("store", ID).is_(None), column == param("store", ID))
 
 
-_COLUMNS = (
-    "product_id",
-    "store_id",
-    "sku",
-    "name",
-    "price_minor_units",
-    "currency_code",
-    "version",
-    "create_time",
-    "update_time",
-    "searchable",
-)
+_PRICED = ("product_id", "version", "price_minor_units", "currency_code")
 _created = (
     upsert(products)
-    .values({name: param(name) for name in _COLUMNS})
+    .values({column.name: param(column.name) for column in products.c})
     .on_conflict_do_nothing(constraint="products_sku_key")
-    .returning(products.c.product_id, products.c.store_id)
+    .returning(products.c.store_id, products.c.create_time, *(products.c[name] for name in _PRICED))
     .cte("created")
 )
+_first_price = (
+    insert(price_changes)
+    .from_select(
+        [*_PRICED, "time", "actor"],
+        select(*(_created.c[name] for name in _PRICED), _created.c.create_time, param("actor", Text)),
+    )
+    .cte("first_price")
+)
 _CREATE = statement(
-    insert(stock).from_select(["product_id", "store_id"], select(_created)).returning(stock.c.product_id),
+    insert(stock)
+    .from_select(["product_id", "store_id"], select(_created.c.product_id, _created.c.store_id))
+    .returning(stock.c.product_id)
+    .add_cte(_first_price),
     "create product",
 )
-_PRODUCT = select(products).where(products.c.product_id == param("product_id"), _visible(products.c.store_id))
+_PRODUCT = select(products).where(products.c.product_id == param("product_id"), visible(products.c.store_id))
 _GET = statement(_PRODUCT, "product")
 _LOCK = statement(_PRODUCT.with_for_update(), "product locked")
 _GET_MANY = statement(
@@ -58,52 +60,34 @@ _GET_MANY = statement(
     ),
     "products",
 )
-_NEWEST = (
-    select(products)
-    .where(products.c.store_id == param("store"), products.c.product_id < param("before"))
-    .order_by(products.c.product_id.desc())
-    .limit(param("size"))
-)
-_LIST = statement(_NEWEST, "products newest first")
-_FIND = statement(
-    _NEWEST.where(products.c.searchable.like(param("pattern"))),
-    "products that match",
-    fresh_plan=True,
-)
 _CHANGE = statement(
     update(products)
     .where(products.c.product_id == param("product_id"))
-    .values({name: param(name) for name in ("name", "price_minor_units", "currency_code", "version")})
-    .values(update_time=param("update_time")),
-    "change product",
-)
-
-_STOCK = select(stock).where(stock.c.product_id == param("product_id"), _visible(stock.c.store_id))
-_GET_STOCK = statement(_STOCK, "stock")
-_LOCK_STOCK = statement(_STOCK.with_for_update(), "stock locked")
-_history = (
-    insert(stock_changes)
     .values(
         {
             column.name: param(column.name)
-            for column in stock_changes.columns
-            if column.name not in ("create_time", "kind")
+            for column in products.c
+            if column.name not in ("product_id", "store_id", "sku", "create_time")
         }
-    )
-    .cte("history")
+    ),
+    "change product",
 )
-_COUNT = statement(
-    update(stock)
-    .where(stock.c.product_id == param("product_id"))
-    .values(on_hand=param("on_hand"))
-    .add_cte(_history),
-    "count stock",
+_PRICE = statement(
+    insert(price_changes).values({column.name: param(column.name) for column in price_changes.c}),
+    "price changed",
+)
+_PRICES = statement(
+    select(price_changes)
+    .where(price_changes.c.product_id == param("product_id"), price_changes.c.version < param("before"))
+    .order_by(price_changes.c.version.desc())
+    .limit(param("size")),
+    "prices newest first",
 )
 
 
-async def create(db: Runs, product: Product) -> None:
-    """Record a product, with no stock. Refused with PRODUCT_SKU_TAKEN."""
-    if await db.row(_CREATE, **_columns(product)) is None:
+async def create(db: Runs, product: Product, actor: str) -> None:
+    """Record a product, with its first price and no stock. Refused with PRODUCT_SKU_TAKEN."""
+    if await db.row(_CREATE, **row_of(product), actor=actor) is None:
         raise Refusal(
             ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN,
             f"Another product of the store has the SKU {product.sku}",
@@ -113,61 +97,39 @@ async def create(db: Runs, product: Product) -> None:
 
 async def product(db: Runs, product_id: str, store: str | None) -> Product:
     """Return a product. Refused with PRODUCT_NOT_FOUND."""
-    return _product(_found(await db.row(_GET, product_id=product_id, store=store), product_id))
+    return product_of(found(await db.row(_GET, product_id=product_id, store=store), product_id))
 
 
 async def product_locked(db: Runs, product_id: str, store: str | None) -> Product:
     """Return a product that nobody else changes until the work ends. Refused with PRODUCT_NOT_FOUND."""
-    return _product(_found(await db.row(_LOCK, product_id=product_id, store=store), product_id))
+    return product_of(found(await db.row(_LOCK, product_id=product_id, store=store), product_id))
 
 
 async def products_of(db: Runs, store: str, product_ids: Sequence[str]) -> list[Product]:
     """Return those of the products that the store has."""
     rows = await db.rows(_GET_MANY, store=store, product_ids=list(product_ids))
-    return [_product(row) for row in rows]
+    return [product_of(row) for row in rows]
 
 
-async def products_newest_first(db: Runs, store: str, text: str, before: str, size: int) -> list[Product]:
-    """Return up to `size` of the store's products older than `before` whose name or SKU contains the text."""
-    if not text:
-        rows = await db.rows(_LIST, store=store, before=before, size=size)
-    else:
-        rows = await db.rows(
-            _FIND, store=store, before=before, size=size, pattern=f"%{_literally(searchable(text))}%"
-        )
-    return [_product(row) for row in rows]
+async def change(db: Runs, before: Product, after: Product, actor: str) -> None:
+    """Record a product as it is now, with its price if that is new."""
+    row = row_of(after)
+    await db.rows(_CHANGE, **row)
+    if after.price != before.price:
+        await db.rows(_PRICE, **row, time=row["update_time"], actor=actor)
 
 
-async def change(db: Runs, product: Product) -> None:
-    """Record a product's name, price, version and update_time."""
-    await db.rows(_CHANGE, **_columns(product))
+async def prices_newest_first(db: Runs, product_id: str, before: int, size: int) -> list[PriceChange]:
+    """Return up to `size` of the prices that a product's versions older than `before` brought."""
+    rows = await db.rows(_PRICES, product_id=product_id, before=before, size=size)
+    return [
+        PriceChange(version=row["version"], price=_price(row), time=row["time"], actor=row["actor"])
+        for row in rows
+    ]
 
 
-async def stock_of(db: Runs, product_id: str, store: str | None) -> Stock:
-    """Return a product's stock. Refused with PRODUCT_NOT_FOUND."""
-    return _stock(_found(await db.row(_GET_STOCK, product_id=product_id, store=store), product_id))
-
-
-async def stock_locked(db: Runs, product_id: str, store: str | None) -> Stock:
-    """Return a product's stock, which nobody else changes until the work ends. Refused with PRODUCT_NOT_FOUND."""
-    return _stock(_found(await db.row(_LOCK_STOCK, product_id=product_id, store=store), product_id))
-
-
-async def count(db: Runs, before: Stock, after: Stock, reason: str, actor: str) -> None:
-    """Record how many units are on hand, with who says so and why."""
-    await db.rows(
-        _COUNT,
-        change_id=new_id(),
-        product_id=after.product_id,
-        store_id=after.store_id,
-        delta=after.on_hand - before.on_hand,
-        on_hand=after.on_hand,
-        reason=reason,
-        actor=actor,
-    )
-
-
-def _found(row: Row | None, product_id: str) -> Row:
+def found(row: Row | None, product_id: str) -> Row:
+    """Return the row of a product. Refused with PRODUCT_NOT_FOUND when there is none."""
     if row is None:
         raise Refusal(
             ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND,
@@ -177,12 +139,8 @@ def _found(row: Row | None, product_id: str) -> Row:
     return row
 
 
-def _literally(text: str) -> str:
-    """Take the meaning from the characters that LIKE gives one."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _columns(product: Product) -> dict[str, Any]:
+def row_of(product: Product) -> dict[str, Any]:
+    """Return a product as its row has it."""
     return {
         "product_id": product.product_id,
         "store_id": product.store_id,
@@ -193,27 +151,35 @@ def _columns(product: Product) -> dict[str, Any]:
         "version": product.version,
         "create_time": product.create_time.ToDatetime(UTC),
         "update_time": product.update_time.ToDatetime(UTC),
-        "searchable": searchable(f"{product.name} {product.sku}"),
+        "status": product.status,
+        "category_id": product.category_id or None,
+        "attributes": json.dumps(dict(product.attributes)),
+        "image_urls": list(product.image_urls),
+        "tax_class": product.tax_class,
+        "low_stock_threshold": product.low_stock_threshold,
+        "searchable": searchable_of(product),
     }
 
 
-def _product(row: Row) -> Product:
+def product_of(row: Row) -> Product:
+    """Return a row as the contract has it."""
     return Product(
         product_id=str(row["product_id"]),
         store_id=str(row["store_id"]),
         sku=row["sku"],
         name=row["name"],
-        price=Money(currency_code=row["currency_code"], minor_units=row["price_minor_units"]),
+        price=_price(row),
         version=row["version"],
         create_time=row["create_time"],
         update_time=row["update_time"],
         status=row["status"],
         category_id=str(row["category_id"] or ""),
+        attributes=json.loads(row["attributes"]),
         image_urls=row["image_urls"],
         tax_class=row["tax_class"],
         low_stock_threshold=row["low_stock_threshold"],
     )
 
 
-def _stock(row: Row) -> Stock:
-    return Stock(str(row["product_id"]), str(row["store_id"]), row["on_hand"], row["reserved"])
+def _price(row: Row) -> Money:
+    return Money(currency_code=row["currency_code"], minor_units=row["price_minor_units"])

@@ -1,45 +1,81 @@
-"""What the catalog does about orders: units leave the stock when one is accepted, and come back when it fails."""
+"""What the catalog does about orders: it keeps what is confirmed, sells what is accepted, takes back what failed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_events_pb2 import OrderAccepted, OrderCancelled, OrderPaymentFailed
+from commerce.order.v1.order_events_pb2 import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderPaymentFailed,
+    OrderRejected,
+    OrderReturned,
+)
 from google.protobuf.message import Message
 
-from services.catalog import reservations
+from services.catalog import rules
+from services.catalog.reservations import Reservations
+from services.catalog.rules import Return, Step
 from services.runtime.refusals import Refusal
 from services.runtime.work import Reaction, Work
 
+ACTOR = "SERVICE order"
 
-async def on_order_accepted(event: OrderAccepted, work: Work) -> None:
-    """Take the order's units out of the stock."""
-    work.gather(settle, ("commit", event.order.order_id))
-
-
-async def on_order_cancelled(event: OrderCancelled, work: Work) -> None:
-    """Give the order's units back, also those that have left the stock."""
-    work.gather(settle, ("release", event.order.order_id))
+# A rejected order reserved nothing when it was refused, but its request may have come twice: the second time, or the
+# first, there were units.
+Failed: TypeAlias = OrderCancelled | OrderExpired | OrderPaymentFailed | OrderRejected
 
 
-async def on_order_payment_failed(event: OrderPaymentFailed, work: Work) -> None:
-    """Give the order's units back."""
-    work.gather(settle, ("release", event.order.order_id))
+class Settlements:
+    """Settles what orders ask for; what the events of a batch ask for together, under one taking of locks."""
+
+    def __init__(self, reservations: Reservations) -> None:
+        self._reservations = reservations
+
+    async def confirmed(self, event: OrderConfirmed, work: Work) -> None:
+        """Keep the order's units for as long as it takes."""
+        work.gather(self._settle, Step("keep", event.order.order_id))
+
+    async def accepted(self, event: OrderAccepted, work: Work) -> None:
+        """Take the order's units out of the stock."""
+        work.gather(self._settle, Step("commit", event.order.order_id))
+
+    async def failed(self, event: Failed, work: Work) -> None:
+        """Give the order's units back, also those that have left the stock."""
+        work.gather(self._settle, Step("release", event.order.order_id))
+
+    async def returned(self, event: OrderReturned, work: Work) -> None:
+        """Put on the shelf what came back and can be sold again."""
+        units = rules.restocked(event.returned.lines)
+        if units:
+            work.gather(self._settle, Return(event.order.order_id, units))
+
+    async def _settle(self, work: Work, asked: Sequence[Step | Return]) -> None:
+        """Settle a batch. An order that got this far without a reservation is refused, for it cannot be.
+
+        One whose reservation was released is late news: the order was cancelled since, or will be, because it has
+        expired (ReservationExpired).
+        """
+        steps = [each for each in asked if isinstance(each, Step)]
+        returned = [each for each in asked if isinstance(each, Return)]
+        for result in await self._reservations.settle(work, steps, ACTOR, returned):
+            if result.reason == ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND:
+                raise Refusal(
+                    result.reason, f"Order {result.order_id} has no reservation", order_id=result.order_id
+                )
 
 
-async def settle(work: Work, steps: list[tuple[str, str]]) -> None:
-    """Settle what a batch of events asks for. An accepted order without a reservation is refused, for it cannot be.
-
-    One that was released before is late news of an order that was cancelled since: its units are back already.
-    """
-    for result in await reservations.settle(work.db, steps):
-        if result.reason == ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND:
-            raise Refusal(
-                result.reason, f"Order {result.order_id} has no reservation", order_id=result.order_id
-            )
-
-
-REACTIONS: Mapping[type[Message], Reaction] = {
-    OrderAccepted: on_order_accepted,
-    OrderCancelled: on_order_cancelled,
-    OrderPaymentFailed: on_order_payment_failed,
-}
+def reactions(reservations: Reservations) -> Mapping[type[Message], Reaction]:
+    """The table of reactions."""
+    settlements = Settlements(reservations)
+    return {
+        OrderConfirmed: settlements.confirmed,
+        OrderAccepted: settlements.accepted,
+        OrderCancelled: settlements.failed,
+        OrderExpired: settlements.failed,
+        OrderPaymentFailed: settlements.failed,
+        OrderRejected: settlements.failed,
+        OrderReturned: settlements.returned,
+    }

@@ -60,13 +60,19 @@ products = Table(
     Column("image_urls", TEXTS, nullable=False, server_default="{}"),
     Column("tax_class", Text, nullable=False, server_default=""),
     Column("low_stock_threshold", Integer, nullable=False, server_default="0"),
-    # Name and SKU without case and accents (rules.searchable).
+    # Name and SKU without case and accents (rules.searchable_of).
     Column("searchable", Text, nullable=False),
     UniqueConstraint("store_id", "sku", name="products_sku_key"),
     CheckConstraint("price_minor_units >= 0", name="products_price_not_negative"),
 )
-Index("products_by_store", products.c.store_id, products.c.product_id)
-Index("products_by_category", products.c.store_id, products.c.category_id, products.c.product_id)
+Index("products_by_store", products.c.store_id, products.c.status, products.c.product_id)
+Index(
+    "products_by_category",
+    products.c.store_id,
+    products.c.category_id,
+    products.c.status,
+    products.c.product_id,
+)
 Index(
     "products_by_part",
     products.c.store_id,

@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+orders = typer.Typer(help="Orders that do not move: which, why, and another try.", no_args_is_help=True)
+app.add_typer(orders, name="orders")
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
@@ -128,6 +130,38 @@ def trace(order_id: str, home: HomeOption = None) -> None:
         from services.cluster import follow
 
         asyncio.run(follow.show_traces(_home(home), order_id, _console()))
+
+
+@orders.command()
+def stuck(home: HomeOption = None) -> None:
+    """List the orders that the driver has given up, or that fail again and again; the longest waiting first."""
+    with told():
+        from services.cluster import ordering
+
+        asyncio.run(ordering.stuck(_home(home), _console()))
+
+
+@orders.command()
+def explain(order_id: str, home: HomeOption = None) -> None:
+    """Say what an order waits for, how it failed last, and when it is tried again."""
+    with told():
+        from services.cluster import ordering
+
+        asyncio.run(ordering.explain(_home(home), order_id, _console()))
+
+
+@orders.command()
+def retry(
+    order_id: Annotated[
+        str, typer.Argument(help="The order, or all that are stuck.", metavar="ORDER_ID|all")
+    ],
+    home: HomeOption = None,
+) -> None:
+    """Have the driver try an order again at once."""
+    with told():
+        from services.cluster import ordering
+
+        asyncio.run(ordering.retry(_home(home), order_id, _console()))
 
 
 @app.command()

@@ -26,12 +26,18 @@ SETTLE_SECONDS = 0.7
 
 
 @asynccontextmanager
-async def _orders(home: Home) -> AsyncIterator[tuple[order_service_pb2_grpc.OrderServiceStub, Any]]:
-    """A stub for the running cluster's gateway, and the metadata of a platform administrator."""
+async def gateway(home: Home) -> AsyncIterator[tuple[grpc.aio.Channel, Any]]:
+    """A channel to the running cluster's gateway, and the metadata of a platform administrator."""
     status = home.state()
     tokens.require_development(status["environment"])
     metadata = (("authorization", f"Bearer {tokens.mint(home, 'platform_admin')}"),)
     async with grpc.aio.insecure_channel(status["gateway"].removeprefix("http://")) as channel:
+        yield channel, metadata
+
+
+@asynccontextmanager
+async def _orders(home: Home) -> AsyncIterator[tuple[order_service_pb2_grpc.OrderServiceStub, Any]]:
+    async with gateway(home) as (channel, metadata):
         yield order_service_pb2_grpc.OrderServiceStub(channel), metadata
 
 

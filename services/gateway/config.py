@@ -56,7 +56,7 @@ def envoy_config(
 
 
 def _virtual_host(where: Mapping[Rpc, str], cors_origins: Sequence[str]) -> Json:
-    per_filter = {rpc: access.store_check(rpc) for rpc in where}
+    per_filter = {rpc: access.store_check(rpc) | filters.body_check(rpc) for rpc in where}
     return routes.virtual_host(where, per_filter, filters.cors(cors_origins))
 
 

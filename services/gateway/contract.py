@@ -32,7 +32,10 @@ class Rpc:
 
     service: str
     name: str
+    # Either side may send many messages.
     streams: bool
+    # The client sends many.
+    gathers: bool
     public: bool
     # Sending it twice does no more than sending it once.
     repeatable: bool
@@ -71,6 +74,7 @@ def _rpc(service: str, method: MethodDescriptor) -> Rpc:
         service=service,
         name=method.name,
         streams=method.server_streaming or method.client_streaming,
+        gathers=method.client_streaming,
         public=options.Extensions[options_pb2.access].public,
         repeatable=options.idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN,
         deadline_seconds=options.Extensions[options_pb2.deadline_seconds] or DEADLINE_SECONDS,

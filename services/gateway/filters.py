@@ -73,6 +73,13 @@ def _body_limit() -> Json:
     return extension(BUFFER, "filters.http.buffer.v3.Buffer", max_request_bytes=MAX_BODY_BYTES)
 
 
+def body_check(rpc: Rpc) -> Json:
+    """The body limit's part of a route: a stream of requests passes as it comes; its service limits each message."""
+    if not rpc.gathers:
+        return {}
+    return {BUFFER: typed("filters.http.buffer.v3.BufferPerRoute", disabled=True)}
+
+
 def _transcoder(rpcs: Sequence[Rpc], descriptors: Path) -> Json:
     return extension(
         "envoy.filters.http.grpc_json_transcoder",

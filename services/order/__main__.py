@@ -9,9 +9,16 @@ from services.order import queries, rules
 from services.order.baskets import Baskets
 from services.order.definition import DEFINITION
 from services.order.driver import Driver
+from services.order.feed import Feeds
 from services.order.handlers import OrderService
+from services.order.limits import OrderLimits
+from services.order.neighbours import Payments, Stock
+from services.order.operation_handlers import OperationsService
 from services.order.reactions import reactions
+from services.order.records import Records
+from services.order.shop_handlers import CouponService, SettingsService
 from services.order.transitions import Transitions
+from services.runtime.database import Row
 from services.runtime.hub import Update
 from services.runtime.service import Parts, Runtime, run
 
@@ -22,8 +29,7 @@ def build(runtime: Runtime) -> Parts:
     async def source(order_id: str, after: int) -> list[Update]:
         rows = await runtime.database.rows(queries.EVENTS, order_id=order_id, after=after)
         return [
-            Update(row["sequence"], queries.update_of(row).SerializeToString(), row["state"] in rules.ENDS)
-            for row in rows
+            Update(row["sequence"], queries.update_of(row).SerializeToString(), _is_last(row)) for row in rows
         ]
 
     async def latest(order_ids: list[str]) -> dict[str, int]:
@@ -32,19 +38,36 @@ def build(runtime: Runtime) -> Parts:
 
     catalog = runtime.channel("catalog")
     hub = runtime.hub("order", source, latest)
-    transitions = Transitions(hub)
+    feeds = Feeds(runtime)
+    transitions = Transitions(hub, feeds.ring)
+    limits = OrderLimits.load()
     driver = Driver(
-        runtime, transitions, StockServiceStub(catalog), PaymentServiceStub(runtime.channel("payment"))
+        Records(runtime, transitions),
+        # Shorter than the lease: whoever still asks still holds the order.
+        Stock(StockServiceStub(catalog), 0.5 * limits.order_lease_seconds),
+        Payments(PaymentServiceStub(runtime.channel("payment")), 0.8 * limits.order_lease_seconds),
+        lease_seconds=limits.order_lease_seconds,
+        undriven_orders=limits.order_undriven_orders,
     )
     baskets = Baskets(
         runtime.database, CustomerServiceStub(runtime.channel("customer")), CatalogServiceStub(catalog)
     )
     return Parts(
-        handlers=[OrderService(baskets, driver, transitions, hub, runtime.pages)],
+        handlers=[
+            OrderService(baskets, driver, transitions, hub, feeds, runtime.pages),
+            CouponService(runtime.pages),
+            SettingsService(),
+            OperationsService(driver),
+        ],
         reactions=reactions(transitions),
         workers=[driver],
-        hubs=[hub],
+        hubs=[hub, feeds],
     )
+
+
+def _is_last(row: Row) -> bool:
+    """Tell whether a watch ends with a transition: units may still have come back after the order was DELIVERED."""
+    return row["sequence"] == row["latest"] and row["state"] in rules.ENDS
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What CreateOrder must know of other services: their data as copied here, else asked for and then remembered."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from commerce.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
@@ -9,28 +9,37 @@ from commerce.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1.customer_service_pb2 import GetCustomerRequest
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
-from commerce.order.v1.order_service_pb2 import CreateOrderRequest
+from commerce.order.v1.order_pb2 import Order
+from commerce.order.v1.order_service_pb2 import CreateOrderRequest, PreviewOrderRequest
+from commerce.order.v1.settings_service_pb2 import OrderSettings
 
-from services.order import queries
+from services.order import copies, prices
+from services.order.store_settings import settings_of
 from services.runtime.database import Database
-from services.runtime.refusals import Refusal
+from services.runtime.refusals import Refusal, invalid
 
-Product = Mapping[str, Any]
+Product: TypeAlias = Mapping[str, Any]
+Wish: TypeAlias = CreateOrderRequest | PreviewOrderRequest
 
 
 class Baskets:
-    """Looks up a basket's products and its buyer. Nothing here runs in a transaction: it may ask other services."""
+    """Looks up a basket and its buyer. Nothing here runs in a transaction: it may ask other services."""
 
     def __init__(
         self, database: Database, customers: CustomerServiceStub, catalog: CatalogServiceStub
     ) -> None:
         self._database, self._customers, self._catalog = database, customers, catalog
 
-    async def products(self, request: CreateOrderRequest) -> dict[str, Product]:
-        """Return the products by id; one that does not exist is not there. Refused with CUSTOMER_NOT_FOUND."""
+    async def basket(self, request: Wish) -> tuple[Order, OrderSettings]:
+        """Return an order of what is wished for, which is not priced yet, and the settings of its store.
+
+        Refused with CUSTOMER_NOT_FOUND, PRODUCT_NOT_FOUND or PRODUCT_ARCHIVED.
+        """
         wanted = [line.product_id.lower() for line in request.lines]
+        if len(set(wanted)) < len(wanted):
+            raise invalid("lines", "must name each product once")
         rows = await self._database.rows(
-            queries.BASKET, product_ids=wanted, store_id=request.store_id, customer_id=request.customer_id
+            copies.BASKET, product_ids=wanted, store_id=request.store_id, customer_id=request.customer_id
         )
         if rows[0]["customer_id"] is None:
             await self._ask_for_customer(request)
@@ -38,9 +47,10 @@ class Baskets:
         missing = [product_id for product_id in wanted if product_id not in known]
         if missing:
             known |= await self._ask_for_products(request.store_id, missing)
-        return known
+        settings = settings_of(rows[0]["settings"])
+        return _order(request, known, settings), settings
 
-    async def _ask_for_customer(self, request: CreateOrderRequest) -> None:
+    async def _ask_for_customer(self, request: Wish) -> None:
         try:
             reply = await self._customers.GetCustomer(GetCustomerRequest(customer_id=request.customer_id))
         except grpc.aio.AioRpcError as error:
@@ -50,7 +60,7 @@ class Baskets:
         if reply.customer.store_id != request.store_id.lower():
             raise _no_customer(request)
         await self._database.rows(
-            queries.CUSTOMER_KNOWN, customer_id=reply.customer.customer_id, store_id=reply.customer.store_id
+            copies.CUSTOMER_KNOWN, customer_id=reply.customer.customer_id, store_id=reply.customer.store_id
         )
 
     async def _ask_for_products(self, store_id: str, missing: Sequence[str]) -> dict[str, Product]:
@@ -62,13 +72,24 @@ class Baskets:
             raise _away("catalog") from error
         found: dict[str, Product] = {}
         for product in reply.products:
-            row = queries.copy_of(product)
-            await self._database.rows(queries.PRODUCT_KNOWN, **row)
+            row = copies.copy_of(product)
+            await self._database.rows(copies.PRODUCT_KNOWN, **row)
             found[product.product_id] = row
         return found
 
 
-def _no_customer(request: CreateOrderRequest) -> Refusal:
+def _order(request: Wish, products: Mapping[str, Product], settings: OrderSettings) -> Order:
+    address = request.delivery_address
+    return Order(
+        store_id=request.store_id.lower(),
+        customer_id=request.customer_id.lower(),
+        lines=prices.lines(request.lines, products, settings, address.country_code),
+        tax_included=settings.tax_included,
+        delivery_address=address if request.HasField("delivery_address") else None,
+    )
+
+
+def _no_customer(request: Wish) -> Refusal:
     return Refusal(
         ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
         f"There is no customer {request.customer_id}",

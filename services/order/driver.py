@@ -8,54 +8,32 @@ order, so driving it twice is driving it once.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 
-import grpc
 from commerce.catalog.v1.catalog_pb2 import ReservationState
-from commerce.catalog.v1.stock_service_pb2 import (
-    ReservationLine,
-    ReservationRequest,
-    ReservationResult,
-    ReserveStockRequest,
-)
-from commerce.catalog.v1.stock_service_pb2_grpc import StockServiceStub
+from commerce.catalog.v1.stock_service_pb2 import ReservationResult
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import Order
 from commerce.payment.v1.payment_pb2 import Payment
-from commerce.payment.v1.payment_service_pb2 import AuthorizePaymentRequest
-from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
-from services.order import queries, rules
-from services.order.transitions import Move, Transitions
-from services.runtime import logs, telemetry
+from services.order import driving, rules
+from services.order.driving import Driven, PutBack
+from services.order.neighbours import Payments, Stock, Unanswered
+from services.order.records import Records
+from services.order.transitions import Move
+from services.runtime import logs, times
 from services.runtime.bell import Bell
-from services.runtime.database import ATTEMPTS, AWAY, RETRIED
-from services.runtime.ids import new_id
-from services.runtime.refusals import Refusal, reason_of
-from services.runtime.service import Runtime
+from services.runtime.refusals import Refusal
 from services.runtime.telemetry import Trace
-from services.runtime.work import Work
 
 ACTOR = "SERVICE order"
 BATCH = 100
 IN_HAND = 2_000  # Orders that one process drives at once; more wait in the database.
 AUTHORIZING = 64
 LEASE_SECONDS = 10.0
-# Shorter than the lease: whoever still asks still holds the order.
-RESERVE_SECONDS, AUTHORIZE_SECONDS = 5.0, 8.0
 SWEEP_SECONDS = 0.5
-# Refusals that say that there is no payment and never will be; any other says nothing about the payment.
-HOPELESS = {"INVALID_ARGUMENT", "GATEWAY_UNKNOWN"}
-
-
-class Driven:
-    """An order in the driver's hand, with the trace that it was placed in."""
-
-    __slots__ = ("attempts", "order", "trace")
-
-    def __init__(self, order: Order, trace: Trace | None, attempts: int = 0) -> None:
-        self.order, self.trace, self.attempts = order, trace, attempts
+UNDRIVEN = 1_000
 
 
 class Driver:
@@ -63,22 +41,35 @@ class Driver:
 
     def __init__(
         self,
-        runtime: Runtime,
-        transitions: Transitions,
-        stock: StockServiceStub,
-        payments: PaymentServiceStub,
+        records: Records,
+        stock: Stock,
+        payments: Payments,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        undriven_orders: int = UNDRIVEN,
+        now: Callable[[], datetime] = times.now,
     ) -> None:
-        self._runtime, self._transitions, self._stock, self._payments = runtime, transitions, stock, payments
+        self._records, self._stock, self._payments = records, stock, payments
+        self._lease_seconds, self._undriven_orders, self._now = lease_seconds, undriven_orders, now
         self._placed: deque[Driven] = deque()
         self._moves: deque[tuple[Driven, Move]] = deque()
         self._hand: dict[str, Driven] = {}
-        self._work, self._record = Bell(), Bell()
+        # Orders that are to be reserved or paid and are in the database only, as far as is known here.
+        self._waiting = 0
+        self._work, self._record, self._look = Bell(), Bell(), Bell()
         self._authorizing = asyncio.Semaphore(AUTHORIZING)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def due_time(self) -> datetime:
+    def admit(self) -> None:
+        """Let one more order be placed, or refuse it with OVERLOADED: too many are not carried forward yet."""
+        if len(self._hand) + self._waiting >= self._undriven_orders:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_OVERLOADED, "Too many orders are under way", retry_seconds=1
+            )
+
+    def due_time(self, order: Order) -> datetime:
         """When an order that is taken in hand now is due again, should this process die."""
-        return datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)
+        return driving.due(order, self._now(), self._lease_seconds)
 
     def take(self, order: Order, trace: Trace | None) -> None:
         """Drive an order that was just placed; past a bound it waits in the database."""
@@ -86,6 +77,12 @@ class Driver:
             driven = self._hand[order.order_id] = Driven(order, trace)
             self._placed.append(driven)
             self._work.ring()
+        else:
+            self._waiting += 1
+
+    def wake(self) -> None:
+        """Look at once for orders that are due."""
+        self._look.ring()
 
     async def run(self) -> None:
         """Drive until cancelled, then let go of what is in hand: another process need not wait for the leases."""
@@ -97,56 +94,73 @@ class Driver:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await self._later(list(self._hand.values()), "stopping", 0)
+            now = self._now()
+            await self._let_go([driving.left(each, now) for each in self._hand.values()])
+
+    # Sweep: what is due and in nobody's hand, and what is in ours for too long.
 
     async def _sweep(self) -> None:
-        """Take orders that are due: nobody holds them, or whoever did has died. Our own stay ours for another lease."""
         while True:
             try:
-                while len(self._hand) < IN_HAND:
-                    rows = await self._runtime.database.rows(
-                        queries.ORDERS_DUE, size=BATCH, lease_seconds=LEASE_SECONDS
-                    )
-                    if not rows:
-                        break
-                    about = {
-                        str(row["order_id"]): (Trace.parse(row["traceparent"]), row["attempts"])
-                        for row in rows
-                    }
-                    for order in queries.orders_of(rows):
-                        if order.order_id not in self._hand:
-                            driven = Driven(order, *about[order.order_id])
-                            self._hand[order.order_id] = driven
-                            self._go_on(driven)
+                self._expire_in_hand()
+                taken = await self._take_due()
+                if taken or self._waiting:
+                    waiting = await self._records.waiting(self._undriven_orders + len(self._hand))
+                    self._waiting = max(0, waiting - len(self._hand))
             except Refusal as refusal:
                 logs.log.warning("orders wait", reason=refusal.name)
-            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+            except Exception as error:
+                logs.log.error("orders not taken", exc_info=error)
+            await self._look.wait(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+
+    def _expire_in_hand(self) -> None:
+        """Let orders expire that somebody else is asked for, or that wait for it, past their time."""
+        now = self._now()
+        for driven in list(self._hand.values()):
+            if driving.expired(driven.order, now):
+                self._move(driven, "expire", reason=driving.OVERDUE)
+
+    async def _take_due(self) -> bool:
+        """Take orders that are due: nobody holds them, or whoever did has died. Our own stay ours for another lease."""
+        taken = False
+        while len(self._hand) < IN_HAND:
+            due = await self._records.due(BATCH, self._lease_seconds)
+            for driven in due:
+                if driven.order.order_id not in self._hand:
+                    taken = True
+                    self._hand[driven.order.order_id] = driven
+                    self._go_on(driven)
+            if len(due) < BATCH:
+                break
+        return taken
 
     def _go_on(self, driven: Driven) -> None:
         """Do what an order needs next, or let it out of hand."""
-        if driven.order.state == rules.PENDING:
+        if driving.expired(driven.order, self._now()):
+            self._move(driven, "expire", reason=driving.OVERDUE)
+        elif driven.fault:
+            self._start(self._failed([driven], driven.fault))
+        elif driven.order.state == rules.PENDING:
             self._placed.append(driven)
             self._work.ring()
         elif driven.order.state in rules.UNPAID:
-            task = asyncio.create_task(self._attempt([driven], self._authorize(driven)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._authorize(driven))
         else:
-            self._let_go([driven])
+            # Nobody should have asked for it.
+            self._start(self._let_go([PutBack(driven, None, 0)]))
 
-    def _let_go(self, batch: Sequence[Driven]) -> None:
-        for driven in batch:
-            self._hand.pop(driven.order.order_id, None)
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _attempt(self, batch: Sequence[Driven], work: Coroutine[None, None, None]) -> None:
-        """Do something for orders and put them back when it fails, whatever it was: the others go on."""
-        try:
-            await work
-        except grpc.aio.AioRpcError as error:
-            await self._later(batch, reason_of(error))
-        except Exception as error:
-            logs.log.error("orders not driven", exc_info=error)
-            await self._later(batch, type(error).__name__)
+    def _drop(self, driven: Driven) -> None:
+        if self._hand.get(driven.order.order_id) is driven:
+            del self._hand[driven.order.order_id]
+
+    def _idle(self, driven: Driven) -> bool:
+        """Tell whether an order is still ours and does not move yet: while others were asked it may have expired."""
+        return self._hand.get(driven.order.order_id) is driven and not driven.moving
 
     # Reserve: one call for as many orders as are waiting.
 
@@ -154,25 +168,30 @@ class Driver:
         while True:
             await self._work.wait(60)
             while self._placed:
-                batch = [self._placed.popleft() for _ in range(min(BATCH, len(self._placed)))]
-                await self._attempt(batch, self._reserve(batch))
+                taken = [self._placed.popleft() for _ in range(min(BATCH, len(self._placed)))]
+                if batch := [each for each in taken if self._idle(each)]:
+                    await self._reserve(batch)
 
     async def _reserve(self, batch: Sequence[Driven]) -> None:
-        request = ReserveStockRequest(
-            reservations=[_reservation(each) for each in batch], request_id=str(new_id())
-        )
-        # A batch serves many traces and is part of the first; the catalog links the others to it.
-        with telemetry.span("drive reserve", parent=batch[0].trace):
-            reply = await self._stock.ReserveStock(request, timeout=RESERVE_SECONDS)
-        for driven, result in zip(batch, reply.results, strict=True):
-            self._reserved(driven, result)
+        """Reserve for many orders. A batch that is refused as a whole is halved until who is at fault is alone."""
+        try:
+            results = await self._stock.reserve(batch)
+            for driven, result in zip(batch, results, strict=True):
+                self._reserved(driven, result)
+        except Exception as error:
+            if len(batch) == 1 or driving.is_away(words(error)):
+                await self._failed(batch, words(error), error)
+                return
+            middle = len(batch) // 2
+            await self._reserve(batch[:middle])
+            await self._reserve(batch[middle:])
 
     def _reserved(self, driven: Driven, result: ReservationResult) -> None:
         if result.state in (
             ReservationState.RESERVATION_STATE_HELD,
             ReservationState.RESERVATION_STATE_COMMITTED,
         ):
-            self._move(driven, "reserve", due_time=self.due_time())
+            self._move(driven, "reserve", due_time=self.due_time(driven.order))
         else:
             reason = ErrorReason.Name(result.reason).removeprefix("ERROR_REASON_")
             self._move(driven, "reject", reason=f"{reason} {result.product_id}".strip())
@@ -181,31 +200,32 @@ class Driver:
 
     async def _authorize(self, driven: Driven) -> None:
         async with self._authorizing:
-            with telemetry.span("drive authorize", parent=driven.trace):
-                try:
-                    reply = await self._payments.AuthorizePayment(
-                        _authorization(driven.order), timeout=AUTHORIZE_SECONDS
-                    )
-                except grpc.aio.AioRpcError as error:
-                    if driven.order.state != rules.RESERVED or reason_of(error) not in HOPELESS:
-                        raise
-                    self._move(driven, "decline", reason=reason_of(error))
-                    return
-        await self._authorized(driven, reply.payment)
+            if not self._idle(driven):
+                return
+            try:
+                payment = await self._payments.authorize(driven)
+                if self._idle(driven):
+                    await self._authorized(driven, payment)
+            except Exception as error:
+                if driven.order.state == rules.RESERVED and driving.is_hopeless(words(error)):
+                    self._move(driven, "decline", reason=words(error).partition(":")[0])
+                else:
+                    await self._failed([driven], words(error), error)
 
     async def _authorized(self, driven: Driven, payment: Payment) -> None:
-        step = rules.payment_step(payment.state)
+        step = driving.news(rules.payment_step(payment.state), driven.order, self._now())
         if rules.step(step, driven.order.state) is None:
-            await self._later([driven], "", rules.recheck_seconds(driven.attempts))
+            await self._let_go([driving.unsettled(driven, self._now())])
             return
+        reason = {"decline": "the payment was given up", "expire": driving.OVERDUE}.get(step, "")
         waits = step in ("lose", "challenge")
         self._move(
             driven,
             step,
-            reason=payment.decline_code or ("the payment was given up" if step == "decline" else ""),
+            reason=payment.decline_code or reason,
             payment_id=payment.payment_id,
             next_action_url=payment.next_action_url,
-            due_time=datetime.now(UTC) + timedelta(seconds=rules.recheck_seconds(0)) if waits else None,
+            due_time=driving.due(driven.order, self._now(), driving.recheck_seconds(0)) if waits else None,
         )
 
     # Record: whatever has come in since the last commit goes into the next.
@@ -220,6 +240,8 @@ class Driver:
         next_action_url: str = "",
         due_time: datetime | None = None,
     ) -> None:
+        if not self._idle(driven):
+            return
         state = rules.step(step, driven.order.state)
         assert state is not None
         move = Move(
@@ -228,11 +250,12 @@ class Driver:
             state,
             ACTOR,
             driven.trace,
-            reason[:200],
-            payment_id,
-            next_action_url,
-            due_time,
+            reason=reason[:200],
+            payment_id=payment_id,
+            next_action_url=next_action_url,
+            due_time=due_time,
         )
+        driven.moving = True
         self._moves.append((driven, move))
         self._record.ring()
 
@@ -245,86 +268,77 @@ class Driver:
 
     async def _settle(self, batch: Sequence[tuple[Driven, Move]]) -> None:
         """Record moves and go on with what they lead to. One that cannot be recorded does not stop the others."""
+        error = None
         try:
-            held = await self._recorded([move for _, move in batch])
-        except Exception as error:
+            held = await self._records.record([move for _, move in batch])
+        except Exception as raised:
             if len(batch) > 1:
                 for each in batch:
-                    await self._settle([each])
+                    self._start(self._settle([each]))
                 return
-            logs.log.error("move not recorded", step=batch[0][1].step, exc_info=error)
-            held = set()
+            error, held = raised, set()
+        missed = []
         for driven, move in batch:
-            if move.order.order_id in held and driven.order.state == rules.RESERVED:
-                self._go_on(driven)
+            if move.order.order_id in held:
+                driven.moving, driven.attempts, driven.last_error = False, 0, ""
+                self._onward(driven)
             else:
-                self._let_go([driven])
+                missed.append((driven, move))
+        if missed:
+            await self._reread(missed, error)
 
-    async def _recorded(self, moves: Sequence[Move]) -> set[str]:
-        """Record moves and return the orders of those that held. While PostgreSQL is away, wait for it.
+    def _onward(self, driven: Driven) -> None:
+        if driven.order.state in driving.AT_ONCE:
+            self._go_on(driven)
+        else:
+            self._drop(driven)
 
-        A commit whose answer was lost does no harm: repeated, its moves no longer hold.
-        """
-        held: set[str] = set()
-        hindered = 0
-
-        async def record(work: Work) -> None:
-            held.update(move.order.order_id for move in await self._transitions.record(work, moves))
-
-        while True:
-            try:
-                with telemetry.span("drive record", parent=moves[0].trace):
-                    await self._runtime.carry_out(record)
-                return held
-            except (*AWAY, *RETRIED) as error:
-                hindered += isinstance(error, RETRIED)
-                if hindered == ATTEMPTS:
-                    raise
-                logs.log.warning("moves wait", error=type(error).__name__, orders=len(moves))
-                held.clear()
-                await asyncio.sleep(0.1)
-
-    async def _later(self, batch: Sequence[Driven], reason: str, seconds: float | None = None) -> None:
-        """Put orders back: they are due again after so many seconds, or a back-off with a warning."""
-        waits = [
-            rules.back_off_seconds(each.attempts, random.random()) if seconds is None else seconds
-            for each in batch
-        ]
-        if seconds is None:
-            logs.log.warning("orders put back", reason=reason, orders=len(batch))
-        self._let_go(batch)
+    async def _reread(self, missed: Sequence[tuple[Driven, Move]], error: Exception | None) -> None:
+        """Go on with orders that somebody else has moved, as they are now; one that could not be moved is put back."""
+        for driven, _ in missed:
+            self._drop(driven)
         try:
-            await self._runtime.database.rows(
-                queries.ORDERS_LATER,
-                order_id=[each.order.order_id for each in batch],
-                sequence=[each.order.sequence for each in batch],
-                wait_seconds=[int(wait * 1000) for wait in waits],
-            )
-        except Refusal:
+            found = await self._records.reread([driven.order.order_id for driven, _ in missed])
+        except Exception as failure:
+            logs.log.warning("orders not read again", reason=words(failure))
             return  # They are due when their lease ends.
+        moves = {move.order.order_id: move for _, move in missed}
+        for driven in found:
+            move = moves[driven.order.order_id]
+            self._hand[driven.order.order_id] = driven
+            if error is not None and driven.order.sequence < move.sequence:
+                await self._failed([driven], words(error), error, last=move.step == "expire")
+            else:
+                self._onward(driven)
+
+    # Put back: whatever could not be done is due again, later.
+
+    async def _failed(
+        self, batch: Sequence[Driven], words: str, error: Exception | None = None, last: bool = False
+    ) -> None:
+        """Put orders back whose step has failed. `last` says that it was the step that lets them expire."""
+        now = self._now()
+        back = [driving.failed(each, words, now, random.random(), last) for each in batch if self._idle(each)]
+        if driving.is_away(words):
+            logs.log.warning("orders put back", reason=words, orders=len(back))
+        elif back:
+            logs.log.error("orders not driven", reason=words, orders=len(back), exc_info=error)
+        for each in back:
+            if each.parked:
+                logs.log.error("order parked", order_id=each.driven.order.order_id, reason=words)
+        await self._let_go(back)
+
+    async def _let_go(self, back: Sequence[PutBack]) -> None:
+        for each in back:
+            self._drop(each.driven)
+            self._waiting += each.driven.order.state in driving.AT_ONCE and not each.parked
+        try:
+            await self._records.later(back)
+        except Exception as failure:
+            # They are due when their lease ends.
+            logs.log.warning("orders not put back", reason=words(failure))
 
 
-def _reservation(driven: Driven) -> ReservationRequest:
-    order = driven.order
-    return ReservationRequest(
-        order_id=order.order_id,
-        store_id=order.store_id,
-        lines=[
-            ReservationLine(product_id=line.product_id, quantity=line.quantity, unit_price=line.unit_price)
-            for line in order.lines
-        ],
-        traceparent=driven.trace.traceparent if driven.trace else "",
-        customer_id=order.customer_id,
-        expire_time=order.expire_time,
-    )
-
-
-def _authorization(order: Order) -> AuthorizePaymentRequest:
-    return AuthorizePaymentRequest(
-        order_id=order.order_id,
-        store_id=order.store_id,
-        customer_id=order.customer_id,
-        amount=order.total,
-        payment_method=order.payment_method,
-        request_id=str(new_id()),
-    )
+def words(error: Exception) -> str:
+    """Return what happened, its reason first."""
+    return str(error) if isinstance(error, Unanswered | Refusal) else logs.describe(error)

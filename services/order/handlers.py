@@ -1,17 +1,30 @@
 """OrderService: one method per RPC, in the order of the contract."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import order_service_pb2 as rpc
-from commerce.order.v1.order_events_pb2 import OrderCreated
-from commerce.order.v1.order_pb2 import Order, OrderLine, OrderUpdate
+from commerce.order.v1.order_events_pb2 import OrderCreated, OrderParcelDelivered, OrderReturned, OrderShipped
+from commerce.order.v1.order_pb2 import Order, OrderReturn, OrderUpdate, Shipment
 from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer
+from commerce.order.v1.settings_service_pb2 import OrderSettings
+from google.protobuf.message import Message
 
-from services.order import queries, rules
-from services.order.baskets import Baskets
+from services.order import (
+    coupons,
+    fulfilment,
+    fulfilment_rules,
+    lists,
+    months,
+    prices,
+    queries,
+    rules,
+    store_settings,
+)
+from services.order.baskets import Baskets, Wish
 from services.order.driver import Driver
+from services.order.feed import Feeds
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry
 from services.runtime.hub import Hub
@@ -19,6 +32,7 @@ from services.runtime.ids import new_id
 from services.runtime.pages import Pages
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
+from services.runtime.times import now, timestamp
 from services.runtime.work import Call
 
 
@@ -26,63 +40,160 @@ class OrderService(OrderServiceServicer):
     """Orders from the click to the door."""
 
     def __init__(
-        self, baskets: Baskets, driver: Driver, transitions: Transitions, hub: Hub, pages: Pages
+        self,
+        baskets: Baskets,
+        driver: Driver,
+        transitions: Transitions,
+        hub: Hub,
+        feeds: Feeds,
+        pages: Pages,
     ) -> None:
         self._baskets, self._driver, self._transitions = baskets, driver, transitions
-        self._hub, self._pages = hub, pages
+        self._hub, self._feeds, self._pages = hub, feeds, pages
 
     async def CreateOrder(self, request: rpc.CreateOrderRequest, call: Call) -> rpc.CreateOrderResponse:
-        if not call.caller.may_see(request.store_id, request.customer_id):
-            raise Refusal(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND, customer_id=request.customer_id)
-        products = await self._baskets.products(request)
-        order = _placed(request, rules.lines(request.lines, products))
+        self._driver.admit()
+        order, settings = await self._basket(request, call)
+        _place(order, request.payment_method, settings)
+        coupon = await coupons.use(call.db, order, request.coupon_code)
+        prices.price(order, settings.shipping_rates, coupon)
         reply = rpc.CreateOrderResponse(order=order)
         trace = telemetry.current()
 
         call.publish(OrderCreated(order=rules.reference(order), lines=order.lines))
         call.after_commit(lambda: self._driver.take(order, trace))
+        call.after_commit(lambda: self._feeds.ring(order.store_id))
         await call.commit(
             queries.ORDER_PLACED,
             reply,
             actor=call.caller.actor,
             trace_id=trace.trace_id if trace else "",
             order_traceparent=trace.traceparent if trace else "",
-            due_time=self._driver.due_time(),
+            due_time=self._driver.due_time(order),
             **queries.placed(order, order.lines),
         )
         return reply
 
+    async def PreviewOrder(self, request: rpc.PreviewOrderRequest, call: Call) -> rpc.PreviewOrderResponse:
+        order, settings = await self._basket(request, call)
+        coupon = await coupons.found(call.db, order, request.coupon_code)
+        prices.price(order, settings.shipping_rates, coupon)
+        return rpc.PreviewOrderResponse(order=order)
+
     async def GetOrder(self, request: rpc.GetOrderRequest, call: Call) -> rpc.GetOrderResponse:
-        return rpc.GetOrderResponse(order=await _visible(call, queries.ORDER, request.order_id))
+        return rpc.GetOrderResponse(order=await _complete(call, queries.ORDER, request.order_id))
 
     async def ListOrders(self, request: rpc.ListOrdersRequest, call: Call) -> rpc.ListOrdersResponse:
-        size, position = self._pages.size(request), self._pages.position(request)
-        customer_id = call.caller.customer_id if call.caller.role == "CUSTOMER" else ""
-        rows = await call.db.rows(
-            queries.ORDERS[bool(customer_id), bool(request.state)],
-            store_id=request.store_id,
-            customer_id=customer_id,
-            state=request.state,
-            before=position[0] if position else queries.NEWEST,
-            size=size + 1,
+        asked = rpc.ListOrdersRequest()
+        asked.CopyFrom(request)
+        asked.customer_id = _buyer(call, request.customer_id)
+        found, token = await self._page(request, asked, call)
+        return rpc.ListOrdersResponse(orders=found, next_page_token=token)
+
+    async def ListCustomerOrders(
+        self, request: rpc.ListCustomerOrdersRequest, call: Call
+    ) -> rpc.ListCustomerOrdersResponse:
+        asked = rpc.ListOrdersRequest(
+            store_id=call.caller.store_id, customer_id=_buyer(call, request.customer_id), state=request.state
         )
-        orders = queries.orders_of(rows)
-        token = self._pages.token(request, [orders[size - 1].order_id]) if len(orders) > size else ""
-        return rpc.ListOrdersResponse(orders=orders[:size], next_page_token=token)
+        found, token = await self._page(request, asked, call)
+        return rpc.ListCustomerOrdersResponse(orders=found, next_page_token=token)
+
+    async def GetCustomerOrderStats(
+        self, request: rpc.GetCustomerOrderStatsRequest, call: Call
+    ) -> rpc.GetCustomerOrderStatsResponse:
+        customer_id = _buyer(call, request.customer_id)
+        rows = await call.db.rows(months.MONTHS, customer_id=customer_id)
+        visible = [row for row in rows if call.caller.may_see(str(row["store_id"]), customer_id)]
+        return months.stats_of(customer_id, visible)
 
     async def AcceptOrder(self, request: rpc.AcceptOrderRequest, call: Call) -> rpc.AcceptOrderResponse:
-        return rpc.AcceptOrderResponse(order=await self._step("accept", request.order_id, call))
+        order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
+        await self._move(call, order, "accept")
+        return rpc.AcceptOrderResponse(order=order)
 
     async def ShipOrder(self, request: rpc.ShipOrderRequest, call: Call) -> rpc.ShipOrderResponse:
-        return rpc.ShipOrderResponse(order=await self._step("ship", request.order_id, call))
+        order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("ship", order.state)
+        parcel = Shipment(
+            shipment_id=str(new_id()),
+            lines=request.lines,
+            carrier=request.carrier,
+            tracking_number=request.tracking_number,
+            courier_id=request.courier_id,
+            ship_time=timestamp(now()),
+        )
+
+        fulfilment_rules.send(order, parcel)
+
+        await call.db.rows(fulfilment.SHIPPED, **fulfilment.shipped(order, parcel))
+        await self._move(call, order, "ship", events=[OrderShipped(shipment=parcel)])
+        return rpc.ShipOrderResponse(order=order)
+
+    async def AssignCourier(self, request: rpc.AssignCourierRequest, call: Call) -> rpc.AssignCourierResponse:
+        order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("assign_courier", order.state)
+
+        fulfilment_rules.assign(order, request.shipment_id, request.courier_id)
+
+        await call.db.rows(
+            fulfilment.ASSIGNED, shipment_id=request.shipment_id, courier_id=request.courier_id
+        )
+        await self._move(call, order, "assign_courier")
+        return rpc.AssignCourierResponse(order=order)
 
     async def DeliverOrder(self, request: rpc.DeliverOrderRequest, call: Call) -> rpc.DeliverOrderResponse:
-        return rpc.DeliverOrderResponse(order=await self._step("deliver", request.order_id, call))
+        order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("deliver", order.state)
+        courier_id = call.caller.subject if call.caller.role == "COURIER" else None
+        time = now()
+
+        step, parcels = fulfilment_rules.deliver(order, request.shipment_id, courier_id, timestamp(time))
+
+        await call.db.rows(fulfilment.DELIVERED, shipment_ids=parcels, time=time)
+        events = [OrderParcelDelivered(shipment_id=parcel) for parcel in parcels]
+        await self._move(call, order, step, events=events)
+        return rpc.DeliverOrderResponse(order=order)
 
     async def CancelOrder(self, request: rpc.CancelOrderRequest, call: Call) -> rpc.CancelOrderResponse:
-        return rpc.CancelOrderResponse(
-            order=await self._step("cancel", request.order_id, call, request.reason)
+        order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
+        await self._move(call, order, "cancel", reason=request.reason)
+        return rpc.CancelOrderResponse(order=order)
+
+    async def ReturnOrder(self, request: rpc.ReturnOrderRequest, call: Call) -> rpc.ReturnOrderResponse:
+        order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("return", order.state)
+        returned = OrderReturn(
+            return_id=str(new_id()), lines=request.lines, reason=request.reason, create_time=timestamp(now())
         )
+
+        step = fulfilment_rules.take_back(order, returned)
+
+        await call.db.rows(fulfilment.RETURNED, **fulfilment.returned(order, returned))
+        await self._move(
+            call,
+            order,
+            step,
+            reason=request.reason,
+            refund=returned.refund.minor_units,
+            events=[OrderReturned(returned=returned)],
+        )
+        return rpc.ReturnOrderResponse(order=order)
+
+    async def ApplyCoupon(self, request: rpc.ApplyCouponRequest, call: Call) -> rpc.ApplyCouponResponse:
+        order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("apply_coupon", order.state)
+        if order.coupon_code:
+            raise Refusal(ErrorReason.ERROR_REASON_ORDER_HAS_COUPON, code=order.coupon_code)
+        row = await call.db.row(store_settings.SETTINGS, store_id=order.store_id)
+        settings = store_settings.settings_of(row["settings"] if row else None)
+        coupon = await coupons.use(call.db, order, request.coupon_code)
+
+        prices.price(order, settings.shipping_rates, coupon)
+
+        await call.db.rows(queries.REPRICED, **queries.repriced(order))
+        await self._move(call, order, "apply_coupon", due_time=now())
+        return rpc.ApplyCouponResponse(order=order)
 
     async def ListOrderEvents(
         self, request: rpc.ListOrderEventsRequest, call: Call
@@ -114,23 +225,71 @@ class OrderService(OrderServiceServicer):
                 after = update.sequence
                 yield update.message
 
-    async def _step(self, step: str, order_id: str, call: Call, reason: str = "") -> Order:
-        order = await _visible(call, queries.ORDER_LOCKED, order_id)
+    async def WatchStoreOrders(
+        self, request: rpc.WatchStoreOrdersRequest, call: Call
+    ) -> AsyncIterator[OrderUpdate | bytes]:
+        async for message in self._feeds.follow(request.store_id.lower(), request.resume_token):
+            yield message
+
+    async def _basket(self, request: Wish, call: Call) -> tuple[Order, OrderSettings]:
+        if not call.caller.may_see(request.store_id, request.customer_id):
+            raise Refusal(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND, customer_id=request.customer_id)
+        return await self._baskets.basket(request)
+
+    async def _move(self, call: Call, order: Order, step: str, **more: Any) -> None:
+        """Move an order that is locked, and bring it up to date in place."""
         state = rules.step(step, order.state)
         assert state is not None  # Only the news of other services comes late.
-        move = Move(order, step, state, call.caller.actor, telemetry.current(), reason)
+        move = Move(order, step, state, call.caller.actor, telemetry.current(), **more)
         await self._transitions.record(call, [move])
-        return order
+
+    async def _page(
+        self, request: Message, asked: rpc.ListOrdersRequest, call: Call
+    ) -> tuple[list[Order], str]:
+        size, position = self._pages.size(request), self._pages.position(request)
+        statement, values = lists.question(asked, position)
+        orders = queries.orders_of(await call.db.rows(statement, **values, size=size + 1))
+        token = self._pages.token(request, lists.position(orders[size - 1])) if len(orders) > size else ""
+        return orders[:size], token
 
 
 async def _visible(call: Call, statement: Statement, order_id: str) -> Order:
     """Return an order that the caller may see; another's is answered like one that does not exist."""
     orders = queries.orders_of(await call.db.rows(statement, order_id=order_id))
     if not orders or not call.caller.may_see(orders[0].store_id, orders[0].customer_id):
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
-        )
+        raise _missing(order_id)
     return orders[0]
+
+
+def _buyer(call: Call, customer_id: str) -> str:
+    """Return whose orders the caller looks at, "" for everybody's. A customer looks at their own only."""
+    if call.caller.role != "CUSTOMER":
+        return customer_id.lower()
+    if customer_id.lower() not in ("", call.caller.customer_id):
+        raise Refusal(
+            ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
+            f"There is no customer {customer_id}",
+            customer_id=customer_id,
+        )
+    return call.caller.customer_id
+
+
+async def _complete(call: Call, statement: Statement, order_id: str) -> Order:
+    """Return an order that the caller may see, with its shipments and returns; a courier sees those they carry."""
+    order = await _visible(call, statement, order_id)
+    while not await fulfilment.complete(call.db, order):
+        order = await _visible(call, statement, order_id)
+    if call.caller.role == "COURIER":
+        if not fulfilment_rules.carries(order, call.caller.subject):
+            raise _missing(order_id)
+        fulfilment_rules.hide_payment(order)
+    return order
+
+
+def _missing(order_id: str) -> Refusal:
+    return Refusal(
+        ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
+    )
 
 
 async def _snapshot(call: Call, order: Order) -> OrderUpdate:
@@ -141,21 +300,12 @@ async def _snapshot(call: Call, order: Order) -> OrderUpdate:
     return snapshot
 
 
-def _placed(request: rpc.CreateOrderRequest, lines: list[OrderLine]) -> Order:
-    order = Order(
-        order_id=str(new_id()),
-        store_id=request.store_id.lower(),
-        customer_id=request.customer_id.lower(),
-        state=rules.START,
-        lines=lines,
-        total=rules.total(lines),
-        subtotal=rules.total(lines),
-        sequence=1,
-        payment_method=request.payment_method,
-    )
-    if request.HasField("delivery_address"):
-        order.delivery_address.CopyFrom(request.delivery_address)
-    order.create_time.FromDatetime(datetime.now(UTC))
+def _place(order: Order, payment_method: str, settings: OrderSettings) -> None:
+    moment = now()
+    order.order_id = str(new_id())
+    order.state = rules.START
+    order.sequence = 1
+    order.payment_method = payment_method
+    order.create_time.FromDatetime(moment)
     order.update_time.CopyFrom(order.create_time)
-    order.expire_time.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
-    return order
+    order.expire_time.FromDatetime(moment + store_settings.payment_wait(settings))

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any, TypeAlias
 
-from commerce.catalog.v1.catalog_pb2 import Product, ProductStatus
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
 from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderLine, OrderUpdate
@@ -14,20 +13,18 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     Text,
-    and_,
     cast,
     func,
     insert,
     literal_column,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order.tables import ID, TIME, customers, order_events, order_lines, orders, products
-from services.runtime.statements import Statement, param, statement
-from services.runtime.tables import NOW, TEXTS, UUIDS
+from services.order.tables import ID, TIME, customer_months, order_events, order_lines, orders
+from services.runtime.statements import param, statement
+from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
 from services.runtime.work import closing
 
@@ -39,14 +36,14 @@ SMALLINTS = ARRAY(SmallInteger)
 TIMES = ARRAY(TIME)
 
 
-def _given(**columns: Any) -> Any:
+def given(**columns: Any) -> Any:
     """Return arrays, given by name to a run, as one table."""
     arrays = (param(name, type_) for name, type_ in columns.items())
     return func.unnest(*arrays).table_valued(*columns, name="given").render_derived(name="given")
 
 
 _o, _l, _e = orders.c, order_lines.c, order_events.c
-_LINE = (
+LINE = (
     _l.product_id,
     _l.sku,
     _l.name,
@@ -61,71 +58,28 @@ _LINE = (
 _WITH_LINES = orders.join(order_lines, _l.order_id == _o.order_id)
 
 ORDER = statement(
-    select(orders, *_LINE)
+    select(orders, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == param("order_id"))
     .order_by(_l.position),
     "order",
 )
 ORDERS_LOCKED = statement(
-    select(orders, *_LINE)
+    select(orders, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == func.any(param("order_ids", UUIDS)))
     .order_by(_o.order_id, _l.position)
     .with_for_update(of=orders),
     "orders locked",
 )
+# The lines too: whoever waited for the lock would otherwise see them as they were before.
 ORDER_LOCKED = statement(
-    select(orders, *_LINE)
+    select(orders, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == param("order_id"))
     .order_by(_l.position)
-    .with_for_update(of=orders),
+    .with_for_update(of=(orders, order_lines)),
     "order locked",
-)
-
-
-def _orders(name: str, *conditions: Any) -> Statement:
-    """Return the statement of one page of a list: each kind of question has its own, and its own index."""
-    page = (
-        select(_o.order_id)
-        .where(_o.store_id == param("store_id"), *conditions, _o.order_id < param("before"))
-        .order_by(_o.order_id.desc())
-        .limit(param("size", Integer))
-        .subquery("page")
-    )
-    return statement(
-        select(orders, *_LINE)
-        .select_from(_WITH_LINES.join(page, page.c.order_id == _o.order_id))
-        .order_by(_o.order_id.desc(), _l.position),
-        name,
-    )
-
-
-_BY_STATE, _BY_CUSTOMER = _o.state == param("state"), _o.customer_id == param("customer_id")
-ORDERS = {
-    # (of one customer, in one state)
-    (False, False): _orders("orders"),
-    (False, True): _orders("orders by state", _BY_STATE),
-    (True, False): _orders("orders by customer", _BY_CUSTOMER),
-    (True, True): _orders("orders by customer and state", _BY_CUSTOMER, _BY_STATE),
-}
-NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
-# What CreateOrder must know, in one look: the customer, and the products asked for. Always one row at least.
-_wanted = select(products).where(
-    products.c.product_id == func.any(param("product_ids", UUIDS)), products.c.store_id == param("store_id")
-)
-_w = _wanted.subquery("wanted")
-_buyer = (
-    select(customers.c.customer_id)
-    .where(customers.c.customer_id == param("customer_id"), customers.c.store_id == param("store_id"))
-    .subquery("buyer")
-)
-_one = select(literal_column("1").label("one")).subquery("one")
-BASKET = statement(
-    select(_buyer.c.customer_id, _w).select_from(_one.outerjoin(_buyer, true()).outerjoin(_w, true())),
-    "basket",
 )
 
 _LINE_COLUMNS = {
@@ -139,7 +93,7 @@ _LINE_COLUMNS = {
     "tax_minor_units": BIGINTS,
     "tax_rate_ppm": INTEGERS,
 }
-_bought = _given(**_LINE_COLUMNS)
+_bought = given(**_LINE_COLUMNS)
 _ORDER_COLUMNS = [
     "order_id",
     "store_id",
@@ -190,12 +144,47 @@ _new_event = (
     )
     .cte("new_event")
 )
+_month = upsert(customer_months).values(
+    {name: param(f"order_{name}") for name in ("customer_id", "month", "currency_code", "store_id")}
+    | {"orders": 1, "cancelled": 0, "paid": 0}
+    | dict.fromkeys(("first_order_time", "last_order_time"), param("order_create_time"))
+)
+_counted = _month.on_conflict_do_update(
+    index_elements=customer_months.primary_key,
+    set_={
+        "orders": customer_months.c.orders + 1,
+        "first_order_time": func.least(customer_months.c.first_order_time, _month.excluded.first_order_time),
+        "last_order_time": func.greatest(customer_months.c.last_order_time, _month.excluded.last_order_time),
+    },
+).cte("counted")
 ORDER_PLACED = closing(
-    select(literal_column("1").label("placed")).add_cte(_new_order, _new_lines, _new_event), "order placed"
+    select(literal_column("1").label("placed")).add_cte(_new_order, _new_lines, _new_event, _counted),
+    "order placed",
+)
+
+# What an order costs, after a coupon was added to it.
+_SUMS = ("total", "subtotal", "discount", "tax", "shipping")
+_repriced_line = given(position=SMALLINTS, discount_minor_units=BIGINTS, tax_minor_units=BIGINTS)
+_repriced_lines = (
+    update(order_lines)
+    .where(_l.order_id == param("order_id"), _l.position == _repriced_line.c.position)
+    .values(
+        discount_minor_units=_repriced_line.c.discount_minor_units,
+        tax_minor_units=_repriced_line.c.tax_minor_units,
+    )
+    .cte("repriced_lines")
+)
+REPRICED = statement(
+    update(orders)
+    .where(_o.order_id == param("order_id"))
+    .values({f"{name}_minor_units": param(f"order_{name}") for name in _SUMS})
+    .values(coupon_code=param("coupon_code"))
+    .add_cte(_repriced_lines),
+    "order repriced",
 )
 
 # Transitions of many orders. Each holds only if nobody else has moved its order since it was read.
-_moves = _given(
+_moves = given(
     order_id=UUIDS,
     sequence=BIGINTS,
     step=TEXTS,
@@ -204,6 +193,7 @@ _moves = _given(
     payment_id=UUIDS,
     next_action_url=TEXTS,
     due_time=TIMES,
+    refund=BIGINTS,
     actor=TEXTS,
     trace_id=TEXTS,
 )
@@ -220,6 +210,8 @@ _moved = (
         due_time=_m.due_time,
         attempts=0,
         last_error="",
+        parked=False,
+        refunded_minor_units=_o.refunded_minor_units + _m.refund,
         update_time=param("time", TIME),
         feed=func.greatest(_XID, _o.feed),
     )
@@ -257,41 +249,9 @@ _told = (
 )
 MOVED = statement(select(_moved.c.order_id).add_cte(_told), "orders moved")
 
-# The driver takes what is due; the lease is the new due time, so that a driver that dies loses its orders to the next.
-_due = (
-    select(_o.order_id)
-    .where(_o.due_time <= func.now())
-    .order_by(_o.due_time)
-    .limit(param("size", Integer))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_leased = (
-    update(orders)
-    .where(_o.order_id == _due.c.order_id)
-    .values(due_time=NOW + func.make_interval(0, 0, 0, 0, 0, 0, param("lease_seconds")))
-    .returning(*orders.c)
-    .cte("leased")
-)
-ORDERS_DUE = statement(
-    select(_leased, *_LINE)
-    .select_from(_leased.join(order_lines, _l.order_id == _leased.c.order_id))
-    .order_by(_leased.c.order_id, _l.position),
-    "orders due",
-)
-_later = _given(order_id=UUIDS, sequence=BIGINTS, wait_seconds=ARRAY(Integer))
-ORDERS_LATER = statement(
-    update(orders)
-    .where(_o.order_id == _later.c.order_id, _o.sequence == _later.c.sequence)
-    .values(
-        due_time=NOW + func.make_interval(0, 0, 0, 0, 0, 0, _later.c.wait_seconds / 1000.0),
-        attempts=_o.attempts + 1,
-    ),
-    "orders later",
-)
-
 EVENTS = statement(
-    select(order_events)
+    select(order_events, _o.sequence.label("latest"))
+    .join(orders, _o.order_id == _e.order_id)
     .where(_e.order_id == param("order_id"), _e.sequence > param("after"))
     .order_by(_e.sequence)
     .limit(1000),
@@ -302,48 +262,6 @@ LATEST = statement(
     "orders latest",
 )
 
-_product = upsert(products).values({column.name: param(column.name) for column in products.c})
-PRODUCT_KNOWN = statement(
-    _product.on_conflict_do_update(
-        index_elements=["product_id"],
-        set_={
-            name: _product.excluded[name]
-            for name in (
-                "sku",
-                "name",
-                "price_minor_units",
-                "currency_code",
-                "version",
-                "archived",
-                "tax_class",
-            )
-        },
-        where=and_(products.c.version < _product.excluded.version),
-    ),
-    "product known",
-)
-CUSTOMER_KNOWN = statement(
-    upsert(customers)
-    .values(customer_id=param("customer_id"), store_id=param("store_id"))
-    .on_conflict_do_nothing(),
-    "customer known",
-)
-
-
-def copy_of(product: Product) -> dict[str, Any]:
-    """Return the values of PRODUCT_KNOWN: what the order service keeps of a product."""
-    return {
-        "product_id": product.product_id,
-        "store_id": product.store_id,
-        "sku": product.sku,
-        "name": product.name,
-        "price_minor_units": product.price.minor_units,
-        "currency_code": product.price.currency_code,
-        "version": product.version,
-        "archived": product.status == ProductStatus.PRODUCT_STATUS_ARCHIVED,
-        "tax_class": product.tax_class,
-    }
-
 
 def orders_of(rows: Iterable[Row]) -> list[Order]:
     """Fold rows of orders with their lines into orders, in the rows' order."""
@@ -351,7 +269,7 @@ def orders_of(rows: Iterable[Row]) -> list[Order]:
     for row in rows:
         order = folded.get(row["order_id"])
         if order is None:
-            order = folded[row["order_id"]] = _order(row)
+            order = folded[row["order_id"]] = order_of(row)
         code = row["currency_code"]
         order.lines.add(
             product_id=str(row["product_id"]),
@@ -368,7 +286,9 @@ def orders_of(rows: Iterable[Row]) -> list[Order]:
     return list(folded.values())
 
 
-def _order(row: Row) -> Order:
+def order_of(row: Row) -> Order:
+    """Return an order without its lines."""
+
     def money(name: str) -> Money:
         return Money(currency_code=row["currency_code"], minor_units=row[f"{name}_minor_units"])
 
@@ -411,6 +331,7 @@ def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
         "order_state": order.state,
         "order_total_minor_units": order.total.minor_units,
         "order_currency_code": order.total.currency_code,
+        "order_month": moment.date().replace(day=1),
         "order_payment_method": order.payment_method,
         "order_delivery_address": address,
         "order_sequence": order.sequence,
@@ -432,6 +353,17 @@ def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
         "discount_minor_units": [line.discount.minor_units for line in bought],
         "tax_minor_units": [line.tax.minor_units for line in bought],
         "tax_rate_ppm": [line.tax_rate_ppm for line in bought],
+    }
+
+
+def repriced(order: Order) -> dict[str, Any]:
+    """Return the values of REPRICED."""
+    return {f"order_{name}": getattr(order, name).minor_units for name in _SUMS} | {
+        "order_id": order.order_id,
+        "coupon_code": order.coupon_code,
+        "position": list(range(1, len(order.lines) + 1)),
+        "discount_minor_units": [line.discount.minor_units for line in order.lines],
+        "tax_minor_units": [line.tax.minor_units for line in order.lines],
     }
 
 

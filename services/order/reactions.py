@@ -1,68 +1,90 @@
-"""What Order does on others' events: it keeps its copy of the products, and moves when a payment is settled late."""
+"""What Order does on others' events: it keeps its copy of the products, and moves on news of payments and stock."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated
+from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated, ReservationExpired
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1.order_pb2 import Order
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentFailed, PaymentReference
 from google.protobuf.message import Message
 
-from services.order import queries, rules
+from services.order import copies, driving, queries, rules
 from services.order.transitions import Move, Transitions
-from services.runtime import telemetry
+from services.runtime import telemetry, times
 from services.runtime.refusals import Refusal
 from services.runtime.work import Reaction, Work
 
-ACTOR = "SERVICE payment"
 
-# A payment, the step that its order takes, why, and in which trace.
-Settled: TypeAlias = tuple[PaymentReference, str, str, telemetry.Trace | None]
+@dataclass(slots=True)
+class News:
+    """Something that happened to an order elsewhere: the step that it takes, why, and in which trace."""
+
+    order_id: str
+    actor: str
+    # Tells the step, an empty one for none, and the reason.
+    step: Callable[[Order, datetime], tuple[str, str]]
+    payment_id: str = ""
+    trace: telemetry.Trace | None = field(default_factory=telemetry.current)
 
 
 async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None:
     """Keep the product as it is now; an older version than ours changes nothing."""
-    await work.rows(queries.PRODUCT_KNOWN, **queries.copy_of(event.product))
+    await work.rows(copies.PRODUCT_KNOWN, **copies.copy_of(event.product))
 
 
 class Settlements:
-    """Moves the orders whose payments were settled; those of a batch of events together."""
+    """Moves orders whose payments were settled or whose reservations are gone; those of a batch of events together."""
 
     def __init__(self, transitions: Transitions) -> None:
         self._transitions = transitions
 
     async def authorized(self, event: PaymentAuthorized, work: Work) -> None:
-        """Confirm an order whose payment was in doubt or up to its customer."""
-        work.gather(self._settle, (event.payment, "authorize", "", telemetry.current()))
+        """Confirm an order whose payment was in doubt or up to its customer, if its time is not over."""
+        self._gather(event.payment, work, "authorize")
 
     async def failed(self, event: PaymentFailed, work: Work) -> None:
         """Fail an order whose payment was in doubt or up to its customer."""
-        work.gather(self._settle, (event.payment, "decline", event.decline_code, telemetry.current()))
+        self._gather(event.payment, work, "decline", event.decline_code)
 
-    async def _settle(self, work: Work, settled: list[Settled]) -> None:
-        ids = [payment.order_id for payment, *_ in settled]
-        rows = await work.rows(queries.ORDERS_LOCKED, order_ids=ids)
+    async def unreserved(self, event: ReservationExpired, work: Work) -> None:
+        """Let an order expire that is not paid for; call off one that is, for there is nothing to send."""
+        news = News(event.order_id, "SERVICE catalog", lambda order, _: driving.unreserved(order.state))
+        work.gather(self._settle, news)
+
+    def _gather(self, payment: PaymentReference, work: Work, step: str, reason: str = "") -> None:
+        def decided(order: Order, now: datetime) -> tuple[str, str]:
+            taken = driving.news(step, order, now)
+            return taken, reason if taken == step else driving.OVERDUE
+
+        work.gather(self._settle, News(payment.order_id, "SERVICE payment", decided, payment.payment_id))
+
+    async def _settle(self, work: Work, gathered: list[News]) -> None:
+        rows = await work.rows(queries.ORDERS_LOCKED, order_ids=[news.order_id for news in gathered])
         found = {order.order_id: order for order in queries.orders_of(rows)}
-        moves: dict[str, Move] = {}
-        for payment, step, reason, trace in settled:
-            order = found.get(payment.order_id)
-            if order is None:
-                raise _no_order(payment.order_id)
-            state = rules.step(step, order.state)
-            if state is not None:
-                moves[order.order_id] = Move(
-                    order, step, state, ACTOR, trace, reason=reason, payment_id=payment.payment_id
-                )
-        if moves:
-            await self._transitions.record(work, list(moves.values()))
+        now = times.now()
+        while gathered:
+            # An order's news one after the other, each as the one before has left it.
+            firsts = {news.order_id: news for news in reversed(gathered)}
+            moves = [_move(news, found.get(news.order_id), now) for news in firsts.values()]
+            if taken := [move for move in moves if move is not None]:
+                await self._transitions.record(work, taken)
+            gathered = [news for news in gathered if firsts[news.order_id] is not news]
 
 
-def _no_order(order_id: str) -> Refusal:
-    return Refusal(
-        ErrorReason.ERROR_REASON_ORDER_NOT_FOUND,
-        "A payment was settled for an order that does not exist",
-        order_id=order_id,
-    )
+def _move(news: News, order: Order | None, now: datetime) -> Move | None:
+    if order is None:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_NOT_FOUND,
+            "Something happened to an order that does not exist",
+            order_id=news.order_id,
+        )
+    step, reason = news.step(order, now)
+    state = rules.step(step, order.state) if step else None
+    if state is None:
+        return None
+    return Move(order, step, state, news.actor, news.trace, reason=reason, payment_id=news.payment_id)
 
 
 def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
@@ -73,4 +95,5 @@ def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
         ProductUpdated: on_product,
         PaymentAuthorized: settlements.authorized,
         PaymentFailed: settlements.failed,
+        ReservationExpired: settlements.unreserved,
     }

@@ -1,13 +1,11 @@
-"""The rules of an order: its life, its prices, what a payment's state means for it. Pure."""
+"""The rules of an order: its life, what a payment's state means for it. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1 import order_events_pb2 as events
-from commerce.order.v1.order_pb2 import Order, OrderLine, OrderState
-from commerce.order.v1.order_service_pb2 import CreateOrderLine
+from commerce.order.v1.order_pb2 import Order, OrderState
 from commerce.payment.v1.payment_pb2 import PaymentState
 
 from services.runtime.refusals import Refusal
@@ -31,6 +29,10 @@ START = PENDING
 # Where a watch ends: nothing moves by itself any more. From DELIVERED units may still come back.
 ENDS = frozenset((DELIVERED, REJECTED, PAYMENT_FAILED, CANCELLED, EXPIRED, RETURNED))
 UNPAID = (RESERVED, AWAITING_CUSTOMER, PAYMENT_UNKNOWN)
+# It came to nothing: its coupon may be used again.
+FAILED = (REJECTED, PAYMENT_FAILED, CANCELLED, EXPIRED)
+# Some units were sent: there are shipments, and may be returns.
+SENT = (SHIPPED, DELIVERED, RETURNED)
 
 # The whole life of an order. A step that is not here is refused.
 LIFE: Mapping[tuple[str, OrderState.ValueType], OrderState.ValueType] = {
@@ -79,13 +81,12 @@ LATE: frozenset[tuple[str, OrderState.ValueType]] = frozenset(
     | {("lose", state) for state in (PAYMENT_UNKNOWN, AWAITING_CUSTOMER)}
 )
 
-# The fact that a step publishes. The others are nobody else's business.
+# The fact that a step publishes by itself. A parcel's and a return's come with their moves.
 EVENTS: Mapping[str, Any] = {
     "authorize": events.OrderConfirmed,
     "reject": events.OrderRejected,
     "decline": events.OrderPaymentFailed,
     "accept": events.OrderAccepted,
-    "ship": events.OrderShipped,
     "deliver": events.OrderDelivered,
     "cancel": events.OrderCancelled,
     "expire": events.OrderExpired,
@@ -98,12 +99,11 @@ _STEPS: Mapping[PaymentState.ValueType, str] = {
     PaymentState.PAYMENT_STATE_REQUIRES_ACTION: "challenge",
     PaymentState.PAYMENT_STATE_AUTHORIZED: "authorize",
     PaymentState.PAYMENT_STATE_CAPTURED: "authorize",
+    PaymentState.PAYMENT_STATE_PARTIALLY_REFUNDED: "authorize",
     PaymentState.PAYMENT_STATE_FAILED: "decline",
     PaymentState.PAYMENT_STATE_VOIDED: "decline",
     PaymentState.PAYMENT_STATE_REFUNDED: "decline",
 }
-
-LARGEST_TOTAL = 1_000_000_000_000_000
 
 
 def step(name: str, state: OrderState.ValueType) -> OrderState.ValueType | None:
@@ -113,12 +113,35 @@ def step(name: str, state: OrderState.ValueType) -> OrderState.ValueType | None:
     try:
         return LIFE[name, state]
     except KeyError:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_STEP_NOT_ALLOWED,
-            f"An order that is {name_of(state)} cannot take the step {name}",
-            step=name,
-            state=name_of(state),
-        ) from None
+        message = f"An order that is {name_of(state)} cannot take the step {name}"
+        raise not_allowed(name, state, message) from None
+
+
+def not_allowed(name: str, state: OrderState.ValueType, message: str) -> Refusal:
+    """Refuse a step."""
+    return Refusal(
+        ErrorReason.ERROR_REASON_ORDER_STEP_NOT_ALLOWED, message, step=name, state=name_of(state)
+    )
+
+
+class Bought(NamedTuple):
+    """What a step changes in how much a customer buys: orders that were cancelled and paid for, and minor units."""
+
+    cancelled: int = 0
+    paid: int = 0
+    spent: int = 0
+
+
+def bought(step: str, order: Order, refund: int) -> Bought:
+    """Return what a step of an order, as it was before, changes in how much its customer buys.
+
+    One that was paid for and is cancelled counts as never paid for; one that comes back stays a paid one.
+    """
+    if step == "authorize":
+        return Bought(paid=1, spent=order.total.minor_units)
+    if step == "cancel" and order.state in (CONFIRMED, ACCEPTED):
+        return Bought(cancelled=1, paid=-1, spent=-order.total.minor_units)
+    return Bought(cancelled=int(step == "cancel"), spent=-refund)
 
 
 def name_of(state: OrderState.ValueType) -> str:
@@ -131,15 +154,14 @@ def payment_step(state: PaymentState.ValueType) -> str:
     return _STEPS[state]
 
 
-def event(name: str, order: Order, reason: str) -> Any:
-    """Return the event that a step of an order publishes, or None."""
-    kind = EVENTS.get(name)
-    if kind is None:
-        return None
-    about = reference(order)
-    return (
-        kind(order=about, reason=reason) if "reason" in kind.DESCRIPTOR.fields_by_name else kind(order=about)
-    )
+def told(name: str, order: Order, reason: str, brought: Sequence[Any]) -> list[Any]:
+    """Return the events that a step of an order publishes: those that its move brings, then its own."""
+    facts = list(brought)
+    if kind := EVENTS.get(name):
+        facts.append(kind(reason=reason) if "reason" in kind.DESCRIPTOR.fields_by_name else kind())
+    for fact in facts:
+        fact.order.CopyFrom(reference(order))
+    return facts
 
 
 def reference(order: Order) -> events.OrderReference:
@@ -151,57 +173,3 @@ def reference(order: Order) -> events.OrderReference:
         sequence=order.sequence,
         total=order.total,
     )
-
-
-def lines(wanted: Sequence[CreateOrderLine], products: Mapping[str, Mapping[str, Any]]) -> list[OrderLine]:
-    """Snapshot what is wanted, at the catalog's names and prices. Refused with PRODUCT_NOT_FOUND."""
-    snapshot = []
-    for line in wanted:
-        product = products.get(line.product_id.lower())
-        if product is None:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND,
-                f"There is no product {line.product_id}",
-                product_id=line.product_id,
-            )
-        price = Money(currency_code=product["currency_code"], minor_units=product["price_minor_units"])
-        snapshot.append(
-            OrderLine(
-                product_id=str(product["product_id"]),
-                sku=product["sku"],
-                name=product["name"],
-                quantity=line.quantity,
-                unit_price=price,
-            )
-        )
-    return snapshot
-
-
-def total(bought: Iterable[OrderLine]) -> Money:
-    """Sum lines in whole minor units. Refused when currencies are mixed, or the sum is beyond any payment."""
-    sums: dict[str, int] = {}
-    for line in bought:
-        code = line.unit_price.currency_code
-        sums[code] = sums.get(code, 0) + line.quantity * line.unit_price.minor_units
-    if len(sums) != 1:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_CURRENCIES_MIXED,
-            "The lines are priced in different currencies",
-            currencies=",".join(sorted(sums)),
-        )
-    ((code, amount),) = sums.items()
-    if amount > LARGEST_TOTAL:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_TOTAL_TOO_LARGE, "The total is too large", limit=LARGEST_TOTAL
-        )
-    return Money(currency_code=code, minor_units=amount)
-
-
-def back_off_seconds(attempts: int, chance: float) -> float:
-    """Return how long to wait after so many failures: 0.2 s doubling up to 20 s, half of it by chance (0 to 1)."""
-    return float(min(20.0, 0.2 * 2 ** min(attempts, 10)) * (0.5 + chance / 2))
-
-
-def recheck_seconds(attempts: int) -> float:
-    """Return how long to wait for the news of a payment before asking (again): 5 s doubling up to 5 minutes."""
-    return float(min(300.0, 5.0 * 2 ** min(attempts, 10)))

@@ -1,13 +1,13 @@
 """Transitions: each move of an order, by a call, a reaction or the driver, is recorded here and told to watchers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
 
-from services.order import queries, rules
+from services.order import coupons, months, queries, rules
 from services.runtime.hub import Hub, Update
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
@@ -26,6 +26,10 @@ class Move:
     payment_id: str = ""
     next_action_url: str = ""
     due_time: datetime | None = None
+    # What returns give back by it, in minor units.
+    refund: int = 0
+    # Events that go out with it, besides the step's own (rules.EVENTS). They need not name their order.
+    events: Sequence[Any] = ()
     # Of this transition; fixed when the move is made, so that recording it may be repeated.
     sequence: int = 0
 
@@ -36,8 +40,9 @@ class Move:
 class Transitions:
     """Records moves in the work that they belong to, publishes their events and announces them when it commits."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, ring: Callable[[str], None]) -> None:
+        """Announce to the watchers of orders through the hub; `ring` wakes those of a store."""
+        self._hub, self._ring = hub, ring
 
     async def record(self, work: Work, moves: Sequence[Move]) -> list[Move]:
         """Record moves and return those that held: an order that somebody else has moved since is left alone.
@@ -50,6 +55,10 @@ class Transitions:
         rows = await work.rows(queries.MOVED, **_values(moves, now))
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
+        await coupons.free(work, [move.order for move in done if move.state in rules.FAILED])
+        await months.change(
+            work, [(move.order, rules.bought(move.step, move.order, move.refund)) for move in done]
+        )
         for move in done:
             self._moved(work, move, now)
         return done
@@ -62,8 +71,8 @@ class Transitions:
         order.next_action_url = move.next_action_url
         order.payment_id = move.payment_id or order.payment_id
         order.update_time.FromDatetime(now)
-        event = rules.event(move.step, order, move.reason)
-        if event is not None:
+        order.refunded.minor_units += move.refund
+        for event in rules.told(move.step, order, move.reason, move.events):
             work.publish(event, move.trace)
         work.after_commit(lambda: self.announce(order, move.step, move.trace))
 
@@ -80,6 +89,7 @@ class Transitions:
         )
         final = order.state in rules.ENDS
         self._hub.announce(order.order_id, Update(order.sequence, message.SerializeToString(), final))
+        self._ring(order.store_id)
 
 
 def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
@@ -92,6 +102,7 @@ def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
         "payment_id": [move.payment_id or None for move in moves],
         "next_action_url": [move.next_action_url for move in moves],
         "due_time": [move.due_time for move in moves],
+        "refund": [move.refund for move in moves],
         "actor": [move.actor for move in moves],
         "trace_id": [move.trace.trace_id if move.trace else "" for move in moves],
         "time": now,

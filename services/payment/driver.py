@@ -2,40 +2,59 @@
 
 An operation is committed before the provider is asked, and the provider is asked outside any transaction, with the
 operation's id as key. Whoever records one carries it at once; an operation whose answer was lost, or whose process
-died, becomes due again, and whichever replica looks first asks the provider what became of it.
+died, becomes due again, and whichever replica looks first asks the provider what became of it. A payment has one open
+operation at a time: a refund that finds another one waits, and the change that settles that one begins it.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from uuid import UUID
+from dataclasses import dataclass, replace
 
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
 from google.protobuf.message import Message
 
-from services.payment import messages, queries, rules
+from services.payment import messages, queries, refunds, rules
 from services.payment.gateways import Gateways
 from services.payment.outcomes import NeverSeen, Outcome, Refused, Unknown
-from services.payment.payments import OPERATION_UNKNOWN, Change, Operation, Payment
+from services.payment.payments import (
+    OPERATION_PENDING,
+    OPERATION_UNKNOWN,
+    OPERATION_WAITING,
+    Change,
+    Operation,
+    Payment,
+)
 from services.payment.rules import Contradiction
-from services.runtime import logs, telemetry
+from services.runtime import failpoints, logs, telemetry
 from services.runtime.bell import Bell
-from services.runtime.database import AWAY
+from services.runtime.database import AWAY, Runs
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
+from services.runtime.statements import Statement
 from services.runtime.telemetry import Trace
 from services.runtime.work import Call, Work
 
 AT_ONCE = 32
 SWEEP_SECONDS = 0.5
-TRIES = 10
 # Until the provider is asked again, by the number of questions so far: after silence, and while the customer decides.
 SILENT_SECONDS, SILENT_MOST_SECONDS = 0.5, 60.0
 WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
 
 Answer = Callable[[Payment], Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation that a caller asks for; `money` is how much of it a refund gives back, None for all that is left."""
+
+    kind: str
+    payment_id: str
+    request_id: str
+    money: Money | None = None
 
 
 class Driver:
@@ -64,22 +83,35 @@ class Driver:
         assert payment is not None
         return rules.same(payment, asked)
 
-    async def operate(
-        self, kind: str, payment_id: str, request_id: str, call: Call, answer: Answer
-    ) -> Payment:
+    async def operate(self, asked: Asked, call: Call, answer: Answer) -> Payment:
         """Record an operation that a caller asks for and carry it; one that was asked for before stays one."""
-        request_id = str(UUID(request_id))
-        for _ in range(TRIES):
-            payment = await self.payment(payment_id)
-            if not call.caller.may_see(payment.store_id, payment.customer_id):
-                raise not_found(payment_id)
-            if any(operation.request_id == request_id for operation in payment.operations):
-                return payment
-            rules.may(kind, payment)
-            operation = started(kind, payment, attempts=1, request_id=request_id)
-            if await self._recorded(payment, operation):
-                return await self._carry(payment.with_operation(operation), operation, call, answer)
-        raise rules.not_allowed(kind, payment)
+        recorded: list[tuple[Payment, Operation | None]] = []
+
+        async def record(work: Work) -> None:
+            payment = await locked(work, queries.PAYMENT_LOCKED, payment_id=asked.payment_id)
+            if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
+                raise not_found(asked.payment_id)
+            recorded.append(await self._recorded_once(asked, payment, work))
+
+        await self._runtime.carry_out(record, f"ask {asked.kind}")
+        ((payment, operation),) = recorded
+        if operation is None or not operation.open:
+            return payment
+        return await self._carry(payment, operation, call, answer)
+
+    async def _recorded_once(
+        self, asked: Asked, payment: Payment, work: Work
+    ) -> tuple[Payment, Operation | None]:
+        """Record what is asked for, unless it was before; return the payment as it is then."""
+        if any(operation.request_id == asked.request_id for operation in payment.operations):
+            return payment, None
+        amount = payment.amount
+        if asked.kind == "refund":
+            amount = refunds.asked(payment, asked.money)
+        else:
+            rules.may(asked.kind, payment)
+        operation = started(asked.kind, payment, amount, attempts=1, request_id=asked.request_id)
+        return await self._recorded(payment, operation, work, self._lease_seconds), operation
 
     async def payment(self, payment_id: str) -> Payment:
         """Return a payment with its operations. Refused with PAYMENT_NOT_FOUND."""
@@ -95,13 +127,10 @@ class Driver:
         self._announce(change, work)
         await work.rows(queries.PAYMENT_CHANGED, **queries.values_of_change(change, _due_seconds(change)))
 
-    async def begin(self, kind: str, payment: Payment, work: Work) -> None:
+    async def begin(self, operation: Operation, payment: Payment, work: Work) -> None:
         """Record an operation in a transaction that holds the payment's lock; it is carried after the commit."""
-        operation = started(kind, payment, attempts=0)
         work.after_commit(self._bell.ring)
-        await work.rows(
-            queries.OPERATION_RECORDED, **queries.values_of_operation(operation, payment, due_seconds=0)
-        )
+        await self._recorded(payment, operation, work, due_seconds=0)
 
     async def run(self) -> None:
         """Carry what is due until cancelled."""
@@ -154,9 +183,15 @@ class Driver:
         return await self._record(payment, operation, outcome, call, answer)
 
     async def _perform(self, operation: Operation, payment: Payment) -> Outcome:
-        if operation.amount == 0:
-            return rules.free(operation, payment)
-        return await self._gateways.named(payment.gateway).perform(operation, payment)
+        foregone = rules.foregone(operation, payment)
+        if foregone is not None:
+            return foregone
+        if failpoints.ARMED:
+            await failpoints.reach(f"before provider {operation.kind}")
+        outcome = await self._gateways.named(payment.gateway).perform(operation, payment)
+        if failpoints.ARMED:
+            await failpoints.reach(f"after provider {operation.kind}")
+        return outcome
 
     async def _found_out(self, operation: Operation, payment: Payment) -> Outcome:
         """Ask what became of an operation; send it (again) when the provider has never seen it."""
@@ -179,23 +214,36 @@ class Driver:
         answer: Answer | None = None,
     ) -> Payment:
         """Record an outcome, with the first reply where there is a call; work it out anew if the payment moved."""
-        for left in reversed(range(TRIES)):
-            change = self._changed(payment, payment.operation(operation.operation_id), outcome)
+        change = self._changed(payment, operation, outcome)
+        if change is None:
+            await self._later(operation, self._runtime.database)
+            return payment
+        try:
+            await self._commit(change, call, answer)
+            return change.payment
+        except asyncpg.IntegrityConstraintViolationError as moved:
+            # Either the payment moved, or this request was answered meanwhile: the runtime finds that out.
+            if call is not None:
+                await call.roll_back(moved)
+        return await self._record_anew(payment, operation, outcome)
+
+    async def _record_anew(self, payment: Payment, operation: Operation, outcome: Outcome) -> Payment:
+        """Record an outcome under the payment's lock, so that however much happens to the payment, this does too."""
+
+        async def record(work: Work) -> None:
+            nonlocal payment, operation
+            now = await locked(work, queries.PAYMENT_LOCKED, payment_id=payment.payment_id)
+            assert now is not None
+            payment, operation = now, now.operation(operation.operation_id)
+            change = self._changed(payment, operation, outcome)
             if change is None:
-                await self._later(payment.operation(operation.operation_id))
-                return payment
-            try:
-                await self._commit(change, call, answer)
-                return change.payment
-            except asyncpg.IntegrityConstraintViolationError as moved:
-                if not left:
-                    raise
-                if call is not None:
-                    # Either the payment moved, or this request was answered meanwhile: the runtime finds that out.
-                    await call.roll_back(moved)
-                    call = None
-            payment = await self.payment(payment.payment_id)
-        raise AssertionError("unreachable")
+                await self._later(operation, work)
+                return
+            await self.change(change, work)
+            payment = change.payment
+
+        await self._runtime.carry_out(record, f"record {operation.kind}")
+        return payment
 
     def _changed(self, payment: Payment, operation: Operation, outcome: Outcome) -> Change | None:
         try:
@@ -228,40 +276,53 @@ class Driver:
             self._announce(change, work)
             await work.commit(queries.PAYMENT_CHANGED_AND_CLOSED, **values)
 
-        await self._runtime.carry_out(commit)
+        await self._runtime.carry_out(commit, f"record {change.operation.kind}")
 
     def _announce(self, change: Change, work: Work) -> None:
         event = messages.event(change)
         if event is not None:
             work.publish(event)
-        if change.next:
+        if change.begun or change.next:
             work.after_commit(self._bell.ring)
 
-    async def _later(self, operation: Operation) -> None:
+    async def _later(self, operation: Operation, db: Runs) -> None:
         if operation.open:
-            await self._runtime.database.rows(
+            await db.rows(
                 queries.OPERATION_LATER,
                 operation_id=operation.operation_id,
                 due_seconds=_back_off_seconds(operation),
             )
 
-    async def _recorded(self, payment: Payment, operation: Operation) -> bool:
-        """Record an operation, unless the payment has moved or another operation of it is open."""
-        values = queries.values_of_operation(operation, payment, self._lease_seconds)
-        try:
-            return bool(await self._runtime.database.rows(queries.OPERATION_RECORDED, **values))
-        except asyncpg.UniqueViolationError:
-            return False
+    async def _recorded(
+        self, payment: Payment, operation: Operation, work: Work, due_seconds: float
+    ) -> Payment:
+        """Record an operation in a transaction that holds the payment's lock; return the payment with it."""
+        values = queries.values_of_operation(operation, payment, due_seconds)
+        await work.rows(queries.OPERATION_RECORDED, **values)
+        payment = replace(payment, version=payment.version + 1, update_time=operation.create_time)
+        return payment.with_operation(operation)
 
 
-def started(kind: str, payment: Payment, attempts: int, request_id: str | None = None) -> Operation:
+async def locked(work: Work, lock: Statement, **by: str) -> Payment | None:
+    """Lock a payment for the rest of a transaction, and return it with its operations as they are then."""
+    row = await work.row(lock, **by)
+    if row is None:
+        return None
+    return queries.payment_of(await work.rows(queries.PAYMENT, payment_id=row["payment_id"]))
+
+
+def started(
+    kind: str, payment: Payment, amount: int, attempts: int = 0, request_id: str | None = None
+) -> Operation:
     """Return a new operation on a payment; `attempts` is 1 when whoever records it asks the provider at once."""
     trace = telemetry.current()
+    waits = rules.waits(kind, payment)
     return Operation(
         operation_id=str(new_id()),
         kind=kind,
-        amount=payment.captured if kind == "refund" else payment.amount,
-        attempts=attempts,
+        state=OPERATION_WAITING if waits else OPERATION_PENDING,
+        amount=amount,
+        attempts=0 if waits else attempts,
         traceparent=trace.traceparent if trace else "",
         request_id=request_id,
         create_time=queries.now(),

@@ -27,7 +27,7 @@ from commerce.payment.v1.payment_service_pb2 import (
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
 
 from services.payment import queries, webhooks
-from services.payment.driver import Driver, not_found, started
+from services.payment.driver import Asked, Driver, not_found, started
 from services.payment.gateways import Gateways
 from services.payment.messages import message
 from services.payment.payments import Payment
@@ -50,20 +50,17 @@ class PaymentService(PaymentServiceServicer):
         return _authorized(payment)
 
     async def CapturePayment(self, request: CapturePaymentRequest, call: Call) -> CapturePaymentResponse:
-        payment = await self._driver.operate(
-            "capture", request.payment_id, request.request_id, call, _captured
-        )
-        return _captured(payment)
+        asked = Asked("capture", request.payment_id, _id(request.request_id))
+        return _captured(await self._driver.operate(asked, call, _captured))
 
     async def VoidPayment(self, request: VoidPaymentRequest, call: Call) -> VoidPaymentResponse:
-        payment = await self._driver.operate("void", request.payment_id, request.request_id, call, _voided)
-        return _voided(payment)
+        asked = Asked("void", request.payment_id, _id(request.request_id))
+        return _voided(await self._driver.operate(asked, call, _voided))
 
     async def RefundPayment(self, request: RefundPaymentRequest, call: Call) -> RefundPaymentResponse:
-        payment = await self._driver.operate(
-            "refund", request.payment_id, request.request_id, call, _refunded
-        )
-        return _refunded(payment)
+        money = request.amount if request.HasField("amount") else None
+        asked = Asked("refund", request.payment_id, _id(request.request_id), money)
+        return _refunded(await self._driver.operate(asked, call, _refunded))
 
     async def GetPayment(self, request: GetPaymentRequest, call: Call) -> GetPaymentResponse:
         rows = await call.db.rows(queries.PAYMENT, payment_id=request.payment_id)
@@ -119,7 +116,12 @@ def _asked(request: AuthorizePaymentRequest, gateway: str) -> Payment:
         create_time=now,
         update_time=now,
     )
-    return payment.with_operation(started("authorize", payment, attempts=1))
+    return payment.with_operation(started("authorize", payment, payment.amount, attempts=1))
+
+
+def _id(request_id: str) -> str:
+    """A request's id as the database writes it."""
+    return str(UUID(request_id))
 
 
 def _authorized(payment: Payment) -> AuthorizePaymentResponse:

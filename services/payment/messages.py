@@ -62,8 +62,12 @@ def event(change: Change) -> Message | None:
             return PaymentCaptured(payment=reference)
         case rules.VOIDED:
             return PaymentVoided(payment=reference)
-        case rules.REFUNDED:
-            return PaymentRefunded(payment=reference)
+        case rules.PARTIALLY_REFUNDED | rules.REFUNDED:
+            return PaymentRefunded(
+                payment=reference,
+                refund=_money(payment.refunded - change.before.refunded, payment.currency_code),
+                refunded=_money(payment.refunded, payment.currency_code),
+            )
     return None
 
 

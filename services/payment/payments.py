@@ -14,7 +14,9 @@ OPERATION_PENDING = PaymentOperationState.PAYMENT_OPERATION_STATE_PENDING
 OPERATION_SUCCEEDED = PaymentOperationState.PAYMENT_OPERATION_STATE_SUCCEEDED
 OPERATION_FAILED = PaymentOperationState.PAYMENT_OPERATION_STATE_FAILED
 OPERATION_UNKNOWN = PaymentOperationState.PAYMENT_OPERATION_STATE_UNKNOWN
+OPERATION_WAITING = PaymentOperationState.PAYMENT_OPERATION_STATE_WAITING
 OPEN = (OPERATION_PENDING, OPERATION_UNKNOWN)
+UNSETTLED = (*OPEN, OPERATION_WAITING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +35,13 @@ class Operation:
 
     @property
     def open(self) -> bool:
-        """Whether the provider's final word is still to come."""
+        """Whether the provider is being asked, and its final word is still to come."""
         return self.state in OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """The money of one order; amounts in minor units. `cancelled` is the order, not the payment."""
+    """The money of one order; amounts in minor units. `cancelled` is the order, or has expired; not the payment."""
 
     payment_id: str
     order_id: str
@@ -69,6 +71,16 @@ class Payment:
                 return operation
         return None
 
+    @property
+    def waiting(self) -> Operation | None:
+        """The operation that has waited longest for its turn."""
+        return next((one for one in self.operations if one.state == OPERATION_WAITING), None)
+
+    @property
+    def promised(self) -> int:
+        """What refunds that are not settled will give back."""
+        return sum(one.amount for one in self.operations if one.kind == "refund" and one.state in UNSETTLED)
+
     def operation(self, operation_id: str) -> Operation:
         """Return the operation with this id."""
         return next(one for one in self.operations if one.operation_id == operation_id)
@@ -80,15 +92,20 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What something changes: the payment, one of its operations, the books, and the kind of operation that follows."""
+    """What something changes: the payment, one of its operations, the books; and what follows.
+
+    `begun` is an operation that waited, `next` the kind of a new one.
+    """
 
     before: Payment
     payment: Payment
     operation: Operation
     postings: tuple[Posting, ...] = ()
+    begun: Operation | None = None
     next: str = ""
 
     @property
     def moved(self) -> bool:
-        """Whether the state is another one."""
-        return self.payment.state != self.before.state
+        """Whether the state is another one, or more was given back."""
+        before, after = self.before, self.payment
+        return (after.state, after.refunded) != (before.state, before.refunded)

@@ -74,7 +74,7 @@ _is_open = text(OPEN)
 
 
 def _seconds_from_now(name: str) -> Any:
-    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, param(name, Float))
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, param(name, Float))
 
 
 def _given(*columns: tuple[str, Any]) -> Any:
@@ -109,12 +109,19 @@ PAYMENT_RECORDED = statement(
 )
 TOMBSTONE = statement(_new_payment().returning(payments.c.payment_id), "tombstone")
 
+_moved = (
+    update(payments)
+    .where(payments.c.payment_id == param("payment_id"))
+    .values(version=payments.c.version + 1, update_time=param("create_time", TIME))
+    .returning(payments.c.payment_id, payments.c.store_id)
+    .cte("moved")
+)
 _of_payment = {
     "operation_id": param("operation_id", ID),
-    "payment_id": payments.c.payment_id,
-    "store_id": payments.c.store_id,
+    "payment_id": _moved.c.payment_id,
+    "store_id": _moved.c.store_id,
     "kind": param("kind", Text),
-    "state": literal(OPERATION_PENDING, SmallInteger),
+    "state": param("state", SmallInteger),
     "amount_minor_units": param("amount_minor_units", BigInteger),
     "attempts": param("attempts", Integer),
     "traceparent": param("traceparent", Text),
@@ -122,14 +129,10 @@ _of_payment = {
     "create_time": param("create_time", TIME),
     "due_time": _seconds_from_now("due_seconds"),
 }
+# Under the payment's lock. The payment moves with it: what settles meanwhile is worked out anew, and sees it waiting.
 OPERATION_RECORDED = statement(
     insert(operations)
-    .from_select(
-        list(_of_payment),
-        select(*_of_payment.values())
-        .where(payments.c.payment_id == param("payment_id"), payments.c.version == param("version"))
-        .with_for_update(),
-    )
+    .from_select(list(_of_payment), select(*_of_payment.values()))
     .returning(operations.c.operation_id),
     "operation recorded",
 )
@@ -173,12 +176,13 @@ _by_operation = payments.c.payment_id == (
 )
 PAYMENT = _payments(_by_id, "payment")
 PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
+PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
 PAYMENT_OF_OPERATION_LOCKED = _locked(_by_operation, "payment of operation locked")
 
 
 def _change() -> Any:
-    """The payment, the operation, the ledger, and the operation that follows; each waits for the one before."""
+    """The payment, the operation, the ledger, and what begins or follows; each waits for the one before."""
     version = payments.c.version
     moved = (
         update(payments)
@@ -206,7 +210,7 @@ def _change() -> Any:
         .returning(operations.c.payment_id, operations.c.store_id)
         .cte("asked")
     )
-    return select(moved.c.payment_id).add_cte(_booked(moved), _following(asked))
+    return select(moved.c.payment_id).add_cte(_booked(moved), _begun(asked), _following(asked))
 
 
 def _booked(moved: Any) -> Any:
@@ -222,6 +226,17 @@ def _booked(moved: Any) -> Any:
     }
     rows = select(*columns.values()).select_from(entries.join(moved, literal(True)))
     return insert(ledger_entries).from_select(list(columns), rows).cte("booked")
+
+
+def _begun(asked: Any) -> Any:
+    return (
+        update(operations)
+        .where(
+            operations.c.operation_id == param("begun_id", ID), operations.c.payment_id == asked.c.payment_id
+        )
+        .values(state=literal(OPERATION_PENDING, SmallInteger), due_time=func.now())
+        .cte("begun")
+    )
 
 
 def _following(asked: Any) -> Any:
@@ -335,7 +350,7 @@ def values_of(payment: Payment) -> dict[str, Any]:
 def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
     """Return what PAYMENT_CHANGED is given; `due_seconds`: until the operation is taken up next, if it stays open."""
     payment, operation = change.payment, change.operation
-    following = {"void": payment.amount, "refund": payment.captured}
+    following = {"void": payment.amount, "refund": payment.captured - payment.refunded}
     row = values_of(payment)
     return {name: row[name] for name in CHANGING} | {
         "payment_id": payment.payment_id,
@@ -347,6 +362,7 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
         "accounts": [posting.account for posting in change.postings],
         "debits": [posting.debit for posting in change.postings],
         "credits": [posting.credit for posting in change.postings],
+        "begun_id": change.begun.operation_id if change.begun else None,
         "next_id": [new_id()] if change.next else [],
         "next_kind": [change.next] if change.next else [],
         "next_amount": [following[change.next]] if change.next else [],
@@ -355,12 +371,12 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
 
 
 def values_of_operation(operation: Operation, payment: Payment, due_seconds: float) -> dict[str, Any]:
-    """Return what OPERATION_RECORDED is given; nothing is recorded when the payment has another version by then."""
+    """Return what OPERATION_RECORDED is given."""
     return {
         "operation_id": operation.operation_id,
         "payment_id": payment.payment_id,
-        "version": payment.version,
         "kind": operation.kind,
+        "state": operation.state,
         "amount_minor_units": operation.amount,
         "attempts": operation.attempts,
         "traceparent": operation.traceparent,

@@ -1,14 +1,21 @@
-"""What Payment does on others' events: it takes the money of accepted orders and gives back that of cancelled ones."""
+"""What Payment does on others' events: it takes the money of accepted orders, and gives back that of others."""
 
 from collections.abc import Mapping
 from functools import partial
+from uuid import UUID
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_events_pb2 import OrderAccepted, OrderCancelled, OrderReference
+from commerce.order.v1.order_events_pb2 import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderReference,
+    OrderReturned,
+)
 from google.protobuf.message import Message
 
-from services.payment import queries, rules
-from services.payment.driver import Driver
+from services.payment import queries, refunds, rules
+from services.payment.driver import Driver, locked, started
 from services.payment.payments import Payment
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
@@ -17,19 +24,24 @@ from services.runtime.work import Reaction, Work
 
 async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) -> None:
     """Capture. Refused, and so left to a person, when the money is not there to take."""
-    payment = await _locked(event.order, work)
-    if payment is None:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_PAYMENT_NOT_FOUND,
-            "An order without a payment was accepted",
-            order_id=event.order.order_id,
-        )
+    payment = await _paid(event.order, work)
     kind = rules.accepted(payment)
     if kind:
-        await driver.begin(kind, payment, work)
+        await driver.begin(started(kind, payment, payment.amount), payment, work)
 
 
-async def on_order_cancelled(driver: Driver, event: OrderCancelled, work: Work) -> None:
+async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) -> None:
+    """Give back what a return is worth, once, in its turn and after the capture. Refused where that cannot be."""
+    if not event.returned.refund.minor_units:
+        return
+    return_id = str(UUID(event.returned.return_id))
+    payment = await _paid(event.order, work)
+    amount = refunds.returned(payment, return_id, event.returned.refund)
+    if amount:
+        await driver.begin(started("refund", payment, amount, request_id=return_id), payment, work)
+
+
+async def on_order_ended(driver: Driver, event: OrderCancelled | OrderExpired, work: Work) -> None:
     """Void or refund, at once or when what is in flight has settled; a payment yet to come is ended before it began."""
     payment = await _locked(event.order, work)
     if payment is None:
@@ -43,10 +55,18 @@ async def on_order_cancelled(driver: Driver, event: OrderCancelled, work: Work) 
 
 
 async def _locked(order: OrderReference, work: Work) -> Payment | None:
-    locked = await work.row(queries.PAYMENT_OF_ORDER_LOCKED, order_id=order.order_id)
-    if locked is None:
-        return None
-    return queries.payment_of(await work.rows(queries.PAYMENT, payment_id=locked["payment_id"]))
+    return await locked(work, queries.PAYMENT_OF_ORDER_LOCKED, order_id=order.order_id)
+
+
+async def _paid(order: OrderReference, work: Work) -> Payment:
+    payment = await _locked(order, work)
+    if payment is None:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_PAYMENT_NOT_FOUND,
+            "Nobody asked for a payment of this order",
+            order_id=order.order_id,
+        )
+    return payment
 
 
 def _tombstone(order: OrderReference) -> Payment:
@@ -69,5 +89,7 @@ def reactions(driver: Driver) -> Mapping[type[Message], Reaction]:
     """The table of reactions."""
     return {
         OrderAccepted: partial(on_order_accepted, driver),
-        OrderCancelled: partial(on_order_cancelled, driver),
+        OrderCancelled: partial(on_order_ended, driver),
+        OrderExpired: partial(on_order_ended, driver),
+        OrderReturned: partial(on_order_returned, driver),
     }

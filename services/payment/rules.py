@@ -1,4 +1,4 @@
-"""What a payment may do: its life, what each outcome changes, and what a cancelled order wants of it. Pure."""
+"""What a payment may do: its life, what each outcome changes, and what comes next. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,6 +28,7 @@ UNKNOWN = PaymentState.PAYMENT_STATE_UNKNOWN
 AUTHORIZED = PaymentState.PAYMENT_STATE_AUTHORIZED
 CAPTURED = PaymentState.PAYMENT_STATE_CAPTURED
 VOIDED = PaymentState.PAYMENT_STATE_VOIDED
+PARTIALLY_REFUNDED = PaymentState.PAYMENT_STATE_PARTIALLY_REFUNDED
 REFUNDED = PaymentState.PAYMENT_STATE_REFUNDED
 FAILED = PaymentState.PAYMENT_STATE_FAILED
 STATES = PaymentState
@@ -46,7 +47,10 @@ LIFE: Mapping[tuple[str, State], State] = {
     ("lose", PENDING): UNKNOWN,
     ("process", UNKNOWN): PENDING,
     ("capture", AUTHORIZED): CAPTURED,
+    ("refund_part", CAPTURED): PARTIALLY_REFUNDED,
+    ("refund_part", PARTIALLY_REFUNDED): PARTIALLY_REFUNDED,
     ("refund", CAPTURED): REFUNDED,
+    ("refund", PARTIALLY_REFUNDED): REFUNDED,  # The rest of it.
     ("void", AUTHORIZED): VOIDED,
     # Its order was cancelled before the customer, or the provider, had decided.
     ("void", REQUIRES_ACTION): VOIDED,
@@ -54,14 +58,15 @@ LIFE: Mapping[tuple[str, State], State] = {
     ("void", UNKNOWN): VOIDED,
 }
 
-_DECIDED = (AUTHORIZED, CAPTURED, VOIDED, REFUNDED)
+_DECIDED = (AUTHORIZED, CAPTURED, PARTIALLY_REFUNDED, VOIDED, REFUNDED)
 # News that comes late or twice, for a reply, a lookup and a webhook tell the same thing in any order: nothing moves.
+# A refund, of which there may be many, is known by its operation instead.
 LATE: frozenset[tuple[str, State]] = frozenset(
     {("authorize", state) for state in _DECIDED}
     | {("challenge", state) for state in (REQUIRES_ACTION, FAILED, *_DECIDED)}
     | {("process", state) for state in (PENDING, REQUIRES_ACTION, FAILED, *_DECIDED)}
-    | {("decline", FAILED), ("void", VOIDED), ("refund", REFUNDED)}
-    | {("capture", state) for state in (CAPTURED, REFUNDED)}
+    | {("decline", FAILED), ("void", VOIDED)}
+    | {("capture", state) for state in (CAPTURED, PARTIALLY_REFUNDED, REFUNDED)}
 )
 
 # What a caller may ask for, and when.
@@ -69,18 +74,23 @@ OPERATIONS = {
     ("capture", AUTHORIZED),
     ("void", AUTHORIZED),
     ("refund", CAPTURED),
+    ("refund", PARTIALLY_REFUNDED),
 }
 
-# What an accepted order wants. In any other state its event is refused, loudly.
-ON_ACCEPTED = {AUTHORIZED: "capture", CAPTURED: "", REFUNDED: ""}
+# Nothing was taken yet: a refund waits.
+UNTAKEN = (PENDING, REQUIRES_ACTION, UNKNOWN, AUTHORIZED)
 
-# What a cancelled order wants once the provider has answered; before that it waits.
+# What an accepted order wants. In any other state its event is refused, loudly.
+ON_ACCEPTED = {AUTHORIZED: "capture", CAPTURED: "", PARTIALLY_REFUNDED: "", REFUNDED: ""}
+
+# What a cancelled or expired order wants once the provider has answered; before that it waits.
 ON_CANCELLED = {
     PENDING: "void",
     REQUIRES_ACTION: "void",
     UNKNOWN: "void",
     AUTHORIZED: "void",
     CAPTURED: "refund",
+    PARTIALLY_REFUNDED: "refund",
     VOIDED: "",
     REFUNDED: "",
     FAILED: "",
@@ -167,13 +177,14 @@ def accepted(payment: Payment) -> str:
         return ""  # The cancellation came first; it decides.
     if payment.in_flight and payment.in_flight.kind == "capture":
         return ""
-    if payment.in_flight or payment.state not in ON_ACCEPTED:
+    wanted = ON_ACCEPTED.get(payment.state)
+    if wanted is None or (wanted and payment.in_flight):
         raise not_allowed("capture", payment)
-    return ON_ACCEPTED[payment.state]
+    return wanted
 
 
 def cancelled(payment: Payment, now: datetime) -> Change | None:
-    """Return what the cancellation of its order changes: at once, or as soon as what is in flight has settled."""
+    """Return what its order's end changes: at once, or as soon as what is in flight has settled."""
     if payment.cancelled or not payment.operations:
         return None
     after = replace(payment, cancelled=True, version=payment.version + 1, update_time=now)
@@ -191,11 +202,20 @@ def settled(payment: Payment, operation: Operation, outcome: Outcome, now: datet
             return _lost(payment, operation, now)
 
 
-def free(operation: Operation, payment: Payment) -> Told:
-    """Return the outcome of moving no money, which no provider need be asked for."""
+def foregone(operation: Operation, payment: Payment) -> Outcome | None:
+    """Return the outcome that no provider need be asked for: of no money, or of giving back what was not taken."""
+    if operation.kind == "refund" and ("refund", payment.state) not in OPERATIONS:
+        return Refused("nothing_captured")
+    if operation.amount:
+        return None
     return Told(
         status=DONE[operation.kind], reference="", amount=payment.amount, currency_code=payment.currency_code
     )
+
+
+def waits(kind: str, payment: Payment) -> bool:
+    """Tell whether an operation has to wait: a refund for its turn, or for the money to be taken."""
+    return kind == "refund" and (payment.in_flight is not None or payment.state in UNTAKEN)
 
 
 def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> Change | None:
@@ -203,6 +223,8 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     if operation.kind not in kinds:
         raise Contradiction(f"{told.status} as the answer to {operation.kind}")
     _agree(payment, operation, told)
+    if name == "refund":
+        return _given_back(payment, operation, now)
     state = step(name, payment)
     if state == payment.state and not operation.open:
         return None
@@ -213,7 +235,6 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         decline_code=told.decline_code,
         next_action_url=told.next_action_url if state == REQUIRES_ACTION else "",
         captured=operation.amount if name == "capture" else payment.captured,
-        refunded=operation.amount if name == "refund" else payment.refunded,
     )
     if name in ("challenge", "process"):
         # One that was given up for its cancelled order stays given up.
@@ -223,6 +244,19 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     else:
         ended = _ended(operation, OPERATION_SUCCEEDED if name == operation.kind else OPERATION_FAILED, now)
     return _followed(payment, _next_version(after, now), ended, now, postings(name, operation.amount))
+
+
+def _given_back(payment: Payment, operation: Operation, now: datetime) -> Change | None:
+    """Add a refund up, once: reply, lookup and webhook all tell of the same operation."""
+    if not operation.open:
+        if operation.state == OPERATION_SUCCEEDED:
+            return None
+        raise Contradiction("a refund that was refused, or not asked for yet, was done there")
+    refunded = payment.refunded + operation.amount
+    state = step("refund" if refunded == payment.captured else "refund_part", payment)
+    after = replace(_next_version(payment, now), state=state, refunded=refunded)
+    ended = _ended(operation, OPERATION_SUCCEEDED, now)
+    return _followed(payment, after, ended, now, postings("refund", operation.amount))
 
 
 def _refused(payment: Payment, operation: Operation, refused: Refused, now: datetime) -> Change | None:
@@ -237,10 +271,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
     if name == "decline":
         after = replace(after, decline_code=refused.code)
     ended = _ended(operation, OPERATION_SUCCEEDED if name == operation.kind else OPERATION_FAILED, now)
-    if operation.kind in ("void", "refund"):
-        # Asking again would be refused again: a person must look.
-        return Change(before=payment, payment=_with(after, ended), operation=ended)
-    return _followed(payment, after, ended, now)
+    return _followed(payment, after, ended, now, refused=operation.kind in ("void", "refund"))
 
 
 def _lost(payment: Payment, operation: Operation, now: datetime) -> Change | None:
@@ -255,11 +286,12 @@ def _lost(payment: Payment, operation: Operation, now: datetime) -> Change | Non
 
 
 def _agree(payment: Payment, operation: Operation, told: Told) -> None:
-    """Refuse a sum that is not ours, to the last minor unit."""
+    """Refuse a sum that is not ours, to the last minor unit; a refund's while it is open, and so the last one."""
+    adds = operation.kind == "refund" and operation.open
     expected: Mapping[str, int] = {
         "amount": payment.amount,
         "captured": operation.amount if operation.kind == "capture" else told.captured,
-        "refunded": operation.amount if operation.kind == "refund" else told.refunded,
+        "refunded": payment.refunded + operation.amount if adds else told.refunded,
     }
     for field, ours in expected.items():
         if getattr(told, field) != ours:
@@ -271,16 +303,32 @@ def _agree(payment: Payment, operation: Operation, told: Told) -> None:
 
 
 def _followed(
-    before: Payment, after: Payment, operation: Operation, now: datetime, booked: tuple[Posting, ...] = ()
+    before: Payment,
+    after: Payment,
+    operation: Operation,
+    now: datetime,
+    booked: tuple[Posting, ...] = (),
+    refused: bool = False,
 ) -> Change:
-    """Add what a cancelled order wants next, unless something is still in flight."""
+    """Add what comes next when nothing is in flight: what has waited longest, then what a cancelled order wants.
+
+    A void or refund that was just refused would be refused again: a person must look.
+    """
     after = _with(after, operation)
-    wanted = ON_CANCELLED[after.state] if after.cancelled and not after.in_flight else ""
+    begun, wanted = None, ""
+    if not after.in_flight:
+        begun = None if after.state in UNTAKEN else after.waiting
+        wanted = ON_CANCELLED[after.state] if after.cancelled and not (begun or refused) else ""
+    if begun:
+        begun = replace(begun, state=OPERATION_PENDING)
+        after = _with(after, begun)
     if wanted and operation.open:
         # It waits for the customer, who is not asked any more.
         operation = _ended(operation, OPERATION_FAILED, now)
         after = _with(after, operation)
-    return Change(before=before, payment=after, operation=operation, postings=booked, next=wanted)
+    return Change(
+        before=before, payment=after, operation=operation, postings=booked, begun=begun, next=wanted
+    )
 
 
 def _with(payment: Payment, operation: Operation) -> Payment:

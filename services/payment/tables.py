@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from services.payment.payments import OPEN as OPEN_STATES
+from services.payment.payments import UNSETTLED
 
 METADATA = MetaData()
 OPEN = f"operations.state IN {OPEN_STATES}"
@@ -40,8 +41,8 @@ def _time(name: str, nullable: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
-# One payment an order. `cancelled`: the order was cancelled; what is in flight is voided or refunded when it settles.
-# `version` grows with every change, and a change names the version that it was worked out from.
+# One payment an order. `cancelled`: the order was cancelled, or has expired; what is in flight is voided or refunded
+# when it settles. `version` grows with every change, and a change names the version that it was worked out from.
 payments = Table(
     "payments",
     METADATA,
@@ -72,7 +73,7 @@ payments = Table(
 )
 
 # What is asked of a provider, recorded before it is asked. While it is open, `due_time` says when it is taken up
-# next; whoever takes it up moves that ahead, which is the lease.
+# next; whoever takes it up moves that ahead, which is the lease. One is open at a time; refunds wait for their turn.
 operations = Table(
     "operations",
     METADATA,
@@ -88,7 +89,7 @@ operations = Table(
     _time("create_time"),
     _time("due_time"),
     _time("settle_time", nullable=True),
-    CheckConstraint(f"({OPEN}) = (settle_time IS NULL)", name="operations_settled"),
+    CheckConstraint(f"(state IN {UNSETTLED}) = (settle_time IS NULL)", name="operations_settled"),
 )
 Index("operations_of_payment", operations.c.payment_id)
 Index("operations_due", operations.c.due_time, postgresql_where=OPEN)
@@ -98,6 +99,15 @@ Index(
     operations.c.payment_id,
     unique=True,
     postgresql_where="kind = 'authorize'",
+)
+
+# A request, or an order's return, asks for one operation.
+Index(
+    "operations_one_a_request",
+    operations.c.payment_id,
+    operations.c.request_id,
+    unique=True,
+    postgresql_where="request_id IS NOT NULL",
 )
 
 # Every message of a provider, once. `problem` is empty when it was applied; else somebody must look.

@@ -1,7 +1,7 @@
 """Providers' webhooks: each stored once, and applied in the transaction that stores it, like any other outcome."""
 
 from services.payment import queries, rules
-from services.payment.driver import Driver
+from services.payment.driver import Driver, locked
 from services.payment.gateways import Notice
 from services.payment.rules import Contradiction
 from services.runtime import logs, telemetry
@@ -24,11 +24,9 @@ async def _apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> st
     """Return what is wrong, or nothing."""
     if notice.told is None or not notice.operation_id:
         return f"{notice.type} tells of no operation"
-    locked = await work.row(queries.PAYMENT_OF_OPERATION_LOCKED, operation_id=notice.operation_id)
-    if locked is None:
+    payment = await locked(work, queries.PAYMENT_OF_OPERATION_LOCKED, operation_id=notice.operation_id)
+    if payment is None:
         return "the operation is not ours"
-    payment = queries.payment_of(await work.rows(queries.PAYMENT, payment_id=locked["payment_id"]))
-    assert payment is not None
     if payment.gateway != gateway:
         return f"the operation is {payment.gateway}'s"
     operation = payment.operation(notice.operation_id)

@@ -17,13 +17,17 @@ class Admission:
 
     def admit(self) -> "Admission":
         """Let one more in, or refuse it."""
-        if self.closed:
-            raise Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, "The server is stopping", retry_seconds=1)
+        self.go_on()
         if self.open >= self.limit:
             raise Refusal(
                 ErrorReason.ERROR_REASON_OVERLOADED, f"Too many {self.what} at once", retry_seconds=1
             )
         return self
+
+    def go_on(self) -> None:
+        """Refuse with UNAVAILABLE when closed: what is in goes no further."""
+        if self.closed:
+            raise Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, "The server is stopping", retry_seconds=1)
 
     def __enter__(self) -> None:
         self.open += 1

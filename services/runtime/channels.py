@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc
 from google.protobuf.message import Message
 
-from services.runtime import telemetry
+from services.runtime import failpoints, telemetry
 from services.runtime.pipeline import CALLER, DEADLINE
 
 # Every write carries a request_id or is keyed by its subject, so that repeating a call is safe.
@@ -84,11 +84,15 @@ class _Outgoing:
             if caller is not None:
                 metadata.append((BEHALF, caller.actor))
             try:
+                if failpoints.ARMED:
+                    await failpoints.reach(f"before call {self._name.rpartition('/')[2]}")
                 reply: Message = await self._call(request, timeout=_remaining(timeout), metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 telemetry.end_rpc(span, error.code().name)
                 raise
             telemetry.end_rpc(span, "OK")
+            if failpoints.ARMED:
+                await failpoints.reach(f"after call {self._name.rpartition('/')[2]}")
             return reply
 
 

@@ -19,12 +19,13 @@ class Method:
     full_name: str  # commerce.order.v1.OrderService/CancelOrder
     request: type[Message]
     response: type[Message]
-    streams: bool
+    streams: bool  # one request, many replies
+    gathers: bool  # many requests, each of them a transaction; then one reply
     mutates: bool
     public: bool
     allow: frozenset[str]  # roles without their prefix
     deadline_seconds: int | None
-    keyed: bool  # the request carries a request_id
+    keyed: bool  # the one request carries a request_id; many have keys of their own, which the handler minds
     store_scoped: bool  # the request names its store
 
 
@@ -43,11 +44,12 @@ def _method(service: str, method) -> Method:  # type: ignore[no-untyped-def]
         request=message_factory.GetMessageClass(method.input_type),
         response=message_factory.GetMessageClass(method.output_type),
         streams=method.server_streaming,
+        gathers=method.client_streaming,
         mutates=options.idempotency_level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS,
         public=access.public,
         allow=frozenset(ROLES[role] for role in access.allow),
         deadline_seconds=options.Extensions[options_pb2.deadline_seconds] or None,
-        keyed="request_id" in method.input_type.fields_by_name,
+        keyed="request_id" in method.input_type.fields_by_name and not method.client_streaming,
         store_scoped="store_id" in method.input_type.fields_by_name,
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.runtime import telemetry
+from services.runtime import failpoints, telemetry
 from services.runtime.deadlines import Deadlines
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
@@ -139,6 +139,14 @@ class Database:
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement by itself and return its rows. Refused with UNAVAILABLE while PostgreSQL is away."""
+        if failpoints.ARMED:
+            await failpoints.reach(f"before sql {statement.name}")
+            rows = await self._rows(statement, values)
+            await failpoints.reach(f"after sql {statement.name}")
+            return rows
+        return await self._rows(statement, values)
+
+    async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         for _ in range(ATTEMPTS):
             try:
                 connection = self._ready() or await self.take()

@@ -13,6 +13,11 @@ def new_id() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
+def first_id(milliseconds: int) -> uuid.UUID:
+    """Return what no UUIDv7 of this Unix millisecond, or of a later one, is smaller than."""
+    return uuid.UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
+
+
 def is_uuid(text: str) -> bool:
     """Tell whether a text is a UUID in any of its usual spellings."""
     try:

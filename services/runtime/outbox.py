@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from sqlalchemy import case, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import jetstream, logs, telemetry
+from services.runtime import failpoints, jetstream, logs, telemetry
 from services.runtime.bell import Bell
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal
@@ -114,6 +114,7 @@ class Relay:
         if not self._client.is_connected:
             raise ConnectionError("NATS is away")
         acks: list[asyncio.Future[Any]] = []
+        await _reach("before", events)
         try:
             with ExitStack() as spans:
                 for event in events:
@@ -123,6 +124,7 @@ class Relay:
         finally:
             for ack in acks:
                 ack.cancel()  # One that stays open holds one of the client's places for ever.
+        await _reach("after", events)
         done = [event.event_id for event, ack in zip(events, acks, strict=True) if _succeeded(ack)]
         if done:
             await self._database.rows(_PUBLISHED, event_ids=done)
@@ -185,6 +187,12 @@ def _traceparent(event: Event, spans: ExitStack) -> str:
     span.set("messaging.system", "nats")
     span.set("messaging.message.id", str(event.event_id))
     return span.trace.traceparent
+
+
+async def _reach(when: str, events: list[Event]) -> None:
+    if failpoints.ARMED:
+        for event in events:
+            await failpoints.reach(f"{when} publish {event.type.rpartition('.')[2]}")
 
 
 def _succeeded(ack: asyncio.Future[Any]) -> bool:

@@ -14,11 +14,31 @@ DEFAULT_SIZE = 50
 _SIGNATURE_BYTES = 16
 
 
-class Pages:
-    """Makes and reads page tokens. The key is the same for all replicas of a service."""
+class Seals:
+    """Signs what is given to clients to bring back. The key is the same for all replicas of a service."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
+
+    def seal(self, bound: bytes, body: bytes) -> str:
+        """Return a text that holds the body, good only together with what it is bound to."""
+        return base64.urlsafe_b64encode(self._signature(bound, body) + body).decode()
+
+    def body(self, bound: bytes, sealed: str) -> bytes | None:
+        """Return what a text of ours holds; None when it is none, or is bound to something else."""
+        try:
+            raw = base64.b64decode(sealed.encode(), b"-_", validate=True)
+        except ValueError:
+            return None
+        signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        return body if hmac.compare_digest(signature, self._signature(bound, body)) else None
+
+    def _signature(self, bound: bytes, body: bytes) -> bytes:
+        return hmac.digest(self._key, bound + b"\0" + body, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+
+class Pages(Seals):
+    """Makes and reads page tokens."""
 
     def size(self, request: Message) -> int:
         """How many rows a page of this request has."""
@@ -26,32 +46,27 @@ class Pages:
 
     def token(self, request: Message, position: list[str]) -> str:
         """Return the token of the page after this position."""
-        body = json.dumps(position).encode()
-        return base64.urlsafe_b64encode(self._signature(request, body) + body).decode()
+        return self.seal(_query(request), json.dumps(position).encode())
 
     def position(self, request: Message) -> list[str] | None:
         """Return where the request goes on; None at the start. Refused with PAGE_TOKEN_INVALID."""
         token: str = getattr(request, "page_token", "")
         if not token:
             return None
-        try:
-            raw = base64.b64decode(token.encode(), b"-_", validate=True)
-        except ValueError:
-            raise _bad() from None
-        signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._signature(request, body)):
+        body = self.body(_query(request), token)
+        if body is None:
             raise _bad()
         position: list[str] = json.loads(body)
         return position
 
-    def _signature(self, request: Message, body: bytes) -> bytes:
-        """Sign the position together with everything of the request but the page itself."""
-        query = type(request)()
-        query.CopyFrom(request)
-        query.ClearField("page_token")
-        query.ClearField("page_size")
-        bound = query.DESCRIPTOR.full_name.encode() + query.SerializeToString(deterministic=True)
-        return hmac.new(self._key, bound + b"\0" + body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
+def _query(request: Message) -> bytes:
+    """Return what a page token is bound to: everything of the request but the page itself."""
+    query = type(request)()
+    query.CopyFrom(request)
+    query.ClearField("page_token")
+    query.ClearField("page_size")
+    return query.DESCRIPTOR.full_name.encode() + query.SerializeToString(deterministic=True)
 
 
 def _bad() -> Refusal:

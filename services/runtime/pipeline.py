@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,9 +16,8 @@ from typing import Any
 
 import asyncpg
 import grpc
-import protovalidate
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from sqlalchemy import select
 
 from services.runtime import logs, metrics, telemetry
@@ -27,9 +26,11 @@ from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
 from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, unavailable
 from services.runtime.deadlines import Deadlines
+from services.runtime.incoming import Handle, Incoming
 from services.runtime.refusals import DETAILS, Refusal, status
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
+from services.runtime.validation import parsed, warm
 from services.runtime.work import Call, Event, Key
 
 # When the call being served must end, by time.monotonic(); calls to other services keep to it.
@@ -43,7 +44,6 @@ _FIRST_REPLY = statement(
     ),
     "first reply",
 )
-_validator = protovalidate.Validator()
 _deadlines = Deadlines()
 _UNLIMITED = nullcontext()
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -66,16 +66,13 @@ def compose(
     method: Method, handler: Callable[..., Any], environment: Environment
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """Return what gRPC calls for this RPC. Messages cross as bytes, so that ours are the only words on bad ones."""
-    _warm(method)
+    warm(method.request)
     served = _Served(method, handler, environment)
+    if method.gathers:
+        return grpc.stream_unary_rpc_method_handler(served.gather)
     if method.streams:
         return grpc.unary_stream_rpc_method_handler(served.stream)
     return grpc.unary_unary_rpc_method_handler(served.unary)
-
-
-def _warm(method: Method) -> None:
-    """Compile the message's rules now; the first call should not pay for it."""
-    protovalidate.collect_violations(method.request())
 
 
 class _Served:
@@ -84,7 +81,22 @@ class _Served:
         self._seconds = method.deadline_seconds or environment.default_seconds
 
     async def unary(self, data: bytes, context: _Context) -> bytes:
-        """Serve a call that has one reply."""
+        """Serve a call that has one request and one reply."""
+        return await self._answer(self._reply, data, context, self._at.calls)
+
+    async def gather(self, messages: AsyncIterator[bytes], context: _Context) -> bytes:
+        """Serve a call that has many requests and one reply."""
+        # A gateway that waits for a whole request, but not for ever, sees that this one was heard.
+        await context.send_initial_metadata(())
+        return await self._answer(self._gathered, messages, context, self._at.streams)
+
+    async def _answer(
+        self,
+        reply_to: Callable[[Any, dict[str, Any]], Awaitable[bytes]],
+        sent: Any,
+        context: _Context,
+        admission: Admission,
+    ) -> bytes:
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         started = time.monotonic()
         remaining = context.time_remaining()
@@ -94,9 +106,9 @@ class _Served:
         ) as span:
             try:
                 # A deadline of the client's own is gRPC's to keep.
-                with self._at.calls.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
+                with admission.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
                     DEADLINE.set(end)
-                    reply = await self._reply(data, metadata)
+                    reply = await reply_to(sent, metadata)
                 _ended(self._method, span, "OK", started)
                 return reply
             except asyncio.CancelledError:
@@ -143,7 +155,22 @@ class _Served:
             reply: Message = await self._handler(request, call)
             return reply.SerializeToString()
         key = _key(self._method, request, caller)
-        return await self._write(request, caller, metadata, key)
+        return await self._write(self._handler, request, caller, metadata, key)
+
+    async def _gathered(self, messages: AsyncIterator[bytes], metadata: dict[str, Any]) -> bytes:
+        caller = self._caller(metadata)
+        CALLER.set(caller)
+
+        def read(data: bytes) -> Message:
+            self._at.streams.go_on()
+            # The token may expire on the way.
+            return self._request(data, self._caller(metadata))
+
+        async def carry_out(request: Message, handle: Handle[Message]) -> None:
+            await self._write(handle, request, caller, metadata, None)
+
+        incoming = Incoming(messages, read, carry_out)
+        return await self._write(self._handler, incoming, caller, metadata, None)
 
     def _caller(self, metadata: dict[str, Any]) -> Caller:
         if self._method.public:
@@ -154,7 +181,7 @@ class _Served:
         return caller
 
     def _request(self, data: bytes, caller: Caller) -> Message:
-        request = parsed(self._method, data)
+        request = parsed(self._method.request, data)
         if self._method.store_scoped and caller.store_id and request.store_id.lower() != caller.store_id:  # type: ignore[attr-defined]
             raise Refusal(
                 ErrorReason.ERROR_REASON_PERMISSION_DENIED, "The token is for another store", role=caller.role
@@ -162,29 +189,38 @@ class _Served:
         return request
 
     async def _write(
-        self, request: Message, caller: Caller, metadata: dict[str, Any], key: Key | None
+        self,
+        handler: Callable[[Any, Call], Awaitable[Message | None]],
+        request: Any,
+        caller: Caller,
+        metadata: dict[str, Any],
+        key: Key | None,
     ) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):
-            call = Call(self._at.database, caller, metadata, key)
+            call = Call(self._at.database, caller, metadata, key, self._method.name)
             try:
-                reply: Message = await self._handler(request, call)
+                reply = await handler(request, call)
                 await call.close(reply)
                 break
             except BaseException as error:
                 await call.roll_back(error)
-                if isinstance(error, RETRIED) and attempt < ATTEMPTS:
-                    continue
+                if isinstance(error, RETRIED):
+                    if attempt < ATTEMPTS:
+                        continue
+                    raise unavailable() from error
                 first = await self._first_reply(key, error)
                 if first is None:
                     raise
                 return first
         self._at.committed(call.announced())
-        return reply.SerializeToString()
+        return b"" if reply is None else reply.SerializeToString()
 
     async def _first_reply(self, key: Key | None, error: BaseException) -> bytes | None:
         """Return what this request was answered the first time, when it is a repetition that failed for being one."""
         if key is None or not isinstance(error, Refusal | asyncpg.IntegrityConstraintViolationError):
             return None
+        if isinstance(error, Refusal) and error.reason == ErrorReason.ERROR_REASON_OVERLOADED:
+            return None  # It comes back later; now it must cost nothing.
         row = await self._at.database.row(_FIRST_REPLY, request_id=key.request_id)
         if row is None:
             return None
@@ -207,44 +243,6 @@ class _Reading(Call):
     async def rows(self, statement: Any, **values: Any) -> list[asyncpg.Record]:
         """Run a statement by itself and return its rows."""
         return await self._database.rows(statement, **values)
-
-
-def parsed(method: Method, data: bytes) -> Message:
-    """Read and validate a request, or refuse it with each field and what is wrong with it."""
-    try:
-        request = method.request.FromString(data)
-    except DecodeError:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_INVALID_ARGUMENT,
-            f"The request is no {method.request.DESCRIPTOR.full_name}",
-        ) from None
-    violations = _validator.collect_violations(request)
-    pairs = [(_path(violation), violation.proto.message) for violation in violations]
-    if b"\0" in data:
-        pairs += [(path, "holds a NUL, which cannot be stored") for path in _nuls(request)]
-    if pairs:
-        message = "; ".join(f"{field}: {text}" for field, text in pairs[:5])
-        raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message, violations=pairs)
-    return request
-
-
-def _path(violation: Any) -> str:
-    parts = []
-    for element in violation.proto.field.elements:
-        subscript = element.subscript
-        parts.append(element.field_name + (f"[{subscript.value}]" if subscript is not None else ""))
-    return ".".join(parts)
-
-
-def _nuls(message: Message, before: str = "") -> Iterator[str]:
-    """Yield the paths of the texts that hold a NUL: PostgreSQL takes none."""
-    for field, value in message.ListFields():
-        for index, each in enumerate(value if field.is_repeated else [value]):
-            path = before + field.name + (f"[{index}]" if field.is_repeated else "")
-            if isinstance(each, Message):
-                yield from _nuls(each, path + ".")
-            elif isinstance(each, str) and "\0" in each:
-                yield path
 
 
 def _key(method: Method, request: Any, caller: Caller) -> Key | None:

@@ -43,6 +43,14 @@ class Worker(Protocol):
         ...
 
 
+class Streams(Worker, Protocol):
+    """A worker that feeds open streams."""
+
+    def close(self) -> None:
+        """End them: the service stops."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a service is made of."""
@@ -50,7 +58,7 @@ class Parts:
     handlers: Sequence[Any]
     reactions: Mapping[type[Message], Reaction] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
-    hubs: Sequence[Hub] = ()
+    hubs: Sequence[Streams] = ()
     constraints: Mapping[str, ErrorReason.ValueType] = field(default_factory=dict)
     on_stop: Sequence[Callable[[], Awaitable[None]]] = ()
 
@@ -75,9 +83,9 @@ class Runtime:
             topic, self.client, source, latest, self.settings.heartbeat_seconds, self.settings.recheck_seconds
         )
 
-    async def carry_out(self, body: Callable[[Work], Awaitable[None]]) -> None:
+    async def carry_out(self, body: Callable[[Work], Awaitable[None]], name: str = "") -> None:
         """Run a unit of work outside a call: commit at the end, roll back when it raises, publish what it published."""
-        work = Work(self.database)
+        work = Work(self.database, name=name)
         try:
             await body(work)
             await work.close()

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from sqlalchemy import func, insert, literal_column, select
 from sqlalchemy.sql.base import Executable
 
-from services.runtime import telemetry
+from services.runtime import failpoints, telemetry
 from services.runtime.callers import Caller
 from services.runtime.database import Connection, Database, Row, is_sound_after
 from services.runtime.ids import new_id
@@ -74,9 +74,10 @@ Settle = Callable[[Any, list[Any]], Awaitable[None]]
 class Work:
     """Runs statements in one transaction and gathers what goes out with it. Not for use by two tasks at once."""
 
-    def __init__(self, database: Database, key: Key | None = None) -> None:
+    def __init__(self, database: Database, key: Key | None = None, name: str = "") -> None:
         self._database = database
         self._key = key
+        self._name = name  # What failpoints call it.
         self._connection: Connection | None = None
         self._events: list[Event] = []
         self._after: list[Callable[[], None]] = []
@@ -124,9 +125,13 @@ class Work:
         await self._settle()
         everything = values | self._closing(reply)
         if self._connection is None:
+            if failpoints.ARMED:
+                await failpoints.reach(f"before commit {self._name}")
             async with self._database.connection() as connection:
                 rows = await connection.rows(last, everything)
             self.committed = True
+            if failpoints.ARMED:
+                await failpoints.reach(f"after commit {self._name}")
         else:
             rows = await self._connection.rows(last, everything)
             await self._commit()
@@ -197,19 +202,28 @@ class Work:
 
     async def _commit(self) -> None:
         assert self._connection is not None
+        if failpoints.ARMED:
+            await failpoints.reach(f"before commit {self._name}")
         await self._connection.execute("COMMIT")
         self._database.give(self._connection)
         self._connection = None
         self.committed = True
+        if failpoints.ARMED:
+            await failpoints.reach(f"after commit {self._name}")
 
 
 class Call(Work):
     """What a handler gets beside its request: the caller, the database, and a place for events."""
 
     def __init__(
-        self, database: Database, caller: Caller, metadata: Mapping[str, str | bytes], key: Key | None
+        self,
+        database: Database,
+        caller: Caller,
+        metadata: Mapping[str, str | bytes],
+        key: Key | None,
+        name: str = "",
     ) -> None:
-        super().__init__(database, key)
+        super().__init__(database, key, name)
         self.caller = caller
         self.metadata = metadata
 

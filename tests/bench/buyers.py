@@ -19,6 +19,7 @@ from tests.shop import Shop
 
 CREATE = "commerce.order.v1.OrderService/CreateOrder"
 PRODUCTS = 100
+CUSTOMERS = 1_000
 STOCK = 1_000_000_000 // 2
 OPEN = {OrderState.ORDER_STATE_PENDING, OrderState.ORDER_STATE_RESERVED}
 _HINT_BYTES = 9  # What the hub puts before the message.
@@ -27,17 +28,17 @@ _MARK = b"00000000-0000-0000-0000-000000000000"
 
 @dataclass
 class Buyers:
-    """A connection to the order service with orders ready to be placed: two lines each, of a hundred products."""
+    """A connection to the order service with orders ready to be placed: one a customer, of two products each."""
 
     connection: Connection
     headers: bytes
     orders: list[bytes]
 
     @classmethod
-    async def of(cls, shop: Shop, address: str, products: list[str], customer: str) -> "Buyers":
+    async def of(cls, shop: Shop, address: str, products: list[str], customers: list[str]) -> "Buyers":
         """Buyers of a shop, at an address of the order service."""
         orders = []
-        for _ in range(PRODUCTS):
+        for customer in customers:
             lines = [CreateOrderLine(product_id=each, quantity=1) for each in random.sample(products, 2)]
             request = CreateOrderRequest(
                 store_id=shop.store_id,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.bench.buyers import CUSTOMERS
+
 _ENTRY = re.compile(r"^\S+ \S+ UTC \[(\d+)\] (\w+) (\w+):  (.*)$")
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -112,7 +114,8 @@ def script(units: Sequence[Unit], tables: Mapping[str, Sequence[str]], given: Ma
     """A pgbench script that runs the units with fresh ids.
 
     `tables` are those of each role's schema. `given` says what becomes of ids that the checkout did not make: the
-    variable that takes their place, "first_product", or "" where they stay. Reads the table bench.picks.
+    variable that takes their place, "first_product", or "" where they stay. Reads the table bench.picks, whose columns
+    are such variables.
     """
     names = {known: f":{variable}" if variable else f"'{known}'" for known, variable in given.items()}
     lines = []
@@ -121,8 +124,9 @@ def script(units: Sequence[Unit], tables: Mapping[str, Sequence[str]], given: Ma
         lines += ["BEGIN;", *body, "COMMIT;"] if unit.transaction else body
     made = [name[1:] for known, name in names.items() if known not in given]
     fresh = "".join(f", gen_random_uuid() AS {name}" for name in made)
-    picks = f"SELECT first_product, second_product{fresh} FROM bench.picks WHERE number = :number \\gset"
-    return "\n".join(["\\set number random(1, 100)", picks, *lines, ""])
+    chosen = ", ".join(variable for variable in given.values() if variable)
+    picks = f"SELECT {chosen}{fresh} FROM bench.picks WHERE number = :number \\gset"
+    return "\n".join([f"\\set number random(1, {CUSTOMERS})", picks, *lines, ""])
 
 
 def _filled(statement: Statement, tables: Sequence[str], names: dict[str, str]) -> str:
@@ -140,6 +144,8 @@ def _value(value: str, names: dict[str, str]) -> str:
         return f"ARRAY[{', '.join(elements)}]::uuid[]"
     if _UUID.fullmatch(value.strip("'")):
         return f"{_named(value.strip(chr(39)), names)}::uuid"
+    if (number := value.strip("'{}")) in names:
+        return f"ARRAY[{names[number]}::bigint]"
     return _THIS_CENTURY.sub(r"21\1", value)
 
 

@@ -17,6 +17,7 @@ _END_STREAM, _ACK, _END_HEADERS, _CANCEL = 0x1, 0x1, 0x4, 8
 _WINDOW_BYTES = 2**31 - 1
 _FIRST_WINDOW_BYTES = 65_535
 _OK = b"grpc-status\x010"
+_COME_BACK = b"grpc-status\x018"
 
 Answer = Callable[[bytes | None], None]  # Takes a message, and None at the end of the stream.
 
@@ -26,10 +27,14 @@ class CallFailed(RuntimeError):
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/2 connection to a gRPC server. A failed call is kept in `failures` and raised by `check`."""
+    """One HTTP/2 connection to a gRPC server. A failed call is kept in `failures` and raised by `check`.
+
+    Where `patient`, being told to come back (RESOURCE_EXHAUSTED) is no failure: such a call ends without a message.
+    """
 
     def __init__(self) -> None:
         self.failures: list[str] = []
+        self.patient = False
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._answers: dict[int, Answer] = {}
@@ -114,7 +119,8 @@ class Connection(asyncio.Protocol):
             self._data(stream, self._partial.pop(stream, b"") + payload)
         elif kind == _HEADERS:
             if flags & _END_STREAM:
-                self._ended(stream, "" if _OK in payload else repr(payload))
+                well = _OK in payload or (self.patient and _COME_BACK in payload)
+                self._ended(stream, "" if well else repr(payload))
         elif kind == _WINDOW and not stream:
             self._window += int.from_bytes(payload, "big")
             while self._waiting and self._window >= len(self._waiting[0][1]) + 5:

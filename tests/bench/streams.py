@@ -115,7 +115,7 @@ async def latency(house: House) -> list[Figure]:
     stand = await market(house)
     cluster = await house.cluster()
     address = cluster.address("order")
-    buyers = await Buyers.of(stand.shop, address, stand.products, stand.customer)
+    buyers = await Buyers.of(stand.shop, address, stand.products, stand.customers)
     if not house.capacity:
         house.capacity = (await checkouts(buyers, cluster.nats_url, 64, 3.0)).per_second
     watching = await Connection.to(address)

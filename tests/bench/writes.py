@@ -3,13 +3,11 @@
 import statistics
 import time
 
-import psutil
 from commerce.order.v1.order_pb2 import OrderState
 
-from services.cluster.cluster import Cluster
-from tests.bench import pgbench, processes
+from tests.bench import costs, pgbench, processes
 from tests.bench.buyers import Buyers, checkouts
-from tests.bench.figures import Figure, Limit, number, quantile, spread
+from tests.bench.figures import Figure, Limit, number, spread
 from tests.bench.house import House
 from tests.bench.market import market
 from tests.bench.rounds import compared
@@ -27,7 +25,7 @@ async def create_order(house: House) -> list[Figure]:
     environment = dict(cluster.process("order").spec.environment) | {"COMMERCE_LOG_LEVEL": "warning"}
     address = processes.free_address()
     async with processes.python("tests.bench.served", "order", address, environment=environment) as server:
-        buyers = await Buyers.of(stand.shop, address, stand.products, stand.customer)
+        buyers = await Buyers.of(stand.shop, address, stand.products, stand.customers)
 
         async def ours() -> float:
             rate = await buyers.keep_placing(AT_ONCE, house.seconds)
@@ -56,19 +54,17 @@ async def whole_checkouts(house: House) -> list[Figure]:
     """Checkouts from CreateOrder to CONFIRMED over all services, beside all of their SQL in pgbench."""
     stand = await market(house)
     cluster = await house.cluster()
-    buyers = await Buyers.of(stand.shop, cluster.address("order"), stand.products, stand.customer)
+    buyers = await Buyers.of(stand.shop, cluster.address("order"), stand.products, stand.customers)
     seconds = max(2.0, 2 * house.seconds)
     figures, best, cost = [], 0.0, {}
     await checkouts(buyers, cluster.nats_url, 8, 1.0)
     for open_orders in (1, 8, 32, 128):
-        before = _seconds_by_process(cluster)
+        before = costs.seconds_by_process(cluster)
         outcome = await checkouts(buyers, cluster.nats_url, open_orders, seconds)
-        after = _seconds_by_process(cluster)
-        done = max(1, outcome.confirmed)
-        spent = {name: (after[name] - before.get(name, 0)) / done * 1e3 for name in after}
+        spent = costs.each_ms(before, costs.seconds_by_process(cluster), outcome.confirmed)
         if outcome.per_second >= best:
             best, cost = outcome.per_second, spent
-        detail = f"{_waits(outcome.waits)}; CPU {sum(spent.values()):.2f} ms a checkout"
+        detail = f"{costs.waits(outcome.waits)}; CPU {sum(spent.values()):.2f} ms a checkout"
         if outcome.others:
             detail += f"; {outcome.others} were not confirmed"
         figures.append(
@@ -92,45 +88,6 @@ async def whole_checkouts(house: House) -> list[Figure]:
     )
     what = "checkouts / all their SQL in pgbench"
     figures.append(Figure("checkouts", what, found.ratio, "×", Limit(0.25, 0.40), detail))
-    figures.append(
-        Figure(
-            "checkouts", "where the CPU of one checkout goes", sum(cost.values()), "ms", None, _parts(cost)
-        )
-    )
+    what = "where the CPU of one checkout goes"
+    figures.append(Figure("checkouts", what, sum(cost.values()), "ms", None, costs.parts(cost)))
     return figures
-
-
-def _waits(waits: list[float]) -> str:
-    if not waits:
-        return "none ended"
-    median, late = (quantile(waits, share) * 1e3 for share in (0.5, 0.99))
-    return f"confirmed after {number(median)} ms (p99 {number(late)})"
-
-
-def _parts(cost: dict[str, float]) -> str:
-    ranked = sorted(cost.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {ms:.2f}" for name, ms in ranked if ms >= 0.01)
-
-
-def _seconds_by_process(cluster: Cluster) -> dict[str, float]:
-    """Processor time so far of each process; PostgreSQL's by role; ours as "load"."""
-    spent = {"load": time.process_time()}
-    for name, process in cluster.processes.items():
-        if process.pid is None:
-            continue
-        if name != "postgres":
-            spent[name] = processes.cpu_seconds(process.pid)
-            continue
-        for backend in psutil.Process(process.pid).children():
-            role = f"postgres {_role(backend)}"
-            spent[role] = spent.get(role, 0.0) + processes.cpu_seconds(backend.pid)
-    return spent
-
-
-def _role(backend: psutil.Process) -> str:
-    """Whom a PostgreSQL process serves."""
-    try:
-        title = " ".join(backend.cmdline()).removeprefix("postgres: ")
-    except psutil.NoSuchProcess:
-        title = ""
-    return title.split()[0] if "[local]" in title else "background"

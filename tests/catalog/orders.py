@@ -2,11 +2,14 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 
-from commerce.catalog.v1.catalog_pb2 import ReservationState
+from commerce.catalog.v1.catalog_pb2 import ReservationState, StockChangeKind
 from commerce.catalog.v1.stock_service_pb2 import (
+    AdjustStockRequest,
     CommitReservationsRequest,
     GetStockRequest,
+    ListStockChangesRequest,
     ReleaseReservationsRequest,
     ReservationLine,
     ReservationRequest,
@@ -16,6 +19,8 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 
 PRICE = 1999
+# What an order may be late without the sweeper taking its units back.
+GRACE = timedelta(minutes=10)
 
 
 def new_id() -> str:
@@ -28,6 +33,8 @@ def wants(shop, *lines, order_id="", price=PRICE, currency="EUR", **given):
     values = {
         "order_id": order_id or new_id(),
         "store_id": shop.store_id,
+        "customer_id": new_id(),
+        "expire_time": datetime.now(UTC) + timedelta(hours=1),
         "lines": [
             ReservationLine(product_id=product_id, quantity=quantity, unit_price=unit_price)
             for product_id, quantity in lines
@@ -52,11 +59,37 @@ async def release(shop, *order_ids):
     return said((await shop.as_service.stock.ReleaseReservations(request)).results)
 
 
-async def held(shop, *lines):
+async def held(shop, *lines, **given):
     """The id of an order that has its units set aside."""
     order_id = new_id()
-    assert await reserve(shop, wants(shop, *lines, order_id=order_id)) == ["HELD"]
+    assert await reserve(shop, wants(shop, *lines, order_id=order_id, **given)) == ["HELD"]
     return order_id
+
+
+def too_late():
+    """An order's expire_time with which its reservation is overdue from the start."""
+    return datetime.now(UTC) - GRACE
+
+
+async def adjust(shop, product_id, delta, reason="delivery"):
+    request = AdjustStockRequest(product_id=product_id, delta=delta, reason=reason, request_id=new_id())
+    return await shop.stock.AdjustStock(request)
+
+
+async def changes(shop, product_id, page_size=500):
+    """What happened to a product's units on hand, the oldest first: the whole history, page by page."""
+    found, token = [], ""
+    while True:
+        request = ListStockChangesRequest(product_id=product_id, page_size=page_size, page_token=token)
+        reply = await shop.stock.ListStockChanges(request)
+        found += reply.changes
+        token = reply.next_page_token
+        if not token:
+            return found[::-1]
+
+
+def kind(change):
+    return StockChangeKind.Name(change.kind).removeprefix("STOCK_CHANGE_KIND_")
 
 
 async def stock(shop, product_id):

@@ -6,11 +6,18 @@ import uuid
 import grpc
 import pytest
 from commerce.catalog.v1.catalog_events_pb2 import ProductCreated
-from commerce.catalog.v1.catalog_service_pb2 import CreateProductRequest, GetProductRequest
+from commerce.catalog.v1.catalog_pb2 import ProductStatus
+from commerce.catalog.v1.catalog_service_pb2 import (
+    BatchGetProductsRequest,
+    CreateProductRequest,
+    GetProductRequest,
+    ListProductsRequest,
+)
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 
 from tests.catalog.orders import new_id, stock
+from tests.catalog.shelves import shelf
 from tests.shop import refused
 
 
@@ -39,6 +46,45 @@ async def test_answers_with_the_product_as_it_is_kept(shop):
     assert created.create_time == created.update_time
     kept = await shop.catalog.GetProduct(GetProductRequest(product_id=created.product_id))
     assert kept.product == created
+
+
+async def test_keeps_all_that_is_said_of_it(shop):
+    said = {
+        "category_id": await shelf(shop),
+        "attributes": {"colour": "blue", "Größe": "½ l", "odd": '"\\u0000'},
+        "image_urls": ["https://example.org/b.png", "http://example.org/a.png?x=1"],
+        "tax_class": "food",
+        "low_stock_threshold": 7,
+    }
+
+    created = (await shop.catalog.CreateProduct(create(shop, **said))).product
+
+    assert created.status == ProductStatus.PRODUCT_STATUS_ACTIVE
+    assert {name: getattr(created, name) for name in said} == said
+    one = BatchGetProductsRequest(store_id=shop.store_id, product_ids=[created.product_id])
+    for reply in (
+        await shop.catalog.BatchGetProducts(one),
+        await shop.catalog.ListProducts(ListProductsRequest(store_id=shop.store_id)),
+    ):
+        assert list(reply.products) == [created]
+    kept = await shop.catalog.GetProduct(GetProductRequest(product_id=created.product_id))
+    assert kept.product == created
+    assert await shop.published(ProductCreated) == [ProductCreated(product=created)]
+
+
+async def test_says_nothing_that_was_not_said(shop):
+    created = (await shop.catalog.CreateProduct(create(shop))).product
+
+    assert (created.category_id, created.tax_class, created.low_stock_threshold) == ("", "", 0)
+    assert (dict(created.attributes), list(created.image_urls)) == ({}, [])
+
+
+async def test_another_stores_category_is_refused_like_a_missing_one(shop):
+    for category_id in (await shelf(shop.another()), new_id()):
+        with refused(ErrorReason.ERROR_REASON_CATEGORY_NOT_FOUND, category_id=category_id):
+            await shop.catalog.CreateProduct(create(shop, category_id=category_id))
+
+    assert await shop.published() == []
 
 
 async def test_starts_with_no_stock(shop):
@@ -106,6 +152,48 @@ async def test_refuses_a_request_that_lacks_a_field(shop, field):
         await shop.catalog.CreateProduct(request)
 
     assert field in said.violations
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"category_id": "lamps"}, "category_id"),
+        ({"attributes": {"": "blue"}}, "attributes[]"),
+        ({"attributes": {61 * "a": "blue"}}, f"attributes[{61 * 'a'}]"),
+        ({"attributes": {"colour": 501 * "b"}}, "attributes[colour]"),
+        ({"attributes": {"colour": "b\0e"}}, "attributes[colour]"),
+        ({"attributes": {f"a{number}": "" for number in range(51)}}, "attributes"),
+        ({"image_urls": ["ftp://example.org/a.png"]}, "image_urls[0]"),
+        ({"image_urls": ["https://example.org/a.png", "a picture"]}, "image_urls[1]"),
+        ({"image_urls": 21 * ["https://example.org/a.png"]}, "image_urls"),
+        ({"tax_class": 41 * "a"}, "tax_class"),
+        ({"low_stock_threshold": -1}, "low_stock_threshold"),
+    ],
+)
+async def test_refuses_a_field_that_breaks_its_rule(shop, given, field):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(create(shop, **given))
+
+    assert field in said.violations
+    assert await shop.published() == []
+
+
+async def test_browsers_say_it_in_json(shop):
+    body = {
+        "sku": "MUG-1",
+        "name": "Mug",
+        "price": {"currencyCode": "EUR", "minorUnits": "1250"},
+        "categoryId": await shelf(shop),
+        "attributes": {"colour": "blue"},
+        "imageUrls": ["https://example.org/a.png"],
+        "lowStockThreshold": 3,
+    }
+
+    reply = await shop.rest("POST", f"/v1/stores/{shop.store_id}/products", body | {"requestId": new_id()})
+
+    assert reply.status == 200, reply.body
+    assert reply.body["product"].items() >= body.items()
+    assert reply.body["product"]["status"] == "PRODUCT_STATUS_ACTIVE"
 
 
 async def test_refuses_customers(shop):

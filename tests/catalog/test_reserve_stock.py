@@ -4,7 +4,10 @@ import random
 
 import grpc
 import pytest
+from commerce.catalog.v1.catalog_service_pb2 import ArchiveProductRequest, RestoreProductRequest
 from commerce.catalog.v1.stock_service_pb2 import ReserveStockRequest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1.order_events_pb2 import OrderConfirmed
 
 from services.cluster.spans import Spans
 from tests.catalog.orders import (
@@ -16,10 +19,14 @@ from tests.catalog.orders import (
     promised,
     release,
     reserve,
+    said,
     stock,
     wants,
 )
-from tests.shop import eventually
+from tests.shop import eventually, refused
+
+# Reservations that one customer may have open.
+OPEN_AT_MOST = 500
 
 
 async def test_sets_units_aside(shop):
@@ -67,6 +74,84 @@ async def test_refuses_another_price_or_currency_than_the_products(shop):
     )
 
     assert fared == ["PRODUCT_PRICE_CHANGED", "PRODUCT_PRICE_CHANGED"]
+
+
+async def test_refuses_a_product_that_is_no_longer_sold(shop):
+    mug, cup = await shop.product(stock=5), await shop.product(stock=5)
+    before = wants(shop, (mug, 1))
+    assert await reserve(shop, before) == ["HELD"]
+    await shop.catalog.ArchiveProduct(ArchiveProductRequest(product_id=mug, request_id=new_id()))
+    request = ReserveStockRequest(
+        reservations=[wants(shop, (cup, 1), (mug, 1)), wants(shop, (cup, 1)), before], request_id=new_id()
+    )
+
+    results = (await shop.as_service.stock.ReserveStock(request)).results
+
+    assert said(results) == ["PRODUCT_ARCHIVED", "HELD", "HELD"]
+    assert results[0].product_id == mug
+    assert await commit(shop, before.order_id) == ["COMMITTED"]
+    await shop.catalog.RestoreProduct(RestoreProductRequest(product_id=mug, request_id=new_id()))
+    assert await reserve(shop, wants(shop, (mug, 1))) == ["HELD"]
+
+
+async def test_refuses_a_customer_with_too_many_open_reservations(shop, tell):
+    product_id, customer_id = await shop.product(stock=2 * OPEN_AT_MOST), new_id()
+    first, second, third, *rest = [
+        wants(shop, (product_id, 1), customer_id=customer_id) for _ in range(OPEN_AT_MOST)
+    ]
+    assert await reserve(shop, first, second, third, *rest) == ["HELD"] * OPEN_AT_MOST
+    more = [wants(shop, (product_id, 1), customer_id=customer_id.upper()) for _ in range(4)]
+
+    assert await reserve(shop, *more) == ["RESERVATIONS_TOO_MANY"] * 4
+    assert await reserve(shop, first, wants(shop, (product_id, 1))) == ["HELD", "HELD"]
+
+    # What is confirmed, sold or given back is no longer open.
+    await tell(OrderConfirmed, first.order_id)
+    await commit(shop, second.order_id)
+    await release(shop, third.order_id)
+
+    async def is_kept():
+        return await shop.clients.rows(
+            "SELECT 1 FROM catalog.reservations WHERE order_id = $1 AND expire_time IS NULL", first.order_id
+        )
+
+    await eventually(is_kept)
+    assert await reserve(shop, *more) == ["HELD"] * 3 + ["RESERVATIONS_TOO_MANY"]
+
+
+async def test_an_order_that_cannot_be_had_takes_no_room(shop):
+    product_id, customer_id = await shop.product(stock=OPEN_AT_MOST), new_id()
+    orders = [wants(shop, (product_id, 1), customer_id=customer_id) for _ in range(OPEN_AT_MOST - 1)]
+    hopeless = wants(shop, (product_id, 1), customer_id=customer_id, price=1)
+
+    fared = await reserve(shop, hopeless, *orders)
+    last = await reserve(shop, orders[0], wants(shop, (product_id, 1), customer_id=customer_id))
+
+    assert fared == ["PRODUCT_PRICE_CHANGED", *["HELD"] * (OPEN_AT_MOST - 1)]
+    assert last == ["HELD", "HELD"]
+
+
+async def test_batches_of_one_customer_at_once_open_no_more_than_are_allowed(shop):
+    # Of products of their own: nothing else makes the batches wait for each other.
+    products = [await shop.product(stock=1000) for _ in range(5)]
+    customers = [new_id() for _ in range(2)]
+
+    def batch(product_id):
+        orders = [
+            wants(shop, (product_id, 1), customer_id=random.choice(customers)) for _ in range(OPEN_AT_MOST)
+        ]
+        return reserve(shop, *orders)
+
+    fared = await at_once(*(batch(product_id) for product_id in products))
+
+    words = [word for batch in fared for word in batch]
+    assert words.count("HELD") == 2 * OPEN_AT_MOST
+    assert words.count("RESERVATIONS_TOO_MANY") == 3 * OPEN_AT_MOST
+    for customer_id in customers:
+        (row,) = await shop.clients.rows(
+            "SELECT count(*) AS open FROM catalog.reservations WHERE customer_id = $1", customer_id
+        )
+        assert row["open"] == OPEN_AT_MOST
 
 
 async def test_an_order_that_is_reserved_already_is_answered_as_it_stands(shop):
@@ -212,3 +297,13 @@ async def test_refuses_everybody_but_services(shop):
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await other.stock.ReserveStock(request)
         assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(("field", "value"), [("customer_id", "ada"), ("expire_time", None), ("lines", [])])
+async def test_names_what_is_wrong_with_a_request(shop, field, value):
+    order = wants(shop, (new_id(), 1), **{field: value})
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as problem:
+        await reserve(shop, order)
+
+    assert problem.violations.keys() == {f"reservations[0].{field}"}

@@ -28,12 +28,18 @@ def unbounded(contract, names):
     return {
         f"{name}.{field.name}"
         for name in names
+        if not contract.messages[name].options.map_entry
         for field in contract.messages[name].field
-        if not _bounded(field, field.options.Extensions[validate_pb2.field])
+        if not _bounded(contract, field, field.options.Extensions[validate_pb2.field])
     }
 
 
-def _bounded(field, rules):
+def _bounded(contract, field, rules):
+    kind = contract.messages.get(field.type_name.removeprefix("."))
+    if kind is not None and kind.options.map_entry:
+        key, value = (each.type for each in kind.field)
+        texts = _bounded_text(key, rules.map.keys) and _bounded_text(value, rules.map.values)
+        return rules.map.HasField("max_pairs") and texts
     if field.label == Field.LABEL_REPEATED:
         items = rules.repeated.items
         return rules.repeated.HasField("max_items") and _bounded_text(field.type, items)
@@ -110,6 +116,7 @@ def test_of_a_request_has_an_upper_bound(contract, requests):
         ("commerce.common.v1.PostalAddress", "city"),
         ("commerce.catalog.v1.ReserveStockRequest", "request_id"),
         ("commerce.catalog.v1.BatchGetProductsRequest", "product_ids"),
+        ("commerce.catalog.v1.CreateProductRequest", "attributes"),
     ],
 )
 def test_without_a_bound_is_found(contract, requests, message, field):
@@ -125,6 +132,17 @@ def test_of_repeated_texts_has_a_bound_for_each_of_them_too(contract, requests):
         rules.repeated.ClearField("items")
 
     assert unbounded(contract.broken(items_boundless), requests) == {"commerce.common.v1.PostalAddress.lines"}
+
+
+@pytest.mark.parametrize("part", ["keys", "values", "max_pairs"])
+def test_of_a_map_has_a_bound_for_its_keys_and_values_too(contract, requests, part):
+    def boundless(copy):
+        field = copy.field("commerce.catalog.v1.CreateProductRequest", "attributes")
+        field.options.Extensions[validate_pb2.field].map.ClearField(part)
+
+    assert unbounded(contract.broken(boundless), requests) == {
+        "commerce.catalog.v1.CreateProductRequest.attributes"
+    }
 
 
 def test_of_a_reply_or_an_event_has_an_upper_bound_too(contract, others):

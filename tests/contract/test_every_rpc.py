@@ -30,21 +30,35 @@ def _has_access(access):
 
 
 def without_url(contract):
+    """What streams its requests has no form that a browser could send."""
     return {
         rpc.name
         for rpc in contract.rpcs
         if not rpc.only_services
+        and not rpc.method.client_streaming
         and not rpc.method.options.Extensions[annotations_pb2.http].WhichOneof("pattern")
     }
 
 
-def with_a_get_that_writes(contract):
-    """GET and NO_SIDE_EFFECTS say the same thing; proxies and browsers act on the one, the runtime on the other."""
-    verbs = {
-        rpc.name: (rpc.mutates, rpc.method.options.Extensions[annotations_pb2.http].WhichOneof("pattern"))
-        for rpc in contract.rpcs
-    }
-    return {name for name, (mutates, verb) in verbs.items() if verb and mutates == (verb == "get")}
+def with_the_wrong_verb(contract):
+    """GET means that nothing is written: proxies and browsers act on the one, the runtime on NO_SIDE_EFFECTS.
+
+    What changes nothing is a GET, unless its request holds a list of messages, which a query cannot: then it is a POST.
+    """
+    found = set()
+    for rpc in contract.rpcs:
+        verb = rpc.method.options.Extensions[annotations_pb2.http].WhichOneof("pattern")
+        right = ("get", "post") if _has_a_list_of_messages(contract, rpc) else ("get",)
+        if verb and (verb == "get" if rpc.mutates else verb not in right):
+            found.add(rpc.name)
+    return found
+
+
+def _has_a_list_of_messages(contract, rpc):
+    return any(
+        field.label == field.LABEL_REPEATED and field.type == field.TYPE_MESSAGE
+        for field in contract.messages[rpc.method.input_type.removeprefix(".")].field
+    )
 
 
 def without_idempotency_level(contract):
@@ -119,11 +133,16 @@ def test_says_who_may_call_it(contract):
     assert without_access(contract.broken(for_all_and_some)) == {"GetOrder"}
 
 
-def test_has_a_url_unless_only_services_call_it(contract):
+def test_has_a_url_unless_only_services_call_it_or_its_requests_stream(contract):
     assert without_url(contract) == set()
     assert without_url(
         contract.broken(lambda copy: _options(copy, "ShipOrder").ClearExtension(annotations_pb2.http))
     ) == {"ShipOrder"}
+
+    def at_once(copy):
+        copy.rpc("ImportProducts").method.client_streaming = False
+
+    assert without_url(contract.broken(at_once)) == {"ImportProducts"}
 
 
 def test_says_whether_it_may_be_repeated(contract):
@@ -133,11 +152,22 @@ def test_says_whether_it_may_be_repeated(contract):
     ) == {"GetStock"}
 
 
-def test_is_a_get_exactly_when_it_changes_nothing(contract):
-    assert with_a_get_that_writes(contract) == set()
-    assert with_a_get_that_writes(
+def test_is_a_get_when_it_changes_nothing_and_only_then(contract):
+    assert with_the_wrong_verb(contract) == set()
+    assert with_the_wrong_verb(
         contract.broken(lambda copy: _options(copy, "GetStock").ClearField("idempotency_level"))
     ) == {"GetStock"}
+
+    def of_one_line(copy):
+        lines = copy.field("commerce.order.v1.PreviewOrderRequest", "lines")
+        lines.label = lines.LABEL_OPTIONAL
+
+    assert with_the_wrong_verb(contract.broken(of_one_line)) == {"PreviewOrder"}
+
+    def written_with_get(copy):
+        _options(copy, "ShipOrder").Extensions[annotations_pb2.http].get = "/v1/orders/{order_id}:ship"
+
+    assert with_the_wrong_verb(contract.broken(written_with_get)) == {"ShipOrder"}
 
 
 def test_has_a_comment(contract):

@@ -137,6 +137,8 @@ def _values(field: FieldDescriptor, given: Mapping[str, Any]) -> Iterator[Any]:
             yield kind(data=b"{}") if kind is httpbody_pb2.HttpBody else filled(kind(), given)
     elif field.name in VALUES:
         yield VALUES[field.name]
+    elif rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE:
+        return
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         yield from _text(rules.repeated.items.string if field.is_repeated else rules.string, field)
     elif field.cpp_type in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64):
@@ -144,10 +146,10 @@ def _values(field: FieldDescriptor, given: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _text(rules: Any, field: FieldDescriptor) -> Iterator[str]:
+    if field.has_presence:
+        return
     if rules.uuid:
         yield request_id() if field.name == "request_id" else new_id()
-    elif field.has_presence:
-        return
     elif rules.email:
         yield f"{new_id()}@example.org"
     elif rules.min_len:

@@ -16,6 +16,7 @@ REASONS = {
     "INVALID_ARGUMENT",
     "CUSTOMER_NOT_FOUND",
     "PRODUCT_NOT_FOUND",
+    "CATEGORY_NOT_FOUND",
     # Two that were taken had the same.
     "PRODUCT_SKU_TAKEN",
     "CUSTOMER_EMAIL_TAKEN",

@@ -1,7 +1,7 @@
 """Requests of the order service, short to write."""
 
 from commerce.order.v1 import order_service_pb2 as rpc
-from commerce.order.v1.order_pb2 import OrderState
+from commerce.order.v1.order_pb2 import LineQuantity, OrderState, ReturnLine
 
 from tests.shop import new_id
 
@@ -35,12 +35,38 @@ def accept(order_id, request_id=""):
     return rpc.AcceptOrderRequest(order_id=order_id, request_id=request_id or new_id())
 
 
-def ship(order_id):
-    return rpc.ShipOrderRequest(order_id=order_id, request_id=new_id())
+def ship(order_id, *lines, request_id="", **given):
+    units = [LineQuantity(product_id=product, quantity=quantity) for product, quantity in lines]
+    return rpc.ShipOrderRequest(order_id=order_id, lines=units, request_id=request_id or new_id(), **given)
 
 
-def deliver(order_id):
-    return rpc.DeliverOrderRequest(order_id=order_id, request_id=new_id())
+def assign(order_id, shipment_id, courier_id, request_id=""):
+    return rpc.AssignCourierRequest(
+        order_id=order_id,
+        shipment_id=shipment_id,
+        courier_id=courier_id,
+        request_id=request_id or new_id(),
+    )
+
+
+def deliver(order_id, shipment_id="", request_id=""):
+    return rpc.DeliverOrderRequest(
+        order_id=order_id, shipment_id=shipment_id, request_id=request_id or new_id()
+    )
+
+
+def take_back(order_id, *lines, restock=True, reason="too large", request_id=""):
+    units = [
+        ReturnLine(product_id=product, quantity=quantity, restock=restock) for product, quantity in lines
+    ]
+    return rpc.ReturnOrderRequest(
+        order_id=order_id, lines=units, reason=reason, request_id=request_id or new_id()
+    )
+
+
+def courier(shop, courier_id):
+    """The shop as one of its couriers uses it."""
+    return shop.with_token(shop.clients.cluster.token("courier", shop.store_id, subject=courier_id))
 
 
 def watch(order_id, after=0):
@@ -49,6 +75,15 @@ def watch(order_id, after=0):
 
 def timeline(order_id):
     return rpc.ListOrderEventsRequest(order_id=order_id)
+
+
+async def order_of(shop, order_id):
+    return (await shop.orders.GetOrder(get(order_id))).order
+
+
+async def steps_of(shop, order_id):
+    """What happened to an order, in one word each."""
+    return [event.step for event in (await shop.orders.ListOrderEvents(timeline(order_id))).events]
 
 
 async def state_of(shop, order_id):

@@ -3,13 +3,17 @@ import uuid
 
 import grpc
 import pytest
+from commerce.catalog.v1.catalog_service_pb2 import ArchiveProductRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import Location, PostalAddress
 from commerce.order.v1.order_events_pb2 import OrderCreated
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.cluster.spans import Spans
-from tests.order.asks import create, get, name
+from tests.order.asks import create, get, name, order_of
+from tests.order.deals import money, new_coupon, paid, set_up, ships, sums, tax, to, used
 from tests.shop import eventually, new_id, refused
 
 
@@ -24,6 +28,8 @@ async def test_is_durable_and_pending_when_it_answers(shop):
     found = (await shop.orders.GetOrder(get(order.order_id))).order
     assert found.lines == order.lines
     assert found.create_time == order.create_time
+    assert sums(found) == sums(order)
+    assert (found.tax_included, found.expire_time) == (order.tax_included, order.expire_time)
 
 
 async def test_takes_name_sku_and_price_from_the_catalog(shop):
@@ -108,10 +114,156 @@ async def test_refuses_lines_in_two_currencies(shop):
         await shop.orders.CreateOrder(create(shop, await shop.customer(), (euro, 1), (dollar, 1)))
 
 
+async def test_refuses_a_product_that_is_archived(shop):
+    product = await shop.product()
+    await shop.catalog.ArchiveProduct(ArchiveProductRequest(product_id=product, request_id=new_id()))
+    customer = await shop.customer()
+
+    async def told():
+        request = create(shop, customer, (product, 1))
+        try:
+            await shop.orders.CreateOrder(request)
+        except grpc.aio.AioRpcError:
+            return True
+        return False
+
+    await eventually(told)  # The order service hears of it by an event.
+    with refused(ErrorReason.ERROR_REASON_PRODUCT_ARCHIVED, product_id=product):
+        await shop.orders.CreateOrder(create(shop, customer, (product, 1)))
+
+
+async def test_adds_the_tax_of_each_class_in_the_country_of_delivery(shop):
+    rates = [tax(190_000, "DE"), tax(70_000, "DE", "food"), tax(200_000, "FR")]
+    await set_up(shop, tax_rates=rates)
+    tea, pot = await shop.product(price=1000, tax_class="food"), await shop.product(price=5000)
+    lines = [(tea, 1), (pot, 2)]
+
+    order_id = await shop.order(lines, delivery_address=to("DE"), until="CONFIRMED")
+
+    order = await order_of(shop, order_id)
+    assert [(line.tax_rate_ppm, line.tax.minor_units) for line in order.lines] == [
+        (70_000, 70),
+        (190_000, 1900),
+    ]
+    assert sums(order) == {"subtotal": 11000, "discount": 0, "tax": 1970, "shipping": 0, "total": 12970}
+    french = await order_of(shop, await shop.order(lines, delivery_address=to("FR")))
+    assert french.tax.minor_units == 2200
+    assert (await order_of(shop, await shop.order(lines))).tax.minor_units == 0
+
+
+async def test_shows_a_tax_that_the_prices_include_and_adds_nothing(shop):
+    await set_up(shop, tax_included=True, tax_rates=[tax(190_000)])
+    order_id = await shop.order([(await shop.product(price=11900), 1)])
+    order = await order_of(shop, order_id)
+    assert order.tax_included
+    assert (order.tax.minor_units, order.total.minor_units) == (1900, 11900)
+
+
+async def test_asks_for_shipping_to_the_country_unless_enough_is_bought(shop):
+    await set_up(shop, shipping_rates=[ships(490, "DE", free_from=5000), ships(1990)])
+    product, customer = await shop.product(price=1000), await shop.customer()
+
+    async def fee(quantity, **given):
+        order_id = await shop.order([(product, quantity)], customer=customer, **given)
+        return (await order_of(shop, order_id)).shipping.minor_units
+
+    assert await fee(1, delivery_address=to("DE")) == 490
+    assert await fee(5, delivery_address=to("DE")) == 0
+    assert await fee(5, delivery_address=to("FR")) == await fee(5) == 1990
+
+
+async def test_refuses_a_country_that_the_store_does_not_ship_to(shop):
+    await set_up(shop, shipping_rates=[ships(490, "DE")])
+    request = create(shop, await shop.customer(), (await shop.product(), 1), delivery_address=to("FR"))
+    with refused(ErrorReason.ERROR_REASON_SHIPPING_UNAVAILABLE, country_code="FR"):
+        await shop.orders.CreateOrder(request)
+    assert await shop.published(OrderCreated) == []
+
+
+async def test_waits_for_its_payment_as_long_as_the_store_says_else_an_hour(shop):
+    request = create(shop, await shop.customer(), (await shop.product(), 1))
+    order = (await shop.orders.CreateOrder(request)).order
+    assert waits(order) == 3600
+    await set_up(shop, payment_wait=Duration(seconds=86_400))
+    order = await order_of(shop, await shop.order())
+    assert waits(order) == 86_400
+
+
+async def test_a_coupon_takes_its_share_off_each_line_before_tax(shop):
+    await set_up(shop, tax_rates=[tax(190_000)])
+    coupon = await new_coupon(shop, percentage_ppm=100_000)
+    one, other = await shop.product(price=999), await shop.product(price=1)
+    request = create(shop, await shop.customer(), (one, 1), (other, 1), coupon_code="ten")
+
+    order = (await shop.orders.CreateOrder(request)).order
+
+    assert order.coupon_code == "TEN"
+    assert [line.discount.minor_units for line in order.lines] == [100, 0]
+    assert sums(order) == {"subtotal": 1000, "discount": 100, "tax": 171, "shipping": 0, "total": 1071}
+    assert (await order_of(shop, order.order_id)).lines == order.lines
+    assert await used(shop, coupon) == 1
+    await shop.until(order.order_id, "CONFIRMED")
+    assert await paid(shop, order.order_id) == 1071
+
+
+async def test_a_coupon_for_more_than_everything_makes_an_order_that_costs_nothing(shop):
+    await new_coupon(shop, amount=money(10_000))
+    order_id = await shop.order([(await shop.product(price=1999), 1)], coupon_code="TEN", until="CONFIRMED")
+    order = await order_of(shop, order_id)
+    assert (order.discount.minor_units, order.total.minor_units) == (1999, 0)
+
+
+async def test_refuses_a_coupon_that_does_not_exist_and_another_stores_alike(shop):
+    await new_coupon(shop.another(), "THEIRS")
+    request = create(shop, await shop.customer(), (await shop.product(), 1))
+    for code in ("NOSUCH", "THEIRS"):
+        request.coupon_code = code
+        with refused(ErrorReason.ERROR_REASON_COUPON_NOT_FOUND, code=code):
+            await shop.orders.CreateOrder(request)
+    assert await shop.published(OrderCreated) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "given"),
+    [
+        ("not_begun", {"begin_time": Timestamp(seconds=10**10)}),
+        ("ended", {"end_time": Timestamp(seconds=1)}),
+        ("minimum", {"minimum": money(2000)}),
+        ("currency", {"minimum": money(0, "USD")}),
+        ("currency", {"amount": money(1, "USD")}),
+    ],
+)
+async def test_refuses_a_coupon_that_does_not_apply_and_places_nothing(shop, cause, given):
+    coupon = await new_coupon(shop, **given)
+    request = create(shop, await shop.customer(), (await shop.product(price=1999), 1), coupon_code="TEN")
+    with refused(ErrorReason.ERROR_REASON_COUPON_NOT_APPLICABLE, code="TEN", cause=cause):
+        await shop.orders.CreateOrder(request)
+    assert await shop.published(OrderCreated) == []
+    assert await used(shop, coupon) == 0
+
+
+async def test_sent_again_with_one_request_id_it_uses_its_coupon_once(shop):
+    coupon = await new_coupon(shop, limit=1)
+    request = create(shop, await shop.customer(), (await shop.product(), 1), coupon_code="TEN")
+    replies = await asyncio.gather(*(shop.orders.CreateOrder(request) for _ in range(20)))
+    assert len({reply.SerializeToString(deterministic=True) for reply in replies}) == 1
+    assert await used(shop, coupon) == 1
+
+
+async def test_refuses_a_product_named_twice_in_whatever_letters(shop):
+    product = await shop.product()
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.orders.CreateOrder(
+            create(shop, await shop.customer(), (product.upper(), 1), (product.lower(), 1))
+        )
+    assert set(said.violations) == {"lines"}
+
+
 @pytest.mark.parametrize(
     ("field", "change"),
     [
         ("lines", {"lines": []}),
+        ("coupon_code", {"coupon_code": "A" * 41}),
         ("customer_id", {"customer_id": "nobody"}),
         ("request_id", {"request_id": ""}),
         ("payment_method", {"payment_method": "4242 4242 4242 4242"}),
@@ -176,6 +328,10 @@ async def test_leaves_nothing_about_its_buyer_in_logs_or_traces(shop):
     places = [*home.logs.iterdir(), *home.path.glob(f"{shop.clients.cluster.spans_file.name}*")]
     assert len(places) > 5
     assert [place.name for place in places if mark.encode() in place.read_bytes()] == []
+
+
+def waits(order):
+    return order.expire_time.ToSeconds() - order.create_time.ToSeconds()
 
 
 async def _paid(spans, trace_id):

@@ -2,7 +2,7 @@ import asyncio
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from tests.order.asks import accept, cancel, deliver, name, ship, watch
+from tests.order.asks import accept, cancel, deliver, name, order_of, ship, take_back, watch
 from tests.shop import new_id, refused
 
 
@@ -32,6 +32,44 @@ async def test_resumes_after_a_sequence_without_a_snapshot_gap_or_repeat(shop):
     for after in range(1, 7):
         updates = await collected(shop, order_id, after)
         assert [update.sequence for update in updates] == list(range(after + 1, 7))
+
+
+async def test_resumed_it_tells_what_came_back_after_the_order_was_delivered(shop):
+    product = await shop.product()
+    order_id = await shop.order([(product, 3)], state="DELIVERED")
+    for _ in range(3):
+        await shop.orders.ReturnOrder(take_back(order_id, (product, 1)))
+        last = (await order_of(shop, order_id)).sequence
+        for after in range(1, last + 1):
+            updates = await collected(shop, order_id, after)
+            assert [update.sequence for update in updates] == list(range(after + 1, last + 1))
+    updates = await collected(shop, order_id, 5)
+    assert [(update.step, name(update.state), update.reason) for update in updates] == [
+        ("deliver", "DELIVERED", ""),
+        ("return_part", "DELIVERED", "too large"),
+        ("return_part", "DELIVERED", "too large"),
+        ("return", "RETURNED", "too large"),
+    ]
+
+
+async def test_ends_live_with_a_return_of_everything_that_was_on_its_way(shop):
+    product = await shop.product()
+    order_id = await shop.order([(product, 2)], state="ACCEPTED")
+    watching = asyncio.create_task(collected(shop, order_id, 1))
+    await shop.orders.ShipOrder(ship(order_id, (product, 1)))
+    await shop.orders.DeliverOrder(deliver(order_id))
+    await shop.orders.ShipOrder(ship(order_id))
+    for _ in range(2):
+        await shop.orders.ReturnOrder(take_back(order_id, (product, 1)))
+    updates = [update for update in await watching if not update.bookmark]
+    assert [update.sequence for update in updates] == list(range(2, 10))
+    assert [update.step for update in updates[-5:]] == [
+        "ship",
+        "deliver_parcel",
+        "ship",
+        "return_part",
+        "return",
+    ]
 
 
 async def test_an_order_that_has_ended_is_one_snapshot(shop):

@@ -20,7 +20,7 @@ async def test_takes_the_money_and_books_it(till, shop):
     assert done(captured) == [("authorize", "SUCCEEDED"), ("capture", "SUCCEEDED")]
     await till.agrees(payment)
     (event,) = await shop.published(PaymentCaptured)
-    assert (event.payment.payment_id, event.payment.version) == (payment.payment_id, 3)
+    assert (event.payment.payment_id, event.payment.version) == (payment.payment_id, 4)
     entries = await shop.clients.rows(
         "SELECT account, debit_minor_units AS debit, credit_minor_units AS credit "
         "FROM payment.ledger_entries WHERE store_id = $1 ORDER BY account",

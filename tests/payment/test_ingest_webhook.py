@@ -1,5 +1,6 @@
 """IngestWebhook."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -7,12 +8,12 @@ import time
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentCaptured
+from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentCaptured, PaymentRefunded
 from commerce.payment.v1.payment_service_pb2 import IngestWebhookRequest
 from google.api.httpbody_pb2 import HttpBody
 
-from tests.payment.till import at_once, done, said
-from tests.shop import new_id, refused
+from tests.payment.till import at_once, done, refunds, said
+from tests.shop import eventually, new_id, refused
 
 
 def signed(shop, body, sent=None, secret=None):
@@ -121,6 +122,64 @@ async def test_late_news_changes_nothing(till, shop):
 
     assert said(await till.get(payment)) == "CAPTURED"
     assert await problems(shop, sent) == [""]
+
+
+def refund_event(payment, index, refunded):
+    """What the provider sends about one of a payment's refunds; `refunded` is the sum of all so far."""
+    operations = [one for one in payment.operations if one.kind == "refund"]
+    sums = {"captured_minor_units": payment.captured.minor_units, "refunded_minor_units": refunded}
+    return event(payment, "refunded", idempotency_key=operations[index].operation_id, **sums)
+
+
+async def test_reply_and_webhooks_of_one_refund_add_up_once(till, shop):
+    """The webhooks come while the provider's reply is still on its way."""
+    payment = await till.capture(await till.authorize())
+    async with till.frozen():
+        refunding = asyncio.create_task(till.refund(payment, minor_units=500))
+        await eventually(lambda: till.has(payment, (500, "PENDING")))
+        asked = await till.get(payment)
+        sent = [refund_event(asked, 0, refunded=500) for _ in range(5)]
+        await at_once(*(send(shop, one) for one in sent))
+
+        assert (await till.get(payment)).refunded.minor_units == 500
+    await refunding
+
+    assert [await problems(shop, one) for one in sent] == [[""]] * 5
+    settled = await till.until(payment, "PARTIALLY_REFUNDED")
+    assert (refunds(settled), settled.refunded.minor_units) == ([(500, "SUCCEEDED")], 500)
+    await till.agrees(payment)
+    assert len(await shop.published(PaymentRefunded)) == 1
+
+
+async def test_late_news_of_an_earlier_refund_changes_nothing(till, shop):
+    payment = await till.capture(await till.authorize())
+    await till.refund(payment, minor_units=500)
+    refunded = await till.refund(payment, minor_units=700)
+
+    sent = refund_event(refunded, 0, refunded=500)
+    await send(shop, sent)
+
+    assert await problems(shop, sent) == [""]
+    assert (await till.get(payment)).refunded.minor_units == 1200
+    assert len(await shop.published(PaymentRefunded)) == 2
+
+
+async def test_news_of_a_refund_that_cannot_be_true_is_parked(till, shop):
+    payment = await till.capture(await till.authorize())
+    async with till.frozen():
+        refunding = asyncio.create_task(till.refund(payment, minor_units=500))
+        await eventually(lambda: till.has(payment, (500, "PENDING")))
+        asked = await till.refund(payment, minor_units=300)
+        more, waits = refund_event(asked, 0, refunded=501), refund_event(asked, 1, refunded=300)
+        await at_once(send(shop, more), send(shop, waits))
+        assert (await till.get(payment)).refunded.minor_units == 0
+    await refunding
+
+    assert await problems(shop, more) == ["refunded is 501 there and 500 here"]
+    assert await problems(shop, waits) == ["a refund that was refused, or not asked for yet, was done there"]
+    settled = await till.until(payment, "PARTIALLY_REFUNDED")
+    assert settled.refunded.minor_units == 800
+    await till.agrees(payment)
 
 
 @pytest.mark.parametrize(

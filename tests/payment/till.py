@@ -9,7 +9,14 @@ from typing import Any
 
 import aiohttp
 from commerce.common.v1.money_pb2 import Money
-from commerce.order.v1.order_events_pb2 import OrderAccepted, OrderCancelled, OrderReference
+from commerce.order.v1.order_events_pb2 import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderReference,
+    OrderReturned,
+)
+from commerce.order.v1.order_pb2 import OrderReturn
 from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
 from commerce.payment.v1.payment_service_pb2 import (
     AuthorizePaymentRequest,
@@ -62,8 +69,14 @@ class Till:
         request = VoidPaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
         return (await self.shop.payments.VoidPayment(request)).payment
 
-    async def refund(self, payment: Any, request_id: str = "") -> Any:
-        request = RefundPaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
+    async def refund(
+        self, payment: Any, request_id: str = "", minor_units: int | None = None, currency: str = "EUR"
+    ) -> Any:
+        """Give back so much, or all that is left."""
+        amount = None if minor_units is None else Money(currency_code=currency, minor_units=minor_units)
+        request = RefundPaymentRequest(
+            payment_id=payment.payment_id, request_id=request_id or new_id(), amount=amount
+        )
         return (await self.shop.payments.RefundPayment(request)).payment
 
     async def get(self, payment: Any) -> Any:
@@ -74,11 +87,19 @@ class Till:
         """The payment once it has come to a state and nothing is open any more."""
 
         async def there() -> Any:
-            found = await self.get(payment)
-            settled = all(word not in ("PENDING", "UNKNOWN") for _, word in done(found))
-            return found if said(found) == state and settled else None
+            found = await self.settled(payment)
+            return found if found and said(found) == state else None
 
         return await eventually(there)
+
+    async def settled(self, payment: Any) -> Any:
+        """The payment, unless something is open or waits."""
+        found = await self.get(payment)
+        return None if {"PENDING", "UNKNOWN", "WAITING"} & {word for _, word in done(found)} else found
+
+    async def has(self, payment: Any, *wanted: tuple[int, str]) -> bool:
+        """Whether these refunds are on record, and no others."""
+        return refunds(await self.get(payment)) == list(wanted)
 
     # The order service's events.
 
@@ -88,6 +109,17 @@ class Till:
     async def cancelled(self, payment: Any) -> str:
         """`payment` may also be what is going to be asked for: it names the order as well."""
         return await self.publish(OrderCancelled(order=self.reference(payment), reason="changed my mind"))
+
+    async def expired(self, payment: Any) -> str:
+        return await self.publish(OrderExpired(order=self.reference(payment), reason="not paid in time"))
+
+    async def returned(
+        self, payment: Any, minor_units: int, return_id: str = "", currency: str = "EUR"
+    ) -> str:
+        """Units worth so much came back."""
+        refund = Money(currency_code=currency, minor_units=minor_units)
+        returned = OrderReturn(return_id=return_id or new_id(), refund=refund)
+        return await self.publish(OrderReturned(order=self.reference(payment), returned=returned))
 
     def reference(self, payment: Any) -> OrderReference:
         return OrderReference(
@@ -161,7 +193,8 @@ class Till:
         ours = await self.get(payment)
         (theirs,) = await self.book(payment)
         assert theirs["id"] == ours.provider_reference
-        assert theirs["status"] == said(ours).lower()
+        # Theirs is the last step, of which a refund may be a part.
+        assert theirs["status"] == said(ours).lower().removeprefix("partially_")
         assert theirs["currency_code"] == ours.amount.currency_code
         sums = [theirs[f"{name}_minor_units"] for name in ("amount", "captured", "refunded")]
         assert sums == [ours.amount.minor_units, ours.captured.minor_units, ours.refunded.minor_units]
@@ -177,6 +210,15 @@ def done(payment: Any) -> list[tuple[str, str]]:
     return [
         (operation.kind, PaymentOperationState.Name(operation.state).removeprefix(prefix))
         for operation in payment.operations
+    ]
+
+
+def refunds(payment: Any) -> list[tuple[int, str]]:
+    """The refunds in words, each with its sum."""
+    return [
+        (operation.amount.minor_units, word)
+        for operation, (kind, word) in zip(payment.operations, done(payment), strict=True)
+        if kind == "refund"
     ]
 
 

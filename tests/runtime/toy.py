@@ -1,7 +1,7 @@
 """A service that does as its callers say: the runtime is what is tested, on real parts and in a process of its own.
 
-It speaks for CustomerService and OrderService. ListCustomers' query, CreateCustomer's full_name and a watch's id say
-what to do.
+It speaks for CustomerService, OrderService and ImportService. ListCustomers' query, CreateCustomer's full_name, a
+watch's id and the name of a batch's first row say what to do.
 """
 
 # mypy: disable-error-code="abstract, override"
@@ -9,6 +9,12 @@ what to do.
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
+from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated
+from commerce.catalog.v1.catalog_pb2 import Import, Product
+from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportProductsResponse
+from commerce.catalog.v1.catalog_service_pb2_grpc import ImportServiceServicer
+from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1 import customer_service_pb2 as rpc
 from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
 from commerce.customer.v1.customer_pb2 import Customer
@@ -20,6 +26,8 @@ from sqlalchemy import Float, func, literal_column, select
 
 from services.runtime.definition import Definition, Tier
 from services.runtime.hub import Hub, Update
+from services.runtime.incoming import Incoming
+from services.runtime.refusals import Refusal
 from services.runtime.service import Parts, Runtime, run
 from services.runtime.statements import param, statement
 from services.runtime.work import Call, Work
@@ -28,7 +36,11 @@ DEFINITION = Definition(
     code="toy",
     tier=Tier.OPTIONAL,
     port=7492,
-    proto_services=("commerce.customer.v1.CustomerService", "commerce.order.v1.OrderService"),
+    proto_services=(
+        "commerce.customer.v1.CustomerService",
+        "commerce.order.v1.OrderService",
+        "commerce.catalog.v1.ImportService",
+    ),
     module="tests.runtime.toy",
 )
 SLEEP = statement(select(func.pg_sleep(param("seconds", Float))), "sleep")
@@ -73,6 +85,41 @@ class ToyOrders(OrderServiceServicer):
             yield OrderUpdate(bookmark=True) if update is None else update.message
 
 
+class ToyImports(ImportServiceServicer):
+    """Tells of each batch, then of the end of the stream."""
+
+    def __init__(self) -> None:
+        self._tries: dict[str, int] = {}
+
+    async def ImportProducts(
+        self, batches: Incoming[ImportProductsRequest], call: Call
+    ) -> ImportProductsResponse:
+        last = await batches.each(self._take_in)
+        call.publish(ProductUpdated(product=Product(store_id=last.store_id, sku="end")))
+        await call.db.rows(ONE)
+        self._fail(f"end {last.request_id}", last.rows[0].tax_class)
+        return ImportProductsResponse(product_import=Import(batches=last.batch))
+
+    async def _take_in(self, batch: ImportProductsRequest, call: Call) -> None:
+        call.publish(ProductCreated(product=Product(store_id=batch.store_id, sku=str(batch.batch))))
+        await call.db.rows(ONE)
+        verb, _, word = batch.rows[0].name.partition(" ")
+        if verb == "sleep":
+            await asyncio.sleep(float(word))
+        elif verb == "query":
+            await call.db.rows(SLEEP, seconds=float(word))
+        elif verb == "refuse":
+            raise Refusal(ErrorReason.ERROR_REASON_IMPORT_OUT_OF_ORDER, "As you wish", expected=word)
+        elif verb == "hinder":
+            self._fail(f"{batch.batch} {batch.request_id}", word)
+
+    def _fail(self, what: str, times: str) -> None:
+        """Be hindered by others so many times, then no more."""
+        self._tries[what] = self._tries.get(what, 0) + 1
+        if times and self._tries[what] <= int(times):
+            raise asyncpg.SerializationError("as you wish")
+
+
 async def on_customer_created(event: CustomerCreated, work: Work) -> None:
     """Tell of each that took effect, unless it is poison."""
     if event.customer.full_name == "poison":
@@ -89,7 +136,7 @@ def build(runtime: Runtime) -> Parts:
 
     hub = runtime.hub("toy", source, latest)
     return Parts(
-        handlers=[ToyCustomers(), ToyOrders(hub)],
+        handlers=[ToyCustomers(), ToyOrders(hub), ToyImports()],
         reactions={CustomerCreated: on_customer_created},
         hubs=[hub],
     )

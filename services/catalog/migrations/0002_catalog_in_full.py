@@ -1,13 +1,14 @@
 """Categories, prices, what a product is besides its name; reservations that expire; imports."""
 
 from alembic import op
+from sqlalchemy import text
 
+from services.catalog.rules import searchable
 from services.catalog.tables import METADATA
 
 revision = "0002"
 down_revision = "0001"
 
-# `searchable` of products that there were: their accents stay until they change next.
 COLUMNS = """
 ALTER TABLE products
     ADD COLUMN status SMALLINT DEFAULT '1' NOT NULL,
@@ -18,7 +19,7 @@ ALTER TABLE products
     ADD COLUMN low_stock_threshold INTEGER DEFAULT '0' NOT NULL,
     ADD COLUMN searchable TEXT;
 
-UPDATE products SET searchable = lower(name || ' ' || sku);
+UPDATE products SET searchable = lower(name || chr(10) || sku);
 
 ALTER TABLE products ALTER COLUMN searchable SET NOT NULL;
 
@@ -26,7 +27,11 @@ DROP INDEX products_by_part;
 
 CREATE INDEX products_by_part ON products USING gin (store_id, searchable gin_trgm_ops);
 
-CREATE INDEX products_by_category ON products (store_id, category_id, product_id);
+DROP INDEX products_by_store;
+
+CREATE INDEX products_by_store ON products (store_id, status, product_id);
+
+CREATE INDEX products_by_category ON products (store_id, category_id, status, product_id);
 
 ALTER TABLE stock ADD COLUMN version BIGINT DEFAULT '0' NOT NULL;
 
@@ -44,13 +49,46 @@ ALTER TABLE products
     ADD CONSTRAINT products_category_id_fkey FOREIGN KEY (category_id) REFERENCES categories (category_id);
 
 INSERT INTO price_changes
-    SELECT product_id, version, price_minor_units, currency_code, update_time, 'SERVICE catalog' FROM products
+    SELECT product_id, version, price_minor_units, currency_code, update_time, 'SERVICE catalog' FROM products;
+
+UPDATE stock_changes SET kind = 2 WHERE reason <> 'counted';
+
+-- What orders took was not written down: one change (3, sold) says how much, so that all add up to what is on hand.
+INSERT INTO stock_changes (change_id, product_id, store_id, delta, on_hand, reason, actor, kind)
+    SELECT uuidv7(), product_id, store_id, on_hand - told, on_hand, 'sold before sales were kept', 'SERVICE catalog', 3
+    FROM stock CROSS JOIN LATERAL (
+        SELECT coalesce(sum(delta), 0) AS told FROM stock_changes AS c WHERE c.product_id = stock.product_id
+    ) AS history
+    WHERE on_hand <> told
 """
+
+# Texts that are more than printable ASCII with a space between words: lower() makes of them what searchable() does not.
+ODD = text("""
+SELECT product_id, name, sku FROM products
+WHERE product_id > :after AND NOT (name ~ '^[!-~]+( [!-~]+)*$' AND sku ~ '^[!-~]+( [!-~]+)*$')
+ORDER BY product_id LIMIT 1000
+""")
+FOUND_BY = text("UPDATE products SET searchable = :searchable WHERE product_id = :product_id")
+
+
+def _make_searchable() -> None:
+    connection = op.get_bind()
+    after = "00000000-0000-0000-0000-000000000000"
+    while rows := connection.execute(ODD, {"after": after}).all():
+        connection.execute(
+            FOUND_BY,
+            [
+                {"product_id": product_id, "searchable": f"{searchable(name)}\n{searchable(sku)}"}
+                for product_id, name, sku in rows
+            ],
+        )
+        after = rows[-1].product_id
 
 
 def upgrade() -> None:
     for statement in COLUMNS.split(";"):
         op.execute(statement)
+    _make_searchable()
     METADATA.create_all(op.get_bind())
     for statement in AFTER.split(";"):
         op.execute(statement)

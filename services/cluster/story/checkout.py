@@ -51,9 +51,14 @@ async def confirm(shop: Shop) -> tuple[Watch, Watch]:
 
 async def deliver(shop: Shop, by_sse: Watch, by_grpc: Watch) -> None:
     async with shop.teller.step("Accepted, shipped, delivered") as step:
-        courier = shop.person("courier")
-        for person, verb in ((shop.admin, "accept"), (shop.admin, "ship"), (courier, "deliver")):
-            await person.rest("POST", f"/v1/orders/{shop.delivered}:{verb}", {})
+        parcel = {"carrier": "Our own bicycle", "courierId": "Grace"}
+        courier = shop.person("courier", subject="Grace")
+        for person, verb, more in (
+            (shop.admin, "accept", {}),
+            (shop.admin, "ship", parcel),
+            (courier, "deliver", {}),
+        ):
+            await person.rest("POST", f"/v1/orders/{shop.delivered}:{verb}", more)
         await asyncio.gather(by_sse.ended(step), by_grpc.ended(step))
         expect("what SSE and gRPC saw", by_sse.seen, by_grpc.seen)
         numbers = [number for number, _ in by_grpc.seen]

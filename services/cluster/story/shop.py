@@ -71,8 +71,8 @@ class Shop:
     def __post_init__(self) -> None:
         self.admin = self.person("store_admin")
 
-    def person(self, role: str, customer_id: str | None = None) -> Person:
-        return Person(self.gateway, self.cluster.token(role, self.store_id, customer_id))
+    def person(self, role: str, customer_id: str | None = None, subject: str | None = None) -> Person:
+        return Person(self.gateway, self.cluster.token(role, self.store_id, customer_id, subject))
 
     def path(self, rest: str) -> str:
         return f"/v1/stores/{self.store_id}/{rest}"

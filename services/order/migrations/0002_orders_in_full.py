@@ -36,7 +36,8 @@ ALTER TABLE products
     ADD COLUMN archived BOOLEAN DEFAULT false NOT NULL,
     ADD COLUMN tax_class TEXT DEFAULT '' NOT NULL;
 
-UPDATE orders SET subtotal_minor_units = total_minor_units;
+UPDATE orders SET subtotal_minor_units = total_minor_units,
+    expire_time = CASE WHEN state IN (1, 2, 3, 4) THEN now() + INTERVAL '1 hour' END;
 
 UPDATE order_lines SET shipped_quantity = quantity
     FROM orders WHERE orders.order_id = order_lines.order_id AND orders.state IN (7, 8);
@@ -61,6 +62,16 @@ CREATE INDEX orders_parked ON orders (update_time) WHERE parked;
 CREATE INDEX order_events_by_feed ON order_events (store_id, feed, order_id, sequence)
 """
 
+# Orders that were sent before there were parcels went in one; it has the order's own id.
+PARCELS = """
+INSERT INTO shipments (shipment_id, order_id, product_ids, quantities, carrier, tracking_number, courier_id,
+    ship_time, deliver_time)
+SELECT order_id, order_id, array_agg(product_id ORDER BY position), array_agg(quantity ORDER BY position), '', '', '',
+    coalesce((SELECT min(time) FROM order_events AS e WHERE e.order_id = orders.order_id AND e.state = 7), update_time),
+    CASE WHEN state = 8 THEN update_time END
+FROM orders JOIN order_lines USING (order_id) WHERE state IN (7, 8) GROUP BY order_id
+"""
+
 # The months of the orders that there are: what CONFIRMED (5) to DELIVERED (8) paid, CANCELLED is 11.
 MONTHS = """
 INSERT INTO customer_months
@@ -75,4 +86,5 @@ def upgrade() -> None:
     for statement in COLUMNS.split(";"):
         op.execute(statement)
     METADATA.create_all(op.get_bind())
+    op.execute(PARCELS)
     op.execute(MONTHS)

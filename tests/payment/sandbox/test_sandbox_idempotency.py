@@ -49,3 +49,38 @@ async def test_concurrent_captures_with_keys_of_their_own_stop_at_the_authorized
 
     assert sorted(reply.status for reply in replies) == [200] * 3 + [409] * 7
     assert (await merchant.booked(charge["id"]))["captured_minor_units"] == 90
+
+
+async def test_concurrent_refunds_with_keys_of_their_own_stop_at_the_captured_sum(merchant):
+    charge = (await merchant.charge(amount_minor_units=100)).body
+    path = f"/v1/charges/{charge['id']}"
+    await merchant.post(f"{path}/capture", {"amount_minor_units": 95})
+
+    refunds = (merchant.post(f"{path}/refund", {"amount_minor_units": 30}) for _ in range(10))
+    replies = await asyncio.gather(*refunds)
+
+    assert sorted(reply.status for reply in replies) == [200] * 3 + [409] * 7
+    assert {reply.code for reply in replies if reply.status == 409} == {"amount_exceeds_captured"}
+    assert (await merchant.booked(charge["id"]))["refunded_minor_units"] == 90
+
+
+async def test_a_refund_that_is_repeated_after_others_adds_up_once(merchant):
+    charge = (await merchant.charge()).body
+    path = f"/v1/charges/{charge['id']}"
+    await merchant.post(f"{path}/capture", {"amount_minor_units": 1999})
+    first = await merchant.post(f"{path}/refund", {"amount_minor_units": 500}, key="first-part")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 700}, key="second-part")
+
+    again = await merchant.post(f"{path}/refund", {"amount_minor_units": 500}, key="first-part")
+    other = await merchant.post(f"{path}/refund", {"amount_minor_units": 501}, key="first-part")
+
+    assert (again.status, again.raw) == (200, first.raw)
+    assert again.body["refunded_minor_units"] == 500
+    assert (other.status, other.code) == (409, "idempotency_key_reused")
+    assert (await merchant.booked(charge["id"]))["refunded_minor_units"] == 1200
+    found = (await merchant.operation("first-part")).body
+    assert (found["operation"], found["status"], found["refunded_minor_units"]) == (
+        "refund",
+        "refunded",
+        1200,
+    )

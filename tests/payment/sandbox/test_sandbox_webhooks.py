@@ -35,16 +35,20 @@ async def test_every_change_is_sent_when_all_are_wanted(open_sandbox, receiver):
     charge = (await merchant.charge("ok", key="all-authorize")).body
     path = f"/v1/charges/{charge['id']}"
     await merchant.post(f"{path}/capture", {"amount_minor_units": 10}, key="all-capture")
-    await merchant.post(f"{path}/refund", {"amount_minor_units": 10}, key="all-refund")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 4}, key="all-refund-part")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 6}, key="all-refund-rest")
     await merchant.post(f"{path}/void", {}, key="all-refused")
 
-    events = await arrived(receiver, 3)
+    events = await arrived(receiver, 4)
 
     assert sorted((event["type"], event["data"]["idempotency_key"]) for event in events) == [
         ("charge.authorized", "all-authorize"),
         ("charge.captured", "all-capture"),
-        ("charge.refunded", "all-refund"),
+        ("charge.refunded", "all-refund-part"),
+        ("charge.refunded", "all-refund-rest"),
     ]
+    sums = {event["data"]["idempotency_key"]: event["data"]["refunded_minor_units"] for event in events}
+    assert (sums["all-refund-part"], sums["all-refund-rest"]) == (4, 10)
 
 
 async def test_duplicate_webhook_sends_one_event_three_times(open_sandbox, receiver):

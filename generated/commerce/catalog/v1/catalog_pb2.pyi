@@ -352,7 +352,7 @@ class Import(message.Message):
     store_id: builtins.str
     """The store."""
     complete: builtins.bool
-    """True when all of it was taken in."""
+    """True when a stream of it came to its end, and nothing was taken in since."""
     batches: builtins.int
     """Batches taken in so far."""
     rows: builtins.int
@@ -407,7 +407,7 @@ class ImportError(message.Message):
     row: builtins.int
     """The row's number, 1 for the first of the import."""
     sku: builtins.str
-    """Its SKU, as far as there is one."""
+    """Its SKU, or the beginning of what stands there."""
     field: builtins.str
     """The field at fault."""
     reason: builtins.str

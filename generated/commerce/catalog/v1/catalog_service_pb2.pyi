@@ -324,7 +324,7 @@ class UpdateProductRequest(message.Message):
     request_id: builtins.str
     """Makes a retry safe: one id is one change."""
     category_id: builtins.str
-    """Where it is found; empty for nowhere."""
+    """Where it is found; when the mask names it and it is unset, nowhere."""
     tax_class: builtins.str
     """Which of the store's tax rates applies; empty for the general one."""
     low_stock_threshold: builtins.int
@@ -762,7 +762,7 @@ class ImportProductsRequest(message.Message):
     """The batch's number: 1 for the first, then one more each."""
     @builtins.property
     def rows(self) -> containers.RepeatedCompositeFieldContainer[ImportRow]:
-        """Up to 500 rows."""
+        """Up to 500 rows. Each is judged by itself: one that breaks a rule of its own fails alone, not the batch."""
 
     def __init__(
         self,
@@ -780,7 +780,7 @@ class ImportProductsRequest(message.Message):
 
 @typing.final
 class ImportRow(message.Message):
-    """One product as an import has it. It is checked row by row: one that is wrong fails by itself."""
+    """One product as an import has it."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -795,14 +795,14 @@ class ImportRow(message.Message):
     name: builtins.str
     """As customers see it."""
     quantity: builtins.int
-    """Units on hand; unset leaves them as they are."""
+    """Units on hand, not fewer than are reserved; unset leaves them as they are."""
     category_id: builtins.str
-    """Where it is found; empty leaves it where it is."""
+    """A category of the store, where it is found; empty leaves it where it is."""
     tax_class: builtins.str
     """Which of the store's tax rates applies; empty leaves it as it is."""
     @builtins.property
     def price(self) -> money_pb2.Money:
-        """For one unit."""
+        """For one unit; not negative."""
 
     def __init__(
         self,
@@ -828,13 +828,19 @@ class ImportProductsResponse(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    IMPORT_FIELD_NUMBER: builtins.int
+    PRODUCT_IMPORT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def product_import(self) -> catalog_pb2.Import:
+        """With all of its counts."""
+
     def __init__(
         self,
+        *,
+        product_import: catalog_pb2.Import | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -868,13 +874,19 @@ class GetImportResponse(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    IMPORT_FIELD_NUMBER: builtins.int
+    PRODUCT_IMPORT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def product_import(self) -> catalog_pb2.Import:
+        """How far it is."""
+
     def __init__(
         self,
+        *,
+        product_import: catalog_pb2.Import | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["import", b"import"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,7 +84,7 @@ class CatalogServiceServicer:
     def CreateProduct(self, request, context):
         """Create a product; its stock is zero until StockService says otherwise.
 
-        Refused with PRODUCT_SKU_TAKEN.
+        Refused with PRODUCT_SKU_TAKEN, or CATEGORY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,7 +117,8 @@ class CatalogServiceServicer:
     def UpdateProduct(self, request, context):
         """Change the fields that the mask names; an empty mask means every field that is set.
 
-        Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
+        Refused with PRODUCT_NOT_FOUND, or CATEGORY_NOT_FOUND. An order that was placed at the old price and not reserved yet
+        is rejected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -667,8 +668,12 @@ class ImportServiceServicer:
         """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
 
         Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
-        them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
-        that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+        them, GetImport tells how far it is. Rows take effect in their order: of two with one SKU the later one counts. A
+        product that is archived stays so.
+
+        An import that broke off is sent again from its start, or from the first batch that was not taken in: batches that
+        were are recognized and change nothing. It is complete when a stream of it came to its end, until more follows.
+        Refused with IMPORT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another store has such an import.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,7 @@ class CatalogServiceStub:
     CreateProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.CreateProductRequest, catalog_service_pb2.CreateProductResponse]
     """Create a product; its stock is zero until StockService says otherwise.
 
-    Refused with PRODUCT_SKU_TAKEN.
+    Refused with PRODUCT_SKU_TAKEN, or CATEGORY_NOT_FOUND.
     """
     GetProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.GetProductRequest, catalog_service_pb2.GetProductResponse]
     """Get a product. Refused with PRODUCT_NOT_FOUND."""
@@ -34,7 +34,8 @@ class CatalogServiceStub:
     UpdateProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.UpdateProductRequest, catalog_service_pb2.UpdateProductResponse]
     """Change the fields that the mask names; an empty mask means every field that is set.
 
-    Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
+    Refused with PRODUCT_NOT_FOUND, or CATEGORY_NOT_FOUND. An order that was placed at the old price and not reserved yet
+    is rejected.
     """
     ArchiveProduct: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ArchiveProductRequest, catalog_service_pb2.ArchiveProductResponse]
     """Have a product not be sold any more; orders that hold it keep it. Archiving twice is archiving once.
@@ -60,7 +61,7 @@ class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[catalog_service_pb2.CreateProductResponse]:
         """Create a product; its stock is zero until StockService says otherwise.
 
-        Refused with PRODUCT_SKU_TAKEN.
+        Refused with PRODUCT_SKU_TAKEN, or CATEGORY_NOT_FOUND.
         """
 
     @abc_1.abstractmethod
@@ -99,7 +100,8 @@ class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[catalog_service_pb2.UpdateProductResponse]:
         """Change the fields that the mask names; an empty mask means every field that is set.
 
-        Refused with PRODUCT_NOT_FOUND. An order that was placed at the old price and not reserved yet is rejected.
+        Refused with PRODUCT_NOT_FOUND, or CATEGORY_NOT_FOUND. An order that was placed at the old price and not reserved yet
+        is rejected.
         """
 
     @abc_1.abstractmethod
@@ -204,8 +206,12 @@ class ImportServiceStub:
     """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
 
     Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
-    them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
-    that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+    them, GetImport tells how far it is. Rows take effect in their order: of two with one SKU the later one counts. A
+    product that is archived stays so.
+
+    An import that broke off is sent again from its start, or from the first batch that was not taken in: batches that
+    were are recognized and change nothing. It is complete when a stream of it came to its end, until more follows.
+    Refused with IMPORT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another store has such an import.
     """
     GetImport: aio.UnaryUnaryMultiCallable[catalog_service_pb2.GetImportRequest, catalog_service_pb2.GetImportResponse]
     """Say how far an import is. Refused with IMPORT_NOT_FOUND."""
@@ -227,8 +233,12 @@ class ImportServiceServicer(metaclass=abc_1.ABCMeta):
         """Create or change products and their stock, by SKU, from any number of rows in batches of up to 500.
 
         Each batch takes effect as a whole when it is taken in, but for the rows that are refused: ListImportErrors tells
-        them, GetImport tells how far it is. An import that broke off is sent again from its start, or from the first batch
-        that was not taken in: batches that were are recognized and change nothing. Refused with IMPORT_OUT_OF_ORDER.
+        them, GetImport tells how far it is. Rows take effect in their order: of two with one SKU the later one counts. A
+        product that is archived stays so.
+
+        An import that broke off is sent again from its start, or from the first batch that was not taken in: batches that
+        were are recognized and change nothing. It is complete when a stream of it came to its end, until more follows.
+        Refused with IMPORT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another store has such an import.
         """
 
     @abc_1.abstractmethod

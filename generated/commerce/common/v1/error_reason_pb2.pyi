@@ -33,7 +33,7 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 103
     """The request_id was used before with another request. Metadata: request_id."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 104
-    """Too many calls are in flight; RetryInfo says when to come back."""
+    """Too many calls are in flight, or too many orders under way; RetryInfo says when to come back."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 105
     """The call did not finish in its time. A write may or may not have happened: repeat it with its request_id."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 106
@@ -75,7 +75,9 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_IMPORT_NOT_FOUND: _ErrorReason.ValueType  # 312
     """There is no such import in the store. Metadata: import_id."""
     ERROR_REASON_IMPORT_OUT_OF_ORDER: _ErrorReason.ValueType  # 313
-    """The import's batches must come in order, each once, with the rows they had before. Metadata: expected."""
+    """The import's batches must come in order, each with the rows that it had before. Metadata: expected, the number of the
+    first batch that was not taken in.
+    """
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 400
     """There is no such order. Metadata: order_id."""
     ERROR_REASON_ORDER_CURRENCIES_MIXED: _ErrorReason.ValueType  # 401
@@ -141,7 +143,7 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 102
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 103
 """The request_id was used before with another request. Metadata: request_id."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 104
-"""Too many calls are in flight; RetryInfo says when to come back."""
+"""Too many calls are in flight, or too many orders under way; RetryInfo says when to come back."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 105
 """The call did not finish in its time. A write may or may not have happened: repeat it with its request_id."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 106
@@ -183,7 +185,9 @@ ERROR_REASON_CATEGORIES_TOO_MANY: ErrorReason.ValueType  # 311
 ERROR_REASON_IMPORT_NOT_FOUND: ErrorReason.ValueType  # 312
 """There is no such import in the store. Metadata: import_id."""
 ERROR_REASON_IMPORT_OUT_OF_ORDER: ErrorReason.ValueType  # 313
-"""The import's batches must come in order, each once, with the rows they had before. Metadata: expected."""
+"""The import's batches must come in order, each with the rows that it had before. Metadata: expected, the number of the
+first batch that was not taken in.
+"""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 400
 """There is no such order. Metadata: order_id."""
 ERROR_REASON_ORDER_CURRENCIES_MIXED: ErrorReason.ValueType  # 401

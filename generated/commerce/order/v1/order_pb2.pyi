@@ -155,7 +155,7 @@ class Order(message.Message):
     payment_method: builtins.str
     """The provider's token for how the customer pays."""
     reason: builtins.str
-    """Why it was rejected, declined, cancelled or expired; empty otherwise."""
+    """Why it was rejected, declined, cancelled or expired, or why the last units came back; empty otherwise."""
     payment_id: builtins.str
     """Its payment, once there is one."""
     next_action_url: builtins.str

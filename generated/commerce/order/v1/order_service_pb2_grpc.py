@@ -127,8 +127,8 @@ class OrderServiceServicer:
 
         Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
         coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
-        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
-        with one request_id it is one order.
+        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP; with OVERLOADED
+        when too many orders are on their way to be paid. Sent again with one request_id it is one order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +144,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
+        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs, but not how the
+        customer pays.
 
         Refused with ORDER_NOT_FOUND.
         """
@@ -192,7 +193,8 @@ class OrderServiceServicer:
     def ShipOrder(self, request, context):
         """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also without lines when nothing is left, and when the order has
+        1000 parcels), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when less is left than a line names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,8 +212,9 @@ class OrderServiceServicer:
     def DeliverOrder(self, request, context):
         """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
-        ORDER_STEP_NOT_ALLOWED.
+        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, also to a courier who has none of its
+        parcels; SHIPMENT_NOT_FOUND, also to a courier whose parcel it is not; or ORDER_STEP_NOT_ALLOWED, also when nothing
+        of what is asked for is on its way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,18 +233,18 @@ class OrderServiceServicer:
         """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
 
         However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
-        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
-        ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also when the order has
+        1000 returns), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyCoupon(self, request, context):
-        """Add a coupon to an order that is not reserved yet; its total changes.
+        """Add a coupon to an order that is not reserved yet; its total changes, and shipping costs what it costs now.
 
         Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
-        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
+        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE, COUPON_USED_UP or SHIPPING_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,7 +260,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrder(self, request, context):
-        """Watch an order: each transition once, in order, without a gap, until the order ends.
+        """Watch an order: each transition once, in order, without a gap, until the order ends. What came back after it was
+        DELIVERED is told to whoever asks for what came later.
 
         The first message is a snapshot; with after_sequence there is no snapshot, only what came later. A bookmark
         every 15 s says that everything up to its sequence was sent. When the stream breaks, open it again with the last

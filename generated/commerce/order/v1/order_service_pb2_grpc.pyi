@@ -22,8 +22,8 @@ class OrderServiceStub:
 
     Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
     coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
-    ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
-    with one request_id it is one order.
+    ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP; with OVERLOADED
+    when too many orders are on their way to be paid. Sent again with one request_id it is one order.
     """
     PreviewOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.PreviewOrderRequest, order_service_pb2.PreviewOrderResponse]
     """Price a cart as CreateOrder would, and place nothing.
@@ -31,7 +31,8 @@ class OrderServiceStub:
     Refused as CreateOrder is. A price may still change before the order is placed.
     """
     GetOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.GetOrderRequest, order_service_pb2.GetOrderResponse]
-    """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
+    """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs, but not how the
+    customer pays.
 
     Refused with ORDER_NOT_FOUND.
     """
@@ -59,7 +60,8 @@ class OrderServiceStub:
     ShipOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.ShipOrderRequest, order_service_pb2.ShipOrderResponse]
     """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-    Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+    Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also without lines when nothing is left, and when the order has
+    1000 parcels), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when less is left than a line names.
     """
     AssignCourier: aio.UnaryUnaryMultiCallable[order_service_pb2.AssignCourierRequest, order_service_pb2.AssignCourierResponse]
     """Give a parcel to a courier, or to another one; only they, or the store, may deliver it then.
@@ -69,8 +71,9 @@ class OrderServiceStub:
     DeliverOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.DeliverOrderRequest, order_service_pb2.DeliverOrderResponse]
     """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-    The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
-    ORDER_STEP_NOT_ALLOWED.
+    The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, also to a courier who has none of its
+    parcels; SHIPMENT_NOT_FOUND, also to a courier whose parcel it is not; or ORDER_STEP_NOT_ALLOWED, also when nothing
+    of what is asked for is on its way.
     """
     CancelOrder: aio.UnaryUnaryMultiCallable[order_service_pb2.CancelOrderRequest, order_service_pb2.CancelOrderResponse]
     """Call off an order that has not shipped; money and units go back.
@@ -81,14 +84,14 @@ class OrderServiceStub:
     """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
 
     However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
-    back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
-    ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+    back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also when the order has
+    1000 returns), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
     """
     ApplyCoupon: aio.UnaryUnaryMultiCallable[order_service_pb2.ApplyCouponRequest, order_service_pb2.ApplyCouponResponse]
-    """Add a coupon to an order that is not reserved yet; its total changes.
+    """Add a coupon to an order that is not reserved yet; its total changes, and shipping costs what it costs now.
 
     Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
-    COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
+    COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE, COUPON_USED_UP or SHIPPING_UNAVAILABLE.
     """
     ListOrderEvents: aio.UnaryUnaryMultiCallable[order_service_pb2.ListOrderEventsRequest, order_service_pb2.ListOrderEventsResponse]
     """List an order's transitions, the first one first: its timeline, with actor, reason and trace.
@@ -96,7 +99,8 @@ class OrderServiceStub:
     Refused with ORDER_NOT_FOUND.
     """
     WatchOrder: aio.UnaryStreamMultiCallable[order_service_pb2.WatchOrderRequest, order_pb2.OrderUpdate]
-    """Watch an order: each transition once, in order, without a gap, until the order ends.
+    """Watch an order: each transition once, in order, without a gap, until the order ends. What came back after it was
+    DELIVERED is told to whoever asks for what came later.
 
     The first message is a snapshot; with after_sequence there is no snapshot, only what came later. A bookmark
     every 15 s says that everything up to its sequence was sent. When the stream breaks, open it again with the last
@@ -129,8 +133,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
 
         Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
         coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
-        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP. Sent again
-        with one request_id it is one order.
+        ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP; with OVERLOADED
+        when too many orders are on their way to be paid. Sent again with one request_id it is one order.
         """
 
     @abc_1.abstractmethod
@@ -150,7 +154,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.GetOrderRequest,
         context: aio.ServicerContext[order_service_pb2.GetOrderRequest, abc.Awaitable[order_service_pb2.GetOrderResponse]],
     ) -> abc.Awaitable[order_service_pb2.GetOrderResponse]:
-        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs.
+        """Get an order, with its shipments and returns; a courier gets those that hold a parcel of theirs, but not how the
+        customer pays.
 
         Refused with ORDER_NOT_FOUND.
         """
@@ -208,7 +213,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[order_service_pb2.ShipOrderResponse]:
         """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
-        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND or ORDER_QUANTITY_EXCEEDED.
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also without lines when nothing is left, and when the order has
+        1000 parcels), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when less is left than a line names.
         """
 
     @abc_1.abstractmethod
@@ -230,8 +236,9 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[order_service_pb2.DeliverOrderResponse]:
         """Say that a parcel is at the door; without a shipment_id every parcel on its way, of a courier's own if one asks.
 
-        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, SHIPMENT_NOT_FOUND or
-        ORDER_STEP_NOT_ALLOWED.
+        The order is DELIVERED when every unit is. Refused with ORDER_NOT_FOUND, also to a courier who has none of its
+        parcels; SHIPMENT_NOT_FOUND, also to a courier whose parcel it is not; or ORDER_STEP_NOT_ALLOWED, also when nothing
+        of what is asked for is on its way.
         """
 
     @abc_1.abstractmethod
@@ -254,8 +261,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
 
         However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
-        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, ORDER_LINE_NOT_FOUND, or
-        ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
+        back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also when the order has
+        1000 returns), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
         """
 
     @abc_1.abstractmethod
@@ -264,10 +271,10 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.ApplyCouponRequest,
         context: aio.ServicerContext[order_service_pb2.ApplyCouponRequest, abc.Awaitable[order_service_pb2.ApplyCouponResponse]],
     ) -> abc.Awaitable[order_service_pb2.ApplyCouponResponse]:
-        """Add a coupon to an order that is not reserved yet; its total changes.
+        """Add a coupon to an order that is not reserved yet; its total changes, and shipping costs what it costs now.
 
         Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED once the order goes to be paid, ORDER_HAS_COUPON,
-        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
+        COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE, COUPON_USED_UP or SHIPPING_UNAVAILABLE.
         """
 
     @abc_1.abstractmethod
@@ -287,7 +294,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         request: order_service_pb2.WatchOrderRequest,
         context: aio.ServicerContext[order_service_pb2.WatchOrderRequest, abc.AsyncIterator[order_pb2.OrderUpdate]],
     ) -> abc.AsyncIterator[order_pb2.OrderUpdate]:
-        """Watch an order: each transition once, in order, without a gap, until the order ends.
+        """Watch an order: each transition once, in order, without a gap, until the order ends. What came back after it was
+        DELIVERED is told to whoever asks for what came later.
 
         The first message is a snapshot; with after_sequence there is no snapshot, only what came later. A bookmark
         every 15 s says that everything up to its sequence was sent. When the stream breaks, open it again with the last

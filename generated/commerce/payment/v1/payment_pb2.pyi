@@ -37,6 +37,8 @@ class _PaymentOperationStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_
     """The provider refused."""
     PAYMENT_OPERATION_STATE_UNKNOWN: _PaymentOperationState.ValueType  # 4
     """The provider was asked and its answer was lost: it is being asked by key."""
+    PAYMENT_OPERATION_STATE_WAITING: _PaymentOperationState.ValueType  # 5
+    """Recorded; the provider is asked when those before it have been settled and the money is there to give back."""
 
 class PaymentOperationState(_PaymentOperationState, metaclass=_PaymentOperationStateEnumTypeWrapper):
     """Whether an operation has been settled."""
@@ -51,6 +53,8 @@ PAYMENT_OPERATION_STATE_FAILED: PaymentOperationState.ValueType  # 3
 """The provider refused."""
 PAYMENT_OPERATION_STATE_UNKNOWN: PaymentOperationState.ValueType  # 4
 """The provider was asked and its answer was lost: it is being asked by key."""
+PAYMENT_OPERATION_STATE_WAITING: PaymentOperationState.ValueType  # 5
+"""Recorded; the provider is asked when those before it have been settled and the money is there to give back."""
 
 class _PaymentState:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -102,7 +102,7 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
-        """Give back what was taken, or a part of it.
+        """Give back what was taken, or a part of it. While another operation is open, the refund is recorded as WAITING.
 
         Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
         """

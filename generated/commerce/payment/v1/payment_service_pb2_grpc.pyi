@@ -35,7 +35,7 @@ class PaymentServiceStub:
     Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
     """
     RefundPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.RefundPaymentRequest, payment_service_pb2.RefundPaymentResponse]
-    """Give back what was taken, or a part of it.
+    """Give back what was taken, or a part of it. While another operation is open, the refund is recorded as WAITING.
 
     Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
     """
@@ -93,7 +93,7 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
         request: payment_service_pb2.RefundPaymentRequest,
         context: aio.ServicerContext[payment_service_pb2.RefundPaymentRequest, abc.Awaitable[payment_service_pb2.RefundPaymentResponse]],
     ) -> abc.Awaitable[payment_service_pb2.RefundPaymentResponse]:
-        """Give back what was taken, or a part of it.
+        """Give back what was taken, or a part of it. While another operation is open, the refund is recorded as WAITING.
 
         Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED or REFUND_TOO_LARGE.
         """

@@ -1,0 +1,103 @@
+"""Which of a store's products a list shows, newest first: SQL with a name.
+
+An index holds the products of each status, and of each category, in the order in which they are shown. Each is read no
+further than a page goes and the pages are merged: what a list costs does not depend on how many products it leaves out.
+A text is looked for by its parts or in that order, as PostgreSQL sees fit for that text and those categories.
+"""
+
+from collections.abc import Sequence
+
+from commerce.catalog.v1.catalog_pb2 import Product
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, SmallInteger, any_, func, select, true
+
+from services.catalog.queries import product_of
+from services.catalog.rules import searchable
+from services.catalog.tables import products
+from services.runtime.database import Runs
+from services.runtime.statements import Statement, param, statement
+from services.runtime.tables import UUIDS
+
+_p = products.c
+_categories = param("categories", UUIDS)
+_status = (
+    func.unnest(param("statuses", ARRAY(SmallInteger))).table_valued("status").render_derived(name="status")
+)
+_category = func.unnest(_categories).table_valued("category_id").render_derived(name="category")
+
+
+def _merged(
+    name: str, of: FromClause, *conditions: ColumnElement[bool], fresh_plan: bool = False
+) -> Statement:
+    """Merge the page that each row of `of` has."""
+    page = (
+        select(_p.product_id)
+        .where(
+            _p.store_id == param("store"),
+            _p.status == _status.c.status,
+            _p.product_id < param("before"),
+            *conditions,
+        )
+        .order_by(_p.product_id.desc())
+        .limit(param("size", Integer))
+        .lateral("page")
+    )
+    shown = (
+        select(page.c.product_id)
+        .select_from(of.join(page, true()))
+        .order_by(page.c.product_id.desc())
+        .limit(param("size", Integer))
+        .subquery("shown")
+    )
+    rows = select(products).join(shown, shown.c.product_id == _p.product_id).order_by(_p.product_id.desc())
+    return statement(rows, name, fresh_plan)
+
+
+_MATCHES = _p.searchable.like(param("pattern"))
+# By whether there are categories, and a text.
+_PAGES = {
+    (False, False): _merged("products", _status),
+    (True, False): _merged(
+        "products of categories",
+        _status.join(_category, true()),
+        _p.category_id == _category.c.category_id,
+    ),
+    (False, True): _merged("products that match", _status, _MATCHES, fresh_plan=True),
+    (True, True): _merged(
+        "products of categories that match",
+        _status,
+        _MATCHES,
+        _p.category_id == any_(_categories),
+        fresh_plan=True,
+    ),
+}
+
+
+async def newest_first(
+    db: Runs,
+    store: str,
+    text: str,
+    categories: Sequence[str],
+    statuses: Sequence[int],
+    before: str,
+    size: int,
+) -> list[Product]:
+    """Return up to `size` of the store's products older than `before`.
+
+    With a text those whose name or SKU contains it, with categories those in one of them.
+    """
+    wanted = searchable(text)
+    rows = await db.rows(
+        _PAGES[bool(categories), bool(wanted)],
+        store=store,
+        statuses=list(statuses),
+        categories=categories,
+        pattern=f"%{_literally(wanted)}%",
+        before=before,
+        size=size,
+    )
+    return [product_of(row) for row in rows]
+
+
+def _literally(text: str) -> str:
+    """Take the meaning from the characters that LIKE gives one."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,19 @@
+"""What the order service is told besides what every service is told."""
+
+from pydantic import Field
+
+from services.order.driver import LEASE_SECONDS, UNDRIVEN
+from services.runtime.settings import Settings
+
+
+class OrderLimits(Settings):
+    """How long one process holds an order, and how many may be under way."""
+
+    order_lease_seconds: float = Field(
+        default=LEASE_SECONDS,
+        gt=0,
+        description="how long an order waits for another process when the one that drives it dies",
+    )
+    order_undriven_orders: int = Field(
+        default=UNDRIVEN, ge=1, description="orders on their way to be paid; more are refused"
+    )

@@ -1,0 +1,103 @@
+"""Lists of orders: each kind of question has its own statement, and goes on after the last order of the page before.
+
+Ids are UUIDv7, so the order of ids is the order of time: what is placed meanwhile moves nothing to another page.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from commerce.order.v1.order_pb2 import Order
+from commerce.order.v1.order_service_pb2 import ListOrdersRequest, OrderSorting
+from sqlalchemy import BigInteger, Integer, select, tuple_
+
+from services.order.queries import LINE
+from services.order.tables import ID, TIME, order_lines, orders
+from services.runtime.ids import first_id
+from services.runtime.statements import Statement, param, statement
+from services.runtime.times import given_time
+
+NEWEST, OLDEST = OrderSorting.ORDER_SORTING_NEWEST_FIRST, OrderSorting.ORDER_SORTING_OLDEST_FIRST
+DESCENDING = (NEWEST, OrderSorting.ORDER_SORTING_LARGEST_FIRST)
+# What is asked for by these alone, newest first, an index holds in order, whatever their values.
+PLAIN = (("store_id",), ("store_id", "state"), ("store_id", "customer_id"), ("customer_id",))
+
+# Where a list begins, by whether it falls.
+_START = {True: ("ffffffff-ffff-ffff-ffff-ffffffffffff", 2**63 - 1), False: (str(first_id(0)), -1)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+# An order's id and its create_time are taken one after the other.
+_APART_MILLISECONDS = 1000
+
+_o, _l = orders.c, order_lines.c
+_EQUAL = {name: _o[name] == param(name) for name in ("store_id", "state", "customer_id", "currency_code")}
+_PLACED = (
+    _o.order_id >= param("first_id", ID),
+    _o.order_id < param("last_id", ID),
+    _o.create_time >= param("placed_from", TIME),
+    _o.create_time < param("placed_before", TIME),
+)
+_TOTAL = (
+    _o.total_minor_units >= param("total_from", BigInteger),
+    _o.total_minor_units < param("total_before", BigInteger),
+)
+
+
+def question(
+    asked: ListOrdersRequest, position: Sequence[str] | None = None
+) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement of a list that goes on after a position, and its values but for `size`."""
+    order_by = asked.order_by or NEWEST
+    given = tuple(name for name in _EQUAL if getattr(asked, name))
+    after_id, after_total = position or _START[order_by in DESCENDING]
+    values = {name: getattr(asked, name) for name in given}
+    values |= {"after_order_id": after_id, "after_total_minor_units": int(after_total)}
+    placed = given_time(asked, "placed_from"), given_time(asked, "placed_before")
+    if given in PLAIN and order_by == NEWEST and placed == (None, None):
+        return _page(given, order_by), values
+    begin, end = (time or always for time, always in zip(placed, _ALWAYS, strict=True))
+    values |= {
+        "first_id": first_id(_milliseconds(begin) - _APART_MILLISECONDS),
+        "last_id": first_id(_milliseconds(end) + _APART_MILLISECONDS),
+        "placed_from": begin,
+        "placed_before": end,
+        "total_from": asked.total_from,
+        "total_before": asked.total_before if asked.HasField("total_before") else 2**63 - 1,
+    }
+    return _page(given, order_by, bounded=True), values
+
+
+def position(order: Order) -> list[str]:
+    """Return where a list stands after an order."""
+    return [order.order_id, str(order.total.minor_units)]
+
+
+@cache
+def _page(given: Sequence[str], order_by: OrderSorting.ValueType, bounded: bool = False) -> Statement:
+    """Make the statement of a kind of question. Which index answers one with bounds depends on what is looked for."""
+    keys = [_o.order_id] if order_by in (NEWEST, OLDEST) else [_o.total_minor_units, _o.order_id]
+    falls = order_by in DESCENDING
+    place, after = tuple_(*keys), tuple_(*(param(f"after_{key.name}", key.type) for key in keys))
+    conditions = [_EQUAL[name] for name in given]
+    if bounded:
+        conditions += (*_PLACED, *_TOTAL) if "currency_code" in given else _PLACED
+    page = (
+        select(orders)
+        .where(*conditions, place < after if falls else place > after)
+        .order_by(*(key.desc() if falls else key for key in keys))
+        .limit(param("size", Integer))
+        .subquery("page")
+    )
+    sorting = [page.c[key.name].desc() if falls else page.c[key.name] for key in keys]
+    return statement(
+        select(page, *LINE)
+        .select_from(page.join(order_lines, _l.order_id == page.c.order_id))
+        .order_by(*sorting, _l.position),
+        f"orders by {', '.join(given)}",
+        fresh_plan=bounded,
+    )
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,53 @@
+"""OperationsService: one method per RPC, in the order of the contract."""
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1 import operations_service_pb2 as rpc
+from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceServicer
+
+from services.order import driving, rules, situations
+from services.order.driver import Driver
+from services.order.queries import Row
+from services.runtime.refusals import Refusal
+from services.runtime.statements import Statement
+from services.runtime.times import now
+from services.runtime.work import Call
+
+
+class OperationsService(OperationsServiceServicer):
+    """What operators see and do about orders that do not move."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def ListStuckOrders(
+        self, request: rpc.ListStuckOrdersRequest, call: Call
+    ) -> rpc.ListStuckOrdersResponse:
+        size = request.page_size or situations.STUCK
+        rows = await call.db.rows(situations.ORDERS_STUCK, size=size)
+        return rpc.ListStuckOrdersResponse(orders=[situations.situation_of(row, now()) for row in rows])
+
+    async def ExplainOrder(self, request: rpc.ExplainOrderRequest, call: Call) -> rpc.ExplainOrderResponse:
+        row = await _visible(call, situations.SITUATION, request.order_id)
+        return rpc.ExplainOrderResponse(situation=situations.situation_of(row, now()))
+
+    async def RetryOrder(self, request: rpc.RetryOrderRequest, call: Call) -> rpc.RetryOrderResponse:
+        state = (await _visible(call, situations.SITUATION_LOCKED, request.order_id))["state"]
+        if state not in driving.DRIVEN:
+            message = f"The driver has nothing to do for an order that is {rules.name_of(state)}"
+            raise rules.not_allowed("retry", state, message)
+
+        await call.db.rows(situations.ORDER_RETRIED, order_id=request.order_id)
+
+        call.after_commit(self._driver.wake)
+        row = await _visible(call, situations.SITUATION, request.order_id)
+        return rpc.RetryOrderResponse(situation=situations.situation_of(row, now()))
+
+
+async def _visible(call: Call, statement: Statement, order_id: str) -> Row:
+    """Return the situation of an order that the caller may see; another's is answered like one that does not exist."""
+    row = await call.db.row(statement, order_id=order_id)
+    if row is None or not call.caller.may_see(str(row["store_id"])):
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
+        )
+    return row

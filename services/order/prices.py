@@ -1,0 +1,216 @@
+"""What an order costs, what a coupon takes off it, what a return gives back: pure, in whole minor units."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
+from commerce.order.v1.coupon_pb2 import Coupon
+from commerce.order.v1.order_pb2 import Order, OrderLine
+from commerce.order.v1.order_service_pb2 import CreateOrderLine
+from commerce.order.v1.settings_service_pb2 import OrderSettings, ShippingRate
+
+from services.runtime.refusals import Refusal
+
+LARGEST_TOTAL = 1_000_000_000_000_000
+MILLION = 1_000_000
+
+
+def rounded(amount: int, numerator: int, denominator: int) -> int:
+    """Return amount × numerator / denominator, half away from zero: the only place where money is rounded."""
+    doubled = 2 * amount * numerator
+    if doubled < 0:
+        return -rounded(-amount, numerator, denominator)
+    return (doubled + denominator) // (2 * denominator)
+
+
+def lines(
+    wanted: Sequence[CreateOrderLine],
+    products: Mapping[str, Mapping[str, Any]],
+    settings: OrderSettings,
+    country: str,
+) -> list[OrderLine]:
+    """Snapshot what is wanted, at the catalog's names and prices and the store's rates of tax.
+
+    Refused with PRODUCT_NOT_FOUND or PRODUCT_ARCHIVED.
+    """
+    rates = {(rate.country_code, rate.tax_class): rate.rate_ppm for rate in settings.tax_rates}
+    snapshot = []
+    for line in wanted:
+        product = _sold(line.product_id, products)
+        code = product["currency_code"]
+        nothing = Money(currency_code=code)
+        snapshot.append(
+            OrderLine(
+                product_id=str(product["product_id"]),
+                sku=product["sku"],
+                name=product["name"],
+                quantity=line.quantity,
+                unit_price=Money(currency_code=code, minor_units=product["price_minor_units"]),
+                discount=nothing,
+                tax=nothing,
+                tax_rate_ppm=tax_rate(rates, country, product["tax_class"]) if rates else 0,
+            )
+        )
+    return snapshot
+
+
+def tax_rate(rates: Mapping[tuple[str, str], int], country: str, tax_class: str) -> int:
+    """Return the rate that fits best, of those by country and class ("" for any); 0 when none fits."""
+    for fit in ((country, tax_class), (country, ""), ("", tax_class), ("", "")):
+        if fit in rates:
+            return rates[fit]
+    return 0
+
+
+def price(order: Order, shipping_rates: Iterable[ShippingRate], coupon: Coupon | None = None) -> None:
+    """Fill in what an order costs that has its lines, and whether their prices include the tax.
+
+    subtotal - discount + shipping, and tax where it is not included, is the total. Refused with
+    ORDER_CURRENCIES_MIXED, ORDER_TOTAL_TOO_LARGE or SHIPPING_UNAVAILABLE.
+    """
+    goods = subtotal(order.lines)
+    off = discount(coupon, goods) if coupon else 0
+    taxed = 0
+    worth = [line.quantity * line.unit_price.minor_units for line in order.lines]
+    for line, amount, share in zip(order.lines, worth, spread(off, worth), strict=True):
+        line.discount.minor_units = share
+        line.tax.minor_units = tax(amount - share, line.tax_rate_ppm, order.tax_included)
+        taxed += line.tax.minor_units
+    code, left = goods.currency_code, goods.minor_units - off
+    fee = shipping(shipping_rates, order.delivery_address.country_code, code, left)
+    order.subtotal.CopyFrom(goods)
+    for field, amount in (
+        (order.discount, off),
+        (order.tax, taxed),
+        (order.shipping, fee),
+        (order.total, _payable(left + fee + (0 if order.tax_included else taxed))),
+        (order.refunded, 0),
+    ):
+        field.currency_code, field.minor_units = code, amount
+    order.coupon_code = coupon.code if coupon else ""
+
+
+def subtotal(bought: Iterable[OrderLine]) -> Money:
+    """Sum lines. Refused when currencies are mixed, or the sum is beyond any payment."""
+    sums: dict[str, int] = {}
+    for line in bought:
+        code = line.unit_price.currency_code
+        sums[code] = sums.get(code, 0) + line.quantity * line.unit_price.minor_units
+    if len(sums) != 1:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_CURRENCIES_MIXED,
+            "The lines are priced in different currencies",
+            currencies=",".join(sorted(sums)),
+        )
+    ((code, amount),) = sums.items()
+    return Money(currency_code=code, minor_units=_payable(amount))
+
+
+def discount(coupon: Coupon, goods: Money) -> int:
+    """Return what a coupon takes off a subtotal."""
+    if coupon.WhichOneof("kind") == "amount":
+        return min(coupon.amount.minor_units, goods.minor_units)
+    return rounded(goods.minor_units, coupon.percentage_ppm, MILLION)
+
+
+def spread(amount: int, worth: Sequence[int]) -> list[int]:
+    """Spread an amount over lines by their worth, by largest remainder: no share is larger than its line.
+
+    Of equal remainders the first line's comes first.
+    """
+    whole = sum(worth)
+    if not amount:
+        return [0] * len(worth)
+    shares = [amount * each // whole for each in worth]
+    by_remainder = sorted(range(len(worth)), key=lambda n: -(amount * worth[n] % whole))
+    for n in by_remainder[: amount - sum(shares)]:
+        shares[n] += 1
+    return shares
+
+
+def tax(amount: int, rate_ppm: int, included: bool) -> int:
+    """Return the tax on an amount: the part of it that is tax, or what is added to it."""
+    return rounded(amount, rate_ppm, MILLION + rate_ppm if included else MILLION)
+
+
+def shipping(rates: Iterable[ShippingRate], country: str, currency: str, goods: int) -> int:
+    """Return the fee for goods of this worth after the discount. Refused with SHIPPING_UNAVAILABLE."""
+    fitting = {rate.country_code: rate for rate in rates if rate.fee.currency_code == currency}
+    if not fitting:
+        return 0
+    rate = fitting.get(country) or fitting.get("")
+    if rate is None:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_SHIPPING_UNAVAILABLE,
+            f"The store does not send orders in {currency} to {country or 'an unknown country'}",
+            country_code=country,
+        )
+    return 0 if 0 < rate.free_from <= goods else rate.fee.minor_units
+
+
+def check_coupon(coupon: Coupon, goods: Money, now: datetime, customers_uses: int) -> None:
+    """Refuse a coupon that an order of this subtotal may not use now, one more time.
+
+    Refused with COUPON_NOT_APPLICABLE or COUPON_USED_UP.
+    """
+    causes = {
+        "disabled": coupon.disabled,
+        "not_begun": coupon.HasField("begin_time") and now < coupon.begin_time.ToDatetime(tzinfo=UTC),
+        "ended": coupon.HasField("end_time") and now >= coupon.end_time.ToDatetime(tzinfo=UTC),
+        "currency": bool(
+            {coupon.amount.currency_code, coupon.minimum.currency_code} - {"", goods.currency_code}
+        ),
+        "minimum": goods.minor_units < coupon.minimum.minor_units,
+    }
+    for cause in (cause for cause, holds in causes.items() if holds):
+        raise Refusal(
+            ErrorReason.ERROR_REASON_COUPON_NOT_APPLICABLE,
+            f"The coupon {coupon.code} does not apply: {cause.replace('_', ' ')}",
+            code=coupon.code,
+            cause=cause,
+        )
+    for of, limit, uses in (
+        ("everybody", coupon.limit, coupon.used),
+        ("customer", coupon.customer_limit, customers_uses),
+    ):
+        if 0 < limit <= uses:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_COUPON_USED_UP,
+                f"The coupon {coupon.code} was used as often as it may be",
+                code=coupon.code,
+                limit=limit,
+                of=of,
+            )
+
+
+def refund(line: OrderLine, tax_included: bool, returned_before: int, quantity: int) -> int:
+    """Return what so many units of a line give back, in minor units, when others came back before.
+
+    However the units are split into returns, the refunds add up to what was paid for the line.
+    """
+    paid = line.quantity * line.unit_price.minor_units - line.discount.minor_units
+    if not tax_included:
+        paid += line.tax.minor_units
+    before = rounded(paid, returned_before, line.quantity)
+    return rounded(paid, returned_before + quantity, line.quantity) - before
+
+
+def _sold(product_id: str, products: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    product = products.get(product_id.lower())
+    if product is None:
+        reason, message = ErrorReason.ERROR_REASON_PRODUCT_NOT_FOUND, f"There is no product {product_id}"
+        raise Refusal(reason, message, product_id=product_id)
+    if product["archived"]:
+        reason, message = ErrorReason.ERROR_REASON_PRODUCT_ARCHIVED, f"{product['name']} is no longer sold"
+        raise Refusal(reason, message, product_id=product_id)
+    return product
+
+
+def _payable(amount: int) -> int:
+    if amount > LARGEST_TOTAL:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_TOTAL_TOO_LARGE, "The total is too large", limit=LARGEST_TOTAL
+        )
+    return amount

@@ -1,0 +1,89 @@
+"""CouponService and SettingsService, what a store decides about its orders: one method per RPC, as in the contract."""
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1 import coupon_service_pb2 as coupon_rpc
+from commerce.order.v1 import settings_service_pb2 as settings_rpc
+from commerce.order.v1.coupon_pb2 import Coupon
+from commerce.order.v1.coupon_service_pb2_grpc import CouponServiceServicer
+from commerce.order.v1.settings_service_pb2_grpc import SettingsServiceServicer
+
+from services.order import coupons, store_settings
+from services.runtime.ids import new_id
+from services.runtime.pages import Pages
+from services.runtime.refusals import Refusal
+from services.runtime.work import Call
+
+
+class CouponService(CouponServiceServicer):
+    """The coupons of a store."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    async def CreateCoupon(
+        self, request: coupon_rpc.CreateCouponRequest, call: Call
+    ) -> coupon_rpc.CreateCouponResponse:
+        values = coupons.created(request, str(new_id()))
+        row = await call.db.row(coupons.COUPON_CREATED, **values)
+        if row is None:
+            code = values["code"]
+            message = f"The store has a coupon {code} already"
+            raise Refusal(ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN, message, code=code)
+        return coupon_rpc.CreateCouponResponse(coupon=coupons.coupon_of(row))
+
+    async def GetCoupon(
+        self, request: coupon_rpc.GetCouponRequest, call: Call
+    ) -> coupon_rpc.GetCouponResponse:
+        return coupon_rpc.GetCouponResponse(coupon=await _visible(call, request.coupon_id))
+
+    async def ListCoupons(
+        self, request: coupon_rpc.ListCouponsRequest, call: Call
+    ) -> coupon_rpc.ListCouponsResponse:
+        size, position = self._pages.size(request), self._pages.position(request)
+        rows = await call.db.rows(
+            coupons.COUPONS,
+            store_id=request.store_id,
+            before=position[0] if position else coupons.NEWEST,
+            size=size + 1,
+        )
+        page = [coupons.coupon_of(row) for row in rows[:size]]
+        token = self._pages.token(request, [page[-1].coupon_id]) if len(rows) > size else ""
+        return coupon_rpc.ListCouponsResponse(coupons=page, next_page_token=token)
+
+    async def DisableCoupon(
+        self, request: coupon_rpc.DisableCouponRequest, call: Call
+    ) -> coupon_rpc.DisableCouponResponse:
+        await _visible(call, request.coupon_id)
+        (row,) = await call.db.rows(coupons.COUPON_DISABLED, coupon_id=request.coupon_id)
+        return coupon_rpc.DisableCouponResponse(coupon=coupons.coupon_of(row))
+
+
+class SettingsService(SettingsServiceServicer):
+    """How a store's orders are priced, and how long they wait to be paid for."""
+
+    async def GetOrderSettings(
+        self, request: settings_rpc.GetOrderSettingsRequest, call: Call
+    ) -> settings_rpc.GetOrderSettingsResponse:
+        row = await call.db.row(store_settings.SETTINGS, store_id=request.store_id)
+        settings = store_settings.settings_of(row["settings"] if row else None)
+        return settings_rpc.GetOrderSettingsResponse(settings=settings)
+
+    async def SetOrderSettings(
+        self, request: settings_rpc.SetOrderSettingsRequest, call: Call
+    ) -> settings_rpc.SetOrderSettingsResponse:
+        settings = store_settings.settings_of(request.settings.SerializeToString())
+        await call.db.rows(
+            store_settings.SETTINGS_SET,
+            store_id=request.store_id,
+            settings=settings.SerializeToString(deterministic=True),
+        )
+        return settings_rpc.SetOrderSettingsResponse(settings=settings)
+
+
+async def _visible(call: Call, coupon_id: str) -> Coupon:
+    """Return a coupon that the caller may see; another store's is answered like one that does not exist."""
+    row = await call.db.row(coupons.COUPON, coupon_id=coupon_id)
+    if row is None or not call.caller.may_see(str(row["store_id"])):
+        message = f"There is no coupon {coupon_id}"
+        raise Refusal(ErrorReason.ERROR_REASON_COUPON_NOT_FOUND, message, coupon_id=coupon_id)
+    return coupons.coupon_of(row)

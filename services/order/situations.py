@@ -1,0 +1,119 @@
+"""What operators see of an order: what it waits for, how its step failed last, and when it is tried again."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from commerce.order.v1.operations_service_pb2 import OrderSituation
+from commerce.order.v1.order_pb2 import OrderState
+from sqlalchemy import Integer, and_, func, select, union_all, update
+
+from services.order import driving, rules
+from services.order.queries import Row
+from services.order.tables import order_events, orders
+from services.runtime.statements import param, statement
+from services.runtime.times import timestamp
+
+STUCK_ATTEMPTS = 3
+STUCK = 50
+
+_o, _e = orders.c, order_events.c
+# Neither lines nor address: an order that cannot be read is explained, too.
+_COLUMNS = (
+    _o.order_id,
+    _o.store_id,
+    _o.state,
+    _o.parked,
+    _o.attempts,
+    _o.last_error,
+    _o.due_time,
+    _o.update_time,
+    _o.expire_time,
+    _e.trace_id,
+)
+_situations = select(*_COLUMNS).select_from(
+    orders.outerjoin(order_events, and_(_e.order_id == _o.order_id, _e.sequence == _o.sequence))
+)
+
+
+def _longest(*conditions: Any) -> Any:
+    """Return the orders that have not moved for the longest time; each condition has its own partial index."""
+    chosen = select(_o.order_id).where(*conditions).order_by(_o.update_time).limit(param("size", Integer))
+    return select(chosen.subquery())
+
+
+_stuck = union_all(
+    _longest(_o.parked),
+    _longest(_o.due_time.is_not(None), ~_o.parked, _o.attempts >= STUCK_ATTEMPTS, _o.last_error != ""),
+).subquery("stuck")
+ORDERS_STUCK = statement(
+    _situations.join(_stuck, _stuck.c.order_id == _o.order_id)
+    .order_by(_o.update_time, _o.order_id)
+    .limit(param("size", Integer)),
+    "orders stuck",
+)
+SITUATION = statement(_situations.where(_o.order_id == param("order_id")), "situation")
+SITUATION_LOCKED = statement(
+    _situations.where(_o.order_id == param("order_id")).with_for_update(of=orders), "situation locked"
+)
+ORDER_RETRIED = statement(
+    update(orders)
+    .where(_o.order_id == param("order_id"))
+    .values(parked=False, attempts=0, due_time=func.now()),
+    "order retried",
+)
+
+WAITS_FOR = {
+    rules.PENDING: "for its units to be reserved",
+    rules.RESERVED: "for its payment to be authorized",
+    rules.AWAITING_CUSTOMER: "for its customer to confirm the payment",
+    rules.PAYMENT_UNKNOWN: "for the provider to say what became of the payment",
+    rules.CONFIRMED: "for the store to accept it",
+    rules.ACCEPTED: "for the store to ship it",
+    rules.SHIPPED: "for its parcels to be at the door",
+    rules.DELIVERED: "for nothing: it is at the door",
+}
+
+
+def situation_of(row: Row, now: datetime) -> OrderSituation:
+    """Return what an order waits for."""
+    state = OrderState.ValueType(row["state"])
+    failing = bool(row["last_error"])
+    situation = OrderSituation(
+        order_id=str(row["order_id"]),
+        store_id=str(row["store_id"]),
+        state=state,
+        waits_for=WAITS_FOR.get(state, "for nothing: it has ended") + _then(row, state, now),
+        parked=row["parked"],
+        attempts=row["attempts"] if failing else 0,
+        last_error=row["last_error"],
+        update_time=timestamp(row["update_time"]),
+        trace_id=row["trace_id"] or "",
+    )
+    if row["due_time"]:
+        situation.due_time.CopyFrom(timestamp(row["due_time"]))
+    if row["expire_time"] and state in driving.DRIVEN:
+        situation.expire_time.CopyFrom(timestamp(row["expire_time"]))
+    return situation
+
+
+def _then(row: Row, state: OrderState.ValueType, now: datetime) -> str:
+    """Say what happens next, and when."""
+    due, expires = row["due_time"], row["expire_time"]
+    if row["parked"]:
+        ends = f"; it expires at {_said(expires)}" if due else ""
+        return f"; the driver has given up: mend what failed, then retry it{ends}"
+    if due is None:
+        return ""
+    if expires and expires <= now:
+        return "; its time is over and it is about to expire"
+    if due <= now:
+        return "; the driver is about to look"
+    if row["last_error"] and row["attempts"]:
+        return f"; that failed, and is tried again at {_said(due)} at the latest"
+    if state in driving.AT_ONCE:
+        return f"; a driver has it in hand until {_said(due)}"
+    return f"; it is asked for again at {_said(due)}"
+
+
+def _said(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,37 @@
+"""Stores' settings: how their orders are priced, and how long they wait."""
+
+from datetime import timedelta
+
+from commerce.order.v1.settings_service_pb2 import OrderSettings
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.order.tables import order_settings
+from services.runtime.statements import param, statement
+
+PAYMENT_WAIT_SECONDS = 3600
+
+SETTINGS = statement(
+    select(order_settings.c.settings).where(order_settings.c.store_id == param("store_id")), "settings"
+)
+_settings = upsert(order_settings).values(store_id=param("store_id"), settings=param("settings"))
+SETTINGS_SET = statement(
+    _settings.on_conflict_do_update(
+        index_elements=["store_id"], set_={"settings": _settings.excluded.settings}
+    ),
+    "settings set",
+)
+
+
+def settings_of(stored: bytes | None) -> OrderSettings:
+    """Return a store's settings as they are stored, or the defaults of a store that never set any."""
+    settings = OrderSettings.FromString(stored or b"")
+    if not payment_wait(settings):
+        settings.payment_wait.FromSeconds(PAYMENT_WAIT_SECONDS)
+    return settings
+
+
+def payment_wait(settings: OrderSettings) -> timedelta:
+    """Return how long an order may wait to be paid for."""
+    wait = settings.payment_wait
+    return timedelta(seconds=wait.seconds, microseconds=wait.nanos // 1000)

@@ -1,0 +1,110 @@
+"""Orders by the thousand, written into a store by the administrator of its database."""
+
+import random
+import uuid
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+
+from services.runtime.ids import first_id
+
+STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+WEIGHTS = [1, 1, 1, 1, 20, 10, 40, 300, 10, 20, 30, 10, 20]
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class Placed(NamedTuple):
+    """One order."""
+
+    order_id: str
+    customer_id: str
+    state: int
+    total: int
+    currency_code: str
+    create_time: datetime
+
+
+def orders(count: int, customers: int, days: int = 300, seed: int = 7) -> list[Placed]:
+    """So many orders of so many customers in the last days, the oldest first."""
+    chance = random.Random(seed)
+    buyers = [str(uuid.uuid4()) for _ in range(customers)]
+    times = sorted(
+        NOW - timedelta(microseconds=chance.randrange(days * 86_400_000_000)) for _ in range(count)
+    )
+    return [
+        Placed(
+            order_id=_id_at(time),
+            customer_id=chance.choice(buyers),
+            state=chance.choices(STATES, WEIGHTS)[0],
+            # Many are equal, so that what comes next does not depend on the total alone.
+            total=chance.choice((1999, 4999, chance.randrange(100_000))),
+            currency_code=chance.choices(("EUR", "USD", "CHF"), (80, 19, 1))[0],
+            create_time=time,
+        )
+        for time in times
+    ]
+
+
+def _id_at(time: datetime) -> str:
+    low = (uuid.uuid4().int & ((1 << 80) - 1)) & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=first_id(int(time.timestamp() * 1000)).int | low))
+
+
+@asynccontextmanager
+async def administrator(shop):
+    """A connection of the administrator, in the order service's schema."""
+    connection = await asyncpg.connect(
+        shop.clients.cluster.admin_dsn, server_settings={"search_path": '"order"'}
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def write(
+    connection: asyncpg.Connection, store_id: str, placed: list[Placed], lines: bool = True
+) -> None:
+    """Write orders, each with one line, as they are."""
+    columns = {
+        "order_id": "order_id",
+        "customer_id": "customer_id",
+        "state": "state",
+        "total_minor_units": "total",
+        "subtotal_minor_units": "total",
+        "currency_code": "currency_code",
+        "create_time": "create_time",
+        "update_time": "create_time",
+    }
+    fixed = {
+        "store_id": store_id,
+        "payment_method": "pm_sandbox_ok",
+        "delivery_address": b"",
+        "sequence": 1,
+        "traceparent": "",
+    }
+    await connection.copy_records_to_table(
+        "orders",
+        columns=[*columns, *fixed],
+        records=[(*(getattr(each, name) for name in columns.values()), *fixed.values()) for each in placed],
+    )
+    if lines:
+        await connection.copy_records_to_table(
+            "order_lines",
+            columns=[
+                "order_id",
+                "position",
+                "product_id",
+                "sku",
+                "name",
+                "quantity",
+                "unit_price_minor_units",
+            ],
+            records=[
+                (each.order_id, 1, each.customer_id, "SKU-1", "Analytical engine", 1, each.total)
+                for each in placed
+            ],
+        )
+    await connection.execute("ANALYZE orders, order_lines")

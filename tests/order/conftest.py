@@ -1,0 +1,30 @@
+"""A cluster for the tests that hurt it, in a hurry: short leases, few orders under way, bad news given up soon."""
+
+import pytest
+
+from services.cluster.cluster import Cluster
+from tests.cluster.toys import processes_of
+from tests.shop import Clients, Shop
+
+UNDER_WAY = 60
+
+
+@pytest.fixture(scope="package")
+async def hurried_clients(tmp_path_factory):
+    home = tmp_path_factory.mktemp("hurried")
+    told = {
+        "COMMERCE_ORDER_LEASE_SECONDS": "2",
+        "COMMERCE_ORDER_UNDRIVEN_ORDERS": str(UNDER_WAY),
+        "COMMERCE_DELIVERY_ATTEMPTS": "3",
+    }
+    async with Cluster(home, environment=told) as cluster:
+        clients = Clients(cluster)
+        yield clients
+        await clients.close()
+    assert not processes_of(home), "the cluster left processes behind"
+
+
+@pytest.fixture
+def hurried(hurried_clients):
+    """A shop on that cluster."""
+    return Shop(hurried_clients)

@@ -1,0 +1,102 @@
+"""What the driver decides, by property."""
+
+from datetime import UTC, datetime, timedelta
+
+from commerce.order.v1.order_pb2 import Order, OrderState
+from commerce.payment.v1.payment_pb2 import PaymentState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.order import driving, rules
+from services.order.driving import Driven
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+states = st.sampled_from([state for state in OrderState.values() if state])
+driven = st.sampled_from(driving.DRIVEN)
+# How far away an order's expiry is, in seconds; None for an order of old, which has none.
+distances = st.none() | st.floats(-1000, 1000).filter(lambda seconds: abs(seconds) > 0.001)
+errors = st.sampled_from(["UNAVAILABLE: away", "OVERLOADED: busy", "INTERNAL: ours", "ValueError: no lines"])
+chances = st.floats(0, 1, exclude_max=True)
+
+
+def order(state, seconds):
+    placed = Order(state=state)
+    if seconds is not None:
+        placed.expire_time.FromDatetime(NOW + timedelta(seconds=seconds))
+    return placed
+
+
+@given(states, distances)
+def test_an_order_expires_when_its_time_is_over_and_it_is_not_paid_for(state, seconds):
+    expired = driving.expired(order(state, seconds), NOW)
+    assert expired == (state in driving.DRIVEN and seconds is not None and seconds < 0)
+    assert not expired or ("expire", state) in rules.LIFE
+
+
+@given(st.sampled_from([state for state in PaymentState.values() if state]), states, distances)
+def test_good_news_of_a_payment_that_comes_too_late_lets_the_order_expire(payment, state, seconds):
+    step = rules.payment_step(payment)
+    taken = driving.news(step, order(state, seconds), NOW)
+    late = state in driving.DRIVEN and seconds is not None and seconds < 0
+    assert taken == ("expire" if late and step != "decline" else step)
+
+
+@given(states)
+def test_without_a_reservation_an_order_expires_is_called_off_or_is_past_caring(state):
+    step, reason = driving.unreserved(state)
+    if step:
+        assert rules.step(step, state) in (rules.EXPIRED, rules.CANCELLED)
+        assert reason
+    else:
+        assert state in rules.ENDS | {rules.SHIPPED}
+
+
+@given(driven, distances, st.floats(0, 2000))
+def test_nothing_is_due_later_than_it_expires(state, seconds, wait):
+    due = driving.due(order(state, seconds), NOW, wait)
+    assert due >= NOW
+    assert seconds is None or seconds < 0 or due <= NOW + timedelta(seconds=seconds)
+    assert due <= NOW + timedelta(seconds=wait)
+
+
+@given(st.lists(errors, min_size=1, max_size=30), driven, distances, st.booleans(), chances)
+def test_an_order_is_parked_when_its_step_fails_eight_times_in_a_row_and_nobody_is_away(
+    happened, state, seconds, last, chance
+):
+    placed, in_a_row = Driven(order(state, seconds)), 0
+    for error in happened:
+        back = driving.failed(placed, error, NOW, chance, last)
+        in_a_row = 0 if driving.is_away(error) else in_a_row + 1
+        expires = seconds is not None and seconds < 0 and not last
+        assert back.parked == (in_a_row >= 8 and not expires)
+        assert back.last_error == error
+        assert back.parked or (back.due_time is not None and back.due_time > NOW)
+        placed = Driven(placed.order, attempts=back.attempts, last_error=back.last_error)
+
+
+@given(driven, distances)
+def test_one_that_is_parked_is_looked_at_again_when_it_expires_if_ever(state, seconds):
+    placed = Driven(order(state, seconds), attempts=7, last_error="INTERNAL: ours")
+    back = driving.failed(placed, "INTERNAL: ours", NOW, 0.5, last=True)
+    assert back.parked
+    expires = seconds is not None and seconds > 0
+    assert back.due_time == (NOW + timedelta(seconds=seconds) if expires else None)
+
+
+@given(driven, st.integers(0, 100), st.sampled_from(["", "UNAVAILABLE: away"]))
+def test_asking_again_for_a_payment_is_no_failure_and_becomes_more_seldom(state, attempts, last_error):
+    back = driving.unsettled(Driven(order(state, None), attempts=attempts, last_error=last_error), NOW)
+    assert not back.parked
+    assert back.last_error == ""
+    assert back.attempts == (1 if last_error else attempts + 1)
+    assert NOW + timedelta(seconds=5) <= back.due_time <= NOW + timedelta(minutes=5)
+
+
+def test_an_error_is_kept_as_far_as_there_is_room():
+    back = driving.failed(Driven(order(rules.PENDING, None)), "INTERNAL: " + "x" * 1000, NOW, 0.5)
+    assert len(back.last_error) == 500
+
+
+@given(st.integers(0, 1000), chances)
+def test_the_back_off_grows_to_a_bound_and_is_never_nothing(attempts, chance):
+    assert 0.1 <= driving.back_off_seconds(attempts, chance) <= 20

@@ -1,0 +1,320 @@
+import asyncio
+import json
+import random
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
+from commerce.order.v1 import order_service_pb2 as rpc
+from commerce.order.v1.order_pb2 import Order
+from hypothesis import given
+from hypothesis import strategies as some
+
+from services.order import months, rules
+from tests.order import bulk
+from tests.order.asks import accept, cancel, create, deliver, get, name, ship, take_back
+from tests.order.deals import new_coupon
+from tests.shop import new_id, refused
+
+PAID = ("CONFIRMED", "ACCEPTED", "SHIPPED", "DELIVERED", "RETURNED")
+METHODS = ("pm_sandbox_ok",) * 4 + ("pm_sandbox_declined", "pm_sandbox_requires_action", "pm_sandbox_slow")
+
+# What the months should say, from the timeline and the returns, which others write.
+FACTS = """
+WITH steps AS (
+  SELECT orders.*, (SELECT array_agg(step) FROM order_events WHERE order_events.order_id = orders.order_id) AS steps,
+    total_minor_units - (SELECT coalesce(sum(refund_minor_units), 0) FROM order_returns
+      WHERE order_returns.order_id = orders.order_id) AS worth
+  FROM orders WHERE store_id = $1),
+facts AS (
+  SELECT customer_id, date_trunc('month', create_time AT TIME ZONE 'UTC')::date AS month, currency_code,
+    count(*) AS orders, count(*) FILTER (WHERE 'cancel' = ANY(steps)) AS cancelled,
+    count(*) FILTER (WHERE 'authorize' = ANY(steps) AND 'cancel' <> ALL(steps)) AS paid,
+    coalesce(sum(worth) FILTER (WHERE 'authorize' = ANY(steps) AND 'cancel' <> ALL(steps)), 0) AS spent_minor_units,
+    min(create_time) AS first_order_time, max(create_time) AS last_order_time
+  FROM steps GROUP BY 1, 2, 3)
+"""
+ROW = """
+customer_id, month, currency_code, orders, cancelled, paid, spent_minor_units, first_order_time, last_order_time
+"""
+WRONG = f"""
+{FACTS}, kept AS (SELECT {ROW} FROM customer_months WHERE store_id = $1)
+SELECT 'kept', * FROM (SELECT {ROW} FROM kept EXCEPT SELECT {ROW} FROM facts) AS wrong
+UNION ALL SELECT 'true', * FROM (SELECT {ROW} FROM facts EXCEPT SELECT {ROW} FROM kept) AS missing
+"""
+
+
+def ask(customer):
+    return rpc.GetCustomerOrderStatsRequest(customer_id=customer)
+
+
+async def stats_of(shop, customer):
+    return await shop.orders.GetCustomerOrderStats(ask(customer))
+
+
+def spent(stats):
+    """(total, orders, average) by currency."""
+    return {
+        each.total_spent.currency_code: (
+            each.total_spent.minor_units,
+            each.paid_orders,
+            each.average_order_value.minor_units,
+        )
+        for each in stats.spending
+    }
+
+
+async def test_a_customer_without_orders_has_zeros(shop):
+    customer = await shop.customer()
+    for by, asked in (
+        (shop, customer),
+        (shop, new_id()),
+        (shop.as_("customer", customer_id=customer), customer),
+    ):
+        assert await stats_of(by, asked) == rpc.GetCustomerOrderStatsResponse(customer_id=asked)
+
+
+async def test_counts_what_was_placed_paid_cancelled_and_given_back(shop):
+    customer, product = await shop.customer(), await shop.product(stock=50, price=1000)
+    kept = await shop.order([(product, 3)], customer=customer, state="DELIVERED")
+    await shop.order([(product, 1)], customer=customer, state="PAYMENT_FAILED")
+    await shop.order([(product, 1)], customer=customer, state="CANCELLED")
+    last = await shop.order([(product, 1)], customer=customer, until="CONFIRMED")
+    await shop.orders.ReturnOrder(take_back(kept, (product, 1)))
+
+    stats = await stats_of(shop, customer)
+
+    assert (stats.total_orders, stats.cancelled_orders, stats.cancellation_rate) == (4, 1, 0.25)
+    assert spent(stats) == {"EUR": (3000, 2, 1500)}
+    first, last = [(await shop.orders.GetOrder(get(order_id))).order for order_id in (kept, last)]
+    assert (stats.first_order_time, stats.last_order_time) == (first.create_time, last.create_time)
+    assert stats.months == [rpc.MonthlyOrders(month=f"{datetime.now(UTC):%Y-%m}", orders=4)]
+
+
+async def test_keeps_currencies_apart_and_rounds_half_away_from_zero(shop):
+    customer = await shop.customer()
+    for price, currency in ((100, "EUR"), (101, "EUR"), (7, "CHF"), (5, "JPY")):
+        product = await shop.product(price=price, currency=currency)
+        until = "PAYMENT_FAILED" if currency == "JPY" else "CONFIRMED"
+        await shop.order([(product, 1)], customer=customer, state=until)
+    assert spent(await stats_of(shop, customer)) == {"CHF": (7, 1, 7), "EUR": (201, 2, 101)}
+
+
+async def test_an_order_that_came_back_whole_was_paid_for_and_is_worth_nothing(shop):
+    customer, product = await shop.customer(), await shop.product(price=1000)
+    order_id = await shop.order([(product, 2)], customer=customer, state="DELIVERED")
+    await shop.orders.ReturnOrder(take_back(order_id, (product, 2)))
+    assert spent(await stats_of(shop, customer)) == {"EUR": (0, 1, 0)}
+
+
+async def test_whoever_may_see_the_store_or_is_the_customer_sees_the_same(shop):
+    customer = await shop.customer()
+    await shop.order(customer=customer, until="CONFIRMED")
+    expected = await stats_of(shop, customer)
+    assert expected.total_orders == 1
+    for by in (
+        shop.as_("customer", customer_id=customer),
+        shop.as_("store_manager"),
+        shop.as_("platform_admin"),
+        shop.as_service,
+    ):
+        assert await stats_of(by, customer.upper()) == expected
+
+
+async def test_another_store_sees_a_customer_who_never_bought(shop):
+    customer = await shop.customer()
+    await shop.order(customer=customer)
+    nothing = rpc.GetCustomerOrderStatsResponse(customer_id=customer)
+    assert await stats_of(shop.another(), customer) == nothing
+
+
+async def test_refuses_a_customer_who_asks_for_anothers_whether_there_is_one_or_not(shop):
+    customer = await shop.customer()
+    for asked in (await shop.customer(), new_id()):
+        with refused(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND, customer_id=asked):
+            await stats_of(shop.as_("customer", customer_id=customer), asked)
+
+
+async def test_names_an_id_that_is_no_uuid(shop):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await stats_of(shop, "Ada")
+    assert set(said.violations) == {"customer_id"}
+
+
+async def test_a_repeated_call_counts_once(shop):
+    customer, product = await shop.customer(), await shop.product(price=1000)
+    placing, cancelling = create(shop, customer, (product, 1)), new_id()
+    for _ in range(2):
+        order_id = (await shop.orders.CreateOrder(placing)).order.order_id
+    await shop.until(order_id, "CONFIRMED")
+    for _ in range(2):
+        await shop.orders.CancelOrder(cancel(order_id, cancelling))
+    stats = await stats_of(shop, customer)
+    assert (stats.total_orders, stats.cancelled_orders, spent(stats)) == (1, 1, {})
+
+
+@pytest.mark.parametrize("repetition", range(2))
+async def test_is_exact_at_every_instant_of_a_storm(shop, repetition):
+    """Many customers do everything at once; two clients of one order do different things to it."""
+    customers = [await shop.customer() for _ in range(4)]
+    products = [await shop.product(stock=10_000, price=price) for price in (100, 1999)]
+    products.append(await shop.product(stock=10_000, price=7, currency="CHF"))
+    await new_coupon(shop, "TEN")
+
+    async def live():
+        product = random.choice(products)
+        method, code = random.choice(METHODS), random.choice(("", "TEN"))
+        lines = (product, random.randint(1, 3))
+        asked = create(shop, random.choice(customers), lines, method=method, coupon_code=code)
+        order_id = (await shop.orders.CreateOrder(asked)).order.order_id
+        steps = [accept(order_id), ship(order_id), deliver(order_id)] + 2 * [
+            take_back(order_id, (product, 1))
+        ]
+        if method == "pm_sandbox_requires_action":
+            steps = [cancel(order_id)]
+        elif random.random() < 0.7:
+            with suppress(AssertionError):
+                await shop.until(order_id, "CONFIRMED")
+        await asyncio.gather(_all(shop, steps[: random.randint(1, 9)]), _at_some_time(shop, cancel(order_id)))
+
+    async def storm():
+        await asyncio.gather(*(_one_after_the_other(live, 12) for _ in range(10)))
+
+    storming = asyncio.create_task(storm())
+    watching = [asyncio.create_task(_agrees(shop, each, storming)) for each in customers]
+    async with bulk.administrator(shop) as connection:
+        looks = 0
+        while not storming.done():
+            assert await connection.fetch(WRONG, shop.store_id) == []
+            looks += 1
+        await storming
+        assert await connection.fetch(WRONG, shop.store_id) == []
+    assert looks > 10
+    agreed = await asyncio.gather(*watching)
+    assert all(agreed), agreed
+    total = Counter()
+    for customer in customers:
+        stats = await stats_of(shop, customer)
+        total.update(placed=stats.total_orders, cancelled=stats.cancelled_orders)
+        total.update(paid=sum(each.paid_orders for each in stats.spending))
+    assert total["placed"] == 120
+    assert total["paid"] > 10 and total["cancelled"] > 10
+
+
+async def _one_after_the_other(live, count):
+    for _ in range(count):
+        await live()
+
+
+async def _all(shop, steps):
+    for step in steps:
+        rpc_name = type(step).__name__.removesuffix("Request")
+        with suppress(grpc.aio.AioRpcError):
+            await getattr(shop.orders, rpc_name)(step)
+
+
+async def _at_some_time(shop, cancelling):
+    if random.random() < 0.5:
+        await asyncio.sleep(random.uniform(0, 0.1))
+        await _all(shop, [cancelling])
+
+
+async def _agrees(shop, customer, storming):
+    """Look at the stats between two looks at the list. Where nothing has moved, they say the same to the cent."""
+    agreed = 0
+    while not storming.done():
+        before, stats, after = (
+            await _list(shop, customer),
+            await stats_of(shop, customer),
+            await _list(shop, customer),
+        )
+        assert len(before) <= stats.total_orders <= len(after)
+        assert _in(before, "CANCELLED") <= stats.cancelled_orders <= _in(after, "CANCELLED")
+        if before == after:
+            assert _stats(customer, before) == stats
+            agreed += 1
+    return agreed
+
+
+async def _list(shop, customer):
+    request = rpc.ListCustomerOrdersRequest(customer_id=customer, page_size=500)
+    return list((await shop.orders.ListCustomerOrders(request)).orders)
+
+
+def _in(orders, state):
+    return sum(name(order.state) == state for order in orders)
+
+
+def _stats(customer, orders):
+    """What the stats should say of a list."""
+    stats = rpc.GetCustomerOrderStatsResponse(
+        customer_id=customer, total_orders=len(orders), cancelled_orders=_in(orders, "CANCELLED")
+    )
+    if not orders:
+        return stats
+    stats.cancellation_rate = stats.cancelled_orders / stats.total_orders
+    times = sorted((order.create_time for order in orders), key=lambda time: time.ToNanoseconds())
+    stats.first_order_time.CopyFrom(times[0])
+    stats.last_order_time.CopyFrom(times[-1])
+    worth: dict[str, list[int]] = {}
+    for order in orders:
+        if name(order.state) in PAID:
+            left = order.total.minor_units - order.refunded.minor_units
+            worth.setdefault(order.total.currency_code, []).append(left)
+    for code, each in sorted(worth.items()):
+        average = (2 * sum(each) + len(each)) // (2 * len(each))
+        stats.spending.add(
+            total_spent=Money(currency_code=code, minor_units=sum(each)),
+            paid_orders=len(each),
+            average_order_value=Money(currency_code=code, minor_units=average),
+        )
+    placed = Counter(f"{order.create_time.ToDatetime():%Y-%m}" for order in orders)
+    for month in sorted(placed):
+        stats.months.add(month=month, orders=placed[month])
+    return stats
+
+
+async def test_a_hundred_thousand_orders_are_read_from_a_few_hundred_rows(shop):
+    customer = await shop.customer()
+    placed = [each._replace(customer_id=customer) for each in bulk.orders(100_000, customers=1, days=1500)]
+    async with bulk.administrator(shop) as connection:
+        await bulk.write(connection, shop.store_id, placed, lines=False)
+        await connection.execute(
+            f"{FACTS} INSERT INTO customer_months ({ROW}, store_id) SELECT {ROW}, $1 FROM facts",
+            shop.store_id,
+        )
+        ((plan,),) = await connection.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + months.MONTHS.sql, customer)
+    plan = json.loads(plan)[0]["Plan"]
+    stats = await stats_of(shop, customer)
+
+    assert stats.total_orders == 100_000
+    assert sum(each.orders for each in stats.months) == 100_000
+    assert [each.month for each in stats.months] == sorted({f"{each.create_time:%Y-%m}" for each in placed})
+    assert stats.first_order_time.ToDatetime(tzinfo=UTC) == placed[0].create_time
+    assert stats.last_order_time.ToDatetime(tzinfo=UTC) == placed[-1].create_time
+    assert plan["Actual Rows"] <= 3 * len(stats.months)
+
+
+steps = some.lists(some.sampled_from(sorted({step for step, _ in rules.LIFE})), max_size=30)
+
+
+@given(steps, some.integers(1, 10**6), some.randoms(use_true_random=False))
+def test_what_the_steps_of_any_life_add_up_to_is_what_its_end_says(steps, total, chance):
+    order = Order(state=rules.START, total=Money(currency_code="EUR", minor_units=total))
+    sums, refunded = [0, 0, 0], 0
+    for step in steps:
+        if (step, order.state) in rules.LIFE:
+            refund = 0
+            if step == "return":
+                refund = total - refunded
+            elif step == "return_part":
+                refund = chance.randint(0, total - refunded)
+            sums = [had + more for had, more in zip(sums, rules.bought(step, order, refund), strict=True)]
+            refunded += refund
+            order.state = rules.LIFE[step, order.state]
+    paid = name(order.state) in PAID
+    assert sums == [order.state == rules.CANCELLED, paid, total - refunded if paid else 0]
