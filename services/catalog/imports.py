@@ -1,9 +1,10 @@
 """Imports: SQL with a name, and what happens when a batch comes in.
 
-A batch is one transaction. It locks its import first, so that another stream of the same import waits; then the
-products that it names and then their stock, each in the order of product_id, as whoever changes several of them does.
-What is new is inserted last and in the order of the SKUs. A SKU that somebody else took since we looked has the batch
-start over, and find it.
+A batch is one transaction. It locks its import first, so that another stream of the same import waits; then it waits
+for its turn among the store's imports, for two that create the same products would hinder each other again and again.
+Then it locks the products that it names and then their stock, each in the order of product_id, as whoever changes
+several of them does. What is new is inserted last. A SKU that somebody took by CreateProduct since we looked has the
+batch start over, and find it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +16,7 @@ from commerce.catalog.v1 import catalog_pb2
 from commerce.catalog.v1.catalog_pb2 import Product
 from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportRow
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from sqlalchemy import ARRAY, BigInteger, Text, any_, func, insert, select, true, update
+from sqlalchemy import ARRAY, BigInteger, Text, any_, cast, func, insert, literal_column, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.catalog import import_rules
@@ -54,6 +55,11 @@ _BEGIN = statement(
     upsert(imports).values(import_id=param("import_id"), store_id=param("store_id")).on_conflict_do_nothing(),
     "import begun",
 )
+_turn = func.concat(literal_column("'imports of '"), cast(param("store_id", ID), Text))
+_TAKE_TURN = statement(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(_turn, literal_column("0")))),
+    "turn among the store's imports",
+)
 _HASH = statement(
     select(import_batches.c.hash).where(
         import_batches.c.import_id == param("import_id"), import_batches.c.batch == param("batch")
@@ -89,7 +95,7 @@ _NEW = {"sku": TEXTS, "create_time": ARRAY(TIME)} | _KEPT
 _new = _table("new", _NEW)
 _created = (
     upsert(products)
-    .from_select(["store_id", *_NEW], select(param("store_id", ID), *_new.c).order_by(_new.c.sku))
+    .from_select(["store_id", *_NEW], select(param("store_id", ID), *_new.c))
     .on_conflict_do_nothing(constraint="products_sku_key")
     .returning(products.c.product_id, products.c.store_id)
     .cte("created")
@@ -228,6 +234,7 @@ async def _hash(db: Runs, batch: ImportProductsRequest) -> bytes:
 
 async def _known(db: Runs, store: str, rows: Collection[ImportRow]) -> Known:
     """Return what the store has of that which the rows name; nobody else changes it until the work ends."""
+    await db.rows(_TAKE_TURN, store_id=store)
     category_ids = {row.category_id for row in rows if row.category_id}
     found = (
         await db.rows(_CATEGORIES, store_id=store, category_ids=list(category_ids)) if category_ids else []

@@ -16,7 +16,7 @@ CALLS = """\
 export COMMERCE_HOME={home} GATEWAY={gateway} STORE={store}
 export TOKEN={token}
 
-call() {{ curl -sS "$GATEWAY$2" -X "$1" -H "Authorization: Bearer $TOKEN" -d "$3" "${{@:4}}"; }}
+call() {{ curl -sS -w '\\n' "$GATEWAY$2" -X "$1" -H "Authorization: Bearer $TOKEN" -d "$3" "${{@:4}}"; }}
 field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1']['$2'])"; }}
 new() {{ echo '"requestId": "'$(python3 -c "import uuid; print(uuid.uuid4())")'"'; }}
 
@@ -25,10 +25,12 @@ PRODUCT=$(call POST /v1/stores/$STORE/products '{{"sku": "TEA-'$RANDOM'", "name"
 call PUT /v1/products/$PRODUCT/stock '{{"quantity": 10, '"$(new)"'}}'
 CUSTOMER=$(call POST /v1/stores/$STORE/customers '{{"fullName": "Ada Lovelace",
   "email": "ada.'$RANDOM'@example.com", '"$(new)"'}}' | field customer customerId)
-ORDER=$(call POST /v1/stores/$STORE/orders '{{"customerId": "'$CUSTOMER'",
-  "lines": [{{"productId": "'$PRODUCT'", "quantity": 2}}], "paymentMethod": "pm_sandbox_ok",
+CART='"customerId": "'$CUSTOMER'", "lines": [{{"productId": "'$PRODUCT'", "quantity": 2}}],
   "deliveryAddress": {{"recipient": "Ada Lovelace", "lines": ["12 St James Square"], "city": "London",
-    "postalCode": "SW1Y 4JH", "countryCode": "GB"}}, '"$(new)"'}}' | field order orderId)
+    "postalCode": "SW1Y 4JH", "countryCode": "GB"}}'
+call POST /v1/stores/$STORE/orders:preview "{{$CART}}"
+ORDER=$(call POST /v1/stores/$STORE/orders "{{$CART, $(new), "'
+  "paymentMethod": "pm_sandbox_ok"}}' | field order orderId)
 curl -sN --max-time 2 "$GATEWAY/v1/orders/$ORDER:watch" -H "Authorization: Bearer $TOKEN"
 commerce trace $ORDER"""
 

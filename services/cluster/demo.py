@@ -16,8 +16,19 @@ from services.cluster.foreground import SIGNALS
 from services.cluster.home import Home, HomeError
 from services.cluster.processes import Process, StartFailed, State
 from services.cluster.progress import Progress
-from services.cluster.story import checkout, money, screen, traces
-from services.cluster.story.clients import Gateway, Provider
+from services.cluster.story import (
+    bulk,
+    checkout,
+    endings,
+    feed,
+    money,
+    parcels,
+    pricing,
+    screen,
+    traces,
+)
+from services.cluster.story.clients import Gateway
+from services.cluster.story.provider import Provider
 from services.cluster.story.shop import Shop
 from services.cluster.story.teller import StepFailed, Teller
 
@@ -107,15 +118,23 @@ async def _story(cluster: Cluster, teller: Teller) -> bool:
     try:
         await checkout.open_store(shop)
         await checkout.greet_customers(shop)
-        watches = await checkout.confirm(shop)
-        await checkout.deliver(shop, *watches)
+        await checkout.deliver(shop, *await checkout.confirm(shop))
         await money.try_cards(shop)
+        unpaid = await endings.never_pay(shop)
         await checkout.decline(shop)
         await checkout.last_unit(shop)
         await checkout.retry(shop)
         await money.refund(shop)
+        await pricing.set_up(shop)
+        await parcels.send(shop, await pricing.buy(shop))
+        await parcels.take_back(shop)
+        await bulk.bring(shop)
+        await endings.cancel_in_flight(shop)
+        await endings.expire(shop, unpaid)
         await money.settle_cards(shop)
+        await money.bought(shop)
         await money.balance(shop)
+        await feed.compare(shop)
         await traces.show(shop)
         await screen.show(shop, teller.console)
     except StepFailed as failed:

@@ -165,6 +165,7 @@ local NAMED = {
   '"description":"Encountered a non%-leaf field \\"([%w_%.]+)\\"',
   '"description":"Could not find field \\"([%w_%.%-]+)\\"',
   '"description":"The binding value [^{}]- of the field ([%w_%.]+) is conflicting',
+  '"description":": invalid value oneof field [^"]-Cannot set .([%w_]+)',
 }
 
 function envoy_on_response(handle)

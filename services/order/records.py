@@ -138,7 +138,7 @@ class Records:
         while True:
             try:
                 with telemetry.span("drive record", parent=moves[0].trace):
-                    await self._runtime.carry_out(record)
+                    await self._runtime.carry_out(record, f"record {moves[0].step}")
                 return held
             except (*AWAY, *RETRIED) as error:
                 hindered += isinstance(error, RETRIED)

@@ -1,10 +1,29 @@
 """Admission control: a bounded number at once; more are told at once to come back."""
 
+import time
 from types import TracebackType
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.runtime.refusals import Refusal
+
+
+class Seldom:
+    """Counts what comes too often under overload to be logged each time."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self._seconds = seconds
+        self._next, self._count = 0.0, 0
+
+    def due(self) -> int:
+        """Count once more, and return how many a line stands for that is written now; 0 when it is too soon for one."""
+        self._count += 1
+        now = time.monotonic()
+        if now < self._next:
+            return 0
+        self._next = now + self._seconds
+        count, self._count = self._count, 0
+        return count
 
 
 class Admission:

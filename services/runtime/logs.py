@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, cast
 
@@ -98,6 +99,7 @@ def redact(fields: EventDict, depth: int = 0) -> EventDict:
     return {key: _plain(value, depth) for key, value in fields.items() if not _is_secret(key)}
 
 
+@lru_cache(maxsize=1024)
 def _is_secret(key: str) -> bool:
     return SECRET.search("_".join(WORDS.findall(key)).lower()) is not None
 

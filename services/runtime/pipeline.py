@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -21,13 +22,13 @@ from google.protobuf.message import Message
 from sqlalchemy import select
 
 from services.runtime import logs, metrics, telemetry
-from services.runtime.admission import Admission
+from services.runtime.admission import Admission, Seldom
 from services.runtime.callers import ANYONE, Caller, Tokens, allowed
 from services.runtime.contract import Method
 from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, unavailable
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
-from services.runtime.refusals import DETAILS, Refusal, status
+from services.runtime.refusals import DETAILS, Refusal, details
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
 from services.runtime.validation import parsed, warm
@@ -45,6 +46,7 @@ _FIRST_REPLY = statement(
     "first reply",
 )
 _deadlines = Deadlines()
+_overloaded: defaultdict[str, Seldom] = defaultdict(Seldom)
 _UNLIMITED = nullcontext()
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -278,11 +280,21 @@ def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusa
     telemetry.end_rpc(span, code)
     seconds = time.monotonic() - started
     metrics.observe_rpc(method.full_name, code, seconds)
-    if refusal is not None:
+    if refusal is None:
+        return
+    times = 1
+    if refusal.reason == ErrorReason.ERROR_REASON_OVERLOADED:
+        times = _overloaded[method.full_name].due()
+    if times:
         logs.log.info(
-            "refused", rpc=method.full_name, code=code, reason=refusal.name, seconds=round(seconds, 4)
+            "refused",
+            rpc=method.full_name,
+            code=code,
+            reason=refusal.name,
+            seconds=round(seconds, 4),
+            times=times,
         )
 
 
 async def _abort(context: _Context, refusal: Refusal) -> None:
-    await context.abort(refusal.code, refusal.message, ((DETAILS, status(refusal).SerializeToString()),))
+    await context.abort(refusal.code, refusal.message, ((DETAILS, details(refusal)),))

@@ -4,6 +4,7 @@ The error model is google.rpc.Status with details (AIP-193).
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -90,6 +91,18 @@ def status(refusal: Refusal) -> status_pb2.Status:
         item.Pack(detail)
         packed.append(item)
     return status_pb2.Status(code=refusal.code.value[0], message=refusal.message, details=packed)
+
+
+def details(refusal: Refusal) -> bytes:
+    """Return the status as it is sent. One that says nothing of its call is made once: under overload it is all we do."""
+    if refusal.metadata or refusal.violations or refusal.trace_id:
+        return bytes(status(refusal).SerializeToString())
+    return _plain(refusal.reason, refusal.message, refusal.retry_seconds)
+
+
+@lru_cache(maxsize=64)
+def _plain(reason: ErrorReason.ValueType, message: str, retry_seconds: float | None) -> bytes:
+    return bytes(status(Refusal(reason, message, retry_seconds=retry_seconds)).SerializeToString())
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:

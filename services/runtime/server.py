@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.contract import methods
 from services.runtime.pipeline import Environment, compose
-from services.runtime.refusals import DETAILS, Refusal, status
+from services.runtime.refusals import DETAILS, Refusal, details
 from services.runtime.settings import Settings
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -78,7 +78,7 @@ class _Unknown(grpc.GenericRpcHandler):
 
 async def _unknown(_: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
     refusal = Refusal(ErrorReason.ERROR_REASON_UNIMPLEMENTED, "There is no such method here")
-    await context.abort(refusal.code, refusal.message, ((DETAILS, status(refusal).SerializeToString()),))
+    await context.abort(refusal.code, refusal.message, ((DETAILS, details(refusal)),))
 
 
 def _composed(service: str, handlers: Sequence[Any], at: Environment) -> grpc.GenericRpcHandler:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.bench import calls, h2load, idle, streams, volume, writes
+from tests.bench import calls, h2load, idle, overload, streams, volume, writes
 from tests.bench.figures import Figure
 from tests.bench.house import House
 
@@ -28,11 +28,13 @@ ROWS: dict[str, Row] = {
     "rest": calls.rest,
     "create": writes.create_order,
     "checkouts": writes.whole_checkouts,
+    "cpu": overload.cost,
+    "curve": overload.curve,
     "latency": streams.latency,
     "streams": streams.many_streams,
     "volume": volume.volume,
 }
-LONG = {"volume"}  # More than a minute: only when asked for, or with --full.
+LONG = {"curve", "volume"}  # More than a minute: only when asked for, or with --full.
 
 
 async def measure(rows: list[str], seconds: float, console: Console) -> tuple[list[Figure], int]:

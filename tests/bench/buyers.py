@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nats
@@ -78,11 +79,47 @@ class Outcome:
         return self.confirmed / self.seconds
 
 
+class News:
+    """Tells of each order that is expected how it has ended, once, as `async with News(url, ended)`."""
+
+    def __init__(self, nats_url: str, ended: Callable[[str, OrderState.ValueType], None]) -> None:
+        self._url, self._ended = nats_url, ended
+        self._expected: set[str] = set()
+        self._early: dict[str, OrderState.ValueType] = {}  # Whose news came before their reply.
+
+    async def __aenter__(self) -> "News":
+        self._client = await nats.connect(self._url)
+        await self._client.subscribe("live.order.*", cb=self._told)
+        await self._client.flush()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    def expect(self, order_id: str) -> None:
+        """Expect news of an order that was placed."""
+        state = self._early.pop(order_id, None)
+        if state is None:
+            self._expected.add(order_id)
+        else:
+            self._ended(order_id, state)
+
+    async def _told(self, message: Msg) -> None:
+        state = OrderUpdate.FromString(message.data[_HINT_BYTES:]).state
+        if state in OPEN:
+            return
+        order_id = message.subject.rpartition(".")[2]
+        if order_id in self._expected:
+            self._expected.remove(order_id)
+            self._ended(order_id, state)
+        else:
+            self._early[order_id] = state
+
+
 async def checkouts(buyers: Buyers, nats_url: str, open_orders: int, seconds: float) -> Outcome:
     """Keep so many orders open for so long; how many were confirmed in that time, and how each ended."""
     outcome = Outcome(seconds)
-    placed: dict[str, float] = {}  # Open orders, and when each was placed.
-    early: set[str] = set()  # Whose news came before their reply.
+    placed: dict[str, float] = {}  # When each was.
     end = time.monotonic() + seconds
     over = asyncio.Event()
     left = 0
@@ -96,45 +133,28 @@ async def checkouts(buyers: Buyers, nats_url: str, open_orders: int, seconds: fl
             if message:
                 order_id = CreateOrderResponse.FromString(message).order.order_id
                 placed[order_id] = begin
-                if order_id in early:
-                    early.discard(order_id)
-                    ended(order_id)
+                news.expect(order_id)
 
         buyers.place(answer)
 
-    def ended(order_id: str) -> None:
+    def ended(order_id: str, state: OrderState.ValueType) -> None:
         nonlocal left
         now = time.monotonic()
         wait = now - placed.pop(order_id)
         left -= 1
+        if state != OrderState.ORDER_STATE_CONFIRMED:
+            outcome.others += 1
+        elif now < end:
+            outcome.confirmed += 1
         if now < end:
             outcome.waits.append(wait)
             go()
         elif not left:
             over.set()
 
-    async def told(message: Msg) -> None:
-        state = OrderUpdate.FromString(message.data[_HINT_BYTES:]).state
-        if state in OPEN:
-            return
-        if state != OrderState.ORDER_STATE_CONFIRMED:
-            outcome.others += 1
-        elif time.monotonic() < end:
-            outcome.confirmed += 1
-        order_id = message.subject.rpartition(".")[2]
-        if order_id in placed:
-            ended(order_id)
-        else:
-            early.add(order_id)
-
-    client = await nats.connect(nats_url)
-    try:
-        await client.subscribe("live.order.*", cb=told)
-        await client.flush()
+    async with News(nats_url, ended) as news:
         for _ in range(open_orders):
             go()
         await asyncio.wait_for(over.wait(), seconds + 20)
-    finally:
-        await client.close()
     buyers.connection.check()
     return outcome

@@ -5,6 +5,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
+from commerce.order.v1.order_pb2 import OrderState
 from commerce.order.v1.order_service_pb2 import CreateOrderResponse
 
 from tests.bench.buyers import Buyers, News
@@ -19,7 +20,7 @@ class Offers:
     seconds: float
     offered: int = 0
     confirmed: int = 0
-    refused: int = 0
+    others: int = 0
     waits: list[float] = field(default_factory=list)  # From when an order was due to be placed to CONFIRMED.
     told: list[float] = field(default_factory=list)  # … to being refused.
     late: list[float] = field(default_factory=list)  # How late the load itself was.
@@ -30,73 +31,77 @@ class Offers:
         return self.confirmed / self.seconds
 
 
-async def offer(buyers: Buyers, nats_url: str, rate: float, before: float, seconds: float) -> Offers:
-    """Offer so many orders a second at random moments for `before` and `seconds`, and see each to its end.
+class _Crowd:
+    """Places orders, each with the moment at which it was due, and counts what becomes of those that count."""
 
-    Raises when an order that was accepted does not come to CONFIRMED.
-    """
-    offers = Offers(seconds)
-    begin = time.monotonic() + before
-    end = begin + seconds
-    over = asyncio.Event()
-    open_calls = open_orders = 0
-    due: dict[str, float] = {}
+    def __init__(self, buyers: Buyers, offers: Offers, begin: float) -> None:
+        self._buyers, self._offers = buyers, offers
+        self._begin, self._end = begin, begin + offers.seconds
+        self._due: dict[str, float] = {}
+        self.open = 0
+        self.over = asyncio.Event()
 
-    def place(moment: float) -> None:
-        nonlocal open_calls
-        open_calls += 1
-        counts = begin <= moment < end
-        offers.offered += counts
+    def place(self, moment: float, news: News) -> None:
+        """Place an order that was due at a moment."""
+        self.open += 1
+        self._offers.offered += self._counts(moment)
         accepted = False
 
         def answer(message: bytes | None) -> None:
-            nonlocal accepted, open_calls, open_orders
+            nonlocal accepted
             if message:
                 accepted = True
-                open_orders += 1
-                due[CreateOrderResponse.FromString(message).order.order_id] = moment
-                return
-            open_calls -= 1
-            if not accepted and counts:
-                offers.refused += 1
-                offers.told.append(time.monotonic() - moment)
-            look()
+                order_id = CreateOrderResponse.FromString(message).order.order_id
+                self._due[order_id] = moment
+                news.expect(order_id)
+            elif not accepted:
+                self._refused(moment)
 
-        buyers.place(answer)
+        self._buyers.place(answer)
 
-    def look() -> None:
-        if time.monotonic() >= end and not open_calls and not open_orders:
-            over.set()
+    def ended(self, order_id: str, state: OrderState.ValueType) -> None:
+        """Count an order that has ended."""
+        now, moment = time.monotonic(), self._due.pop(order_id)
+        if state != OrderState.ORDER_STATE_CONFIRMED:
+            self._offers.others += 1
+        elif self._counts(now):
+            self._offers.confirmed += 1
+        if self._counts(moment):
+            self._offers.waits.append(now - moment)
+        self._done()
 
-    def confirmed(order_id: str, now: float) -> None:
-        nonlocal open_orders
-        moment = due.pop(order_id)
-        open_orders -= 1
-        if begin <= now < end:
-            offers.confirmed += 1
-        if begin <= moment < end:
-            offers.waits.append(now - moment)
-        look()
+    def _refused(self, moment: float) -> None:
+        if self._counts(moment):
+            self._offers.told.append(time.monotonic() - moment)
+        self._done()
 
+    def _counts(self, moment: float) -> bool:
+        return self._begin <= moment < self._end
+
+    def _done(self) -> None:
+        self.open -= 1
+        if not self.open:
+            self.over.set()
+
+
+async def offer(buyers: Buyers, nats_url: str, rate: float, before: float, seconds: float) -> Offers:
+    """Offer so many orders a second at random moments for `before` and `seconds`; see each of them to its end.
+
+    Raises TimeoutError when an order that was accepted does not end.
+    """
+    offers = Offers(seconds)
+    moment = time.monotonic()
+    end = moment + before + seconds
+    crowd = _Crowd(buyers, offers, moment + before)
     buyers.connection.patient = True
-    try:
-        async with News.of(nats_url, due, confirmed) as news:
-            moment = begin - before
-            while (moment := moment + random.expovariate(rate)) < end:
-                await asyncio.sleep(max(0.0, moment - time.monotonic()))
-                offers.late.append(time.monotonic() - moment)
-                place(moment)
-            try:
-                look()
-                await asyncio.wait_for(over.wait(), PATIENCE_SECONDS)
-            except TimeoutError:
-                buyers.connection.check()
-                raise TimeoutError(
-                    f"{open_calls} calls are not answered, {open_orders} orders not confirmed"
-                ) from None
-        if news.others:
-            raise RuntimeError(f"{news.others} orders were not confirmed")
-    finally:
-        buyers.connection.patient = False
+    async with News(nats_url, crowd.ended) as news:
+        while (moment := moment + random.expovariate(rate)) < end:
+            await asyncio.sleep(max(0.0, moment - time.monotonic()))
+            offers.late.append(time.monotonic() - moment)
+            crowd.place(moment, news)
+        crowd.over.clear()
+        if crowd.open:
+            await asyncio.wait_for(crowd.over.wait(), PATIENCE_SECONDS)
+    buyers.connection.patient = False
     buyers.connection.check()
     return offers

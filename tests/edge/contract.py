@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import protovalidate
 from buf.validate import validate_pb2
 from commerce.options.v1 import options_pb2
 from google.api import annotations_pb2, httpbody_pb2
@@ -49,9 +50,22 @@ class Rpc:
     def names_a_store(self) -> bool:
         return "store_id" in self.method.input_type.fields_by_name
 
+    @property
+    def things(self) -> list[str]:
+        """What its path names, beside a store."""
+        return [name for name in re.findall(r"\{(\w+_id)\}", self.template) if name != "store_id"]
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether an empty request is one that it can answer."""
+        return not protovalidate.collect_violations(self._kind())
+
     def request(self, **given: Any) -> Any:
         """A valid request; what is not given is made up. Unknown names in `given` are left out."""
-        return filled(message_factory.GetMessageClass(self.method.input_type)(), given)
+        return filled(self._kind(), given)
+
+    def _kind(self) -> Any:
+        return message_factory.GetMessageClass(self.method.input_type)()
 
     def rest(self, request: Message) -> tuple[str, str, Any]:
         """The same request as REST: verb, path with query, JSON body (None without one)."""

@@ -37,6 +37,9 @@ class Bodies:
     def stock(self, **given):
         return {"quantity": 7, "requestId": request_id()} | given
 
+    def coupon(self, **given):
+        return {"code": "TEN", "percentagePpm": 100_000, "requestId": request_id()} | given
+
     def text(self, kind, find, replacement):
         """A valid body as bytes, with a part of its text replaced."""
         text = json.dumps(getattr(self, kind)()).encode()
@@ -180,9 +183,31 @@ STOCKS = {
     "a stock beyond the bound": (lambda b: b.stock(quantity=10**9 + 1), "quantity"),
     "a stock of words": (lambda b: b.stock(quantity="all"), "quantity"),
 }
+COUPONS = {
+    "nothing that it takes off": (lambda b: b.coupon(percentagePpm=None), "kind"),
+    "two kinds of what it takes off": (
+        lambda b: b.coupon(amount={"currencyCode": "EUR", "minorUnits": "1"}),
+        "amount",
+    ),
+    "a share of more than all": (lambda b: b.coupon(percentagePpm=1_000_001), "percentage_ppm"),
+    "a code of blanks": (lambda b: b.coupon(code="T N"), "code"),
+    "a limit of less than none": (lambda b: b.coupon(limit=-1), "limit"),
+    "a time that is none": (lambda b: b.coupon(beginTime="2026-02-30T00:00:00Z"), "begin_time"),
+    "an end before its beginning": (
+        lambda b: b.coupon(beginTime="2026-02-02T00:00:00Z", endTime="2026-02-01T00:00:00Z"),
+        "end_time",
+    ),
+}
+KINDS = {
+    "order": ORDERS,
+    "product": PRODUCTS,
+    "customer_": CUSTOMERS,
+    "stock": STOCKS,
+    "coupon": COUPONS,
+}
 CASES = {
     f"{kind.rstrip('_')} with {name}": (kind, *case)
-    for kind, cases in (("order", ORDERS), ("product", PRODUCTS), ("customer_", CUSTOMERS), ("stock", STOCKS))
+    for kind, cases in KINDS.items()
     for name, case in cases.items()
 }
 

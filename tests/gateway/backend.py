@@ -23,6 +23,7 @@ for _module in pkgutil.walk_packages(commerce.__path__, "commerce."):
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
+Gather = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Script:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
+    gathers: dict[str, Gather] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
 
     def clear(self) -> None:
         self.answers.clear()
         self.streams.clear()
+        self.gathers.clear()
         self.arrivals.clear()
 
 
@@ -89,16 +92,15 @@ class _Handlers(grpc.GenericRpcHandler):
         request, response = (
             message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type)
         )
-        make = (
-            grpc.unary_stream_rpc_method_handler
-            if method.server_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return make(
-            self._stream(name) if method.server_streaming else self._unary(name, response),
-            request_deserializer=request.FromString,
-            response_serializer=response.SerializeToString,
-        )
+        codec: dict[str, Any] = {
+            "request_deserializer": request.FromString,
+            "response_serializer": response.SerializeToString,
+        }
+        if method.client_streaming:
+            return grpc.stream_unary_rpc_method_handler(self._backend.script.gathers[name], **codec)
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(name), **codec)
+        return grpc.unary_unary_rpc_method_handler(self._unary(name, response), **codec)
 
     def _unary(self, name: str, response: type[Message]) -> Answer:
         async def unary(request: Message, context: Context) -> Message:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -12,11 +15,15 @@ import pytest
 import services.runtime  # noqa: F401  (before grpc)
 
 import grpc.aio  # isort: skip
+from commerce.catalog.v1.catalog_pb2 import Import
+from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportProductsResponse, ImportRow
+from commerce.catalog.v1.catalog_service_pb2_grpc import ImportServiceStub
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from google.rpc import status_pb2
 
+from services.gateway import hardening
 from tests.gateway.backend import Context
-from tests.gateway.conftest import Gateway
+from tests.gateway.conftest import Gateway, own_gateway
 from tests.gateway.refusals import grpc_reason
 
 ORDER = "018f0000-0000-7000-8000-000000000009"
@@ -57,6 +64,63 @@ async def test_answers_unimplemented_to_an_rpc_that_is_not_offered(gateway: Gate
             await call(b"", metadata=(("authorization", f"Bearer {gateway.keys.token()}"),))
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert grpc_reason(refused.value) == "UNIMPLEMENTED"
+
+
+async def test_passes_a_stream_of_requests_on_as_it_comes(gateway: Gateway) -> None:
+    """Each message reaches the service before the next is sent; together they are larger than any body may be."""
+    arrived: asyncio.Queue[int] = asyncio.Queue()
+
+    async def gather(messages: AsyncIterator[Any], context: Context) -> ImportProductsResponse:
+        count = 0
+        async for message in messages:
+            count += 1
+            await arrived.put(message.batch)
+        return ImportProductsResponse(product_import=Import(batches=count))
+
+    gateway.script.gathers["ImportProducts"] = gather
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        call = _import(gateway, channel)
+        for batch in range(1, 6):
+            await call.write(ImportProductsRequest(batch=batch, rows=[ImportRow(name="x" * 500_000)]))
+            assert await asyncio.wait_for(arrived.get(), 10) == batch
+        await call.done_writing()
+        assert (await call).product_import.batches == 5
+
+
+async def test_a_stream_of_requests_that_its_service_answers_to_may_last(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request has to be complete in time, but for one that the service has begun to answer."""
+    monkeypatch.setattr(hardening, "REQUEST_SECONDS", 1)
+
+    async def gather(messages: AsyncIterator[Any], context: Context) -> ImportProductsResponse:
+        await context.send_initial_metadata(())
+        return ImportProductsResponse(product_import=Import(batches=len([each async for each in messages])))
+
+    gateway.script.gathers["ImportProducts"] = gather
+    async with (
+        own_gateway(gateway, tmp_path) as own,
+        grpc.aio.insecure_channel(own.address) as channel,
+    ):
+        call = _import(own, channel)
+        await call.write(ImportProductsRequest(batch=1))
+        await asyncio.sleep(1.5)
+        await call.write(ImportProductsRequest(batch=2))
+        await call.done_writing()
+        assert (await call).product_import.batches == 2
+
+
+async def test_refuses_a_stream_of_requests_without_a_token(gateway: Gateway) -> None:
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        call = ImportServiceStub(channel).ImportProducts(iter([ImportProductsRequest(batch=1)]))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+    assert grpc_reason(refused.value) == "UNAUTHENTICATED"
+
+
+def _import(gateway: Gateway, channel: grpc.aio.Channel) -> Any:
+    metadata = (("authorization", f"Bearer {gateway.keys.token()}"),)
+    return ImportServiceStub(channel).ImportProducts(metadata=metadata)
 
 
 async def test_serves_grpc_web(gateway: Gateway, http: aiohttp.ClientSession) -> None:

@@ -2,12 +2,14 @@
 
 import random
 import uuid
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 
+from services.order import queries, rules
 from services.runtime.ids import first_id
 
 STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
@@ -108,3 +110,22 @@ async def write(
             ],
         )
     await connection.execute("ANALYZE orders, order_lines")
+
+
+async def move(connection: asyncpg.Connection, transitions: Sequence[tuple[object, int]]) -> int:
+    """Take a step with each of these orders, to these sequences, as the service does; return how many held."""
+    every: dict[str, object] = {
+        "step": "assign_courier",
+        "state": rules.SHIPPED,
+        "reason": "",
+        "payment_id": None,
+        "next_action_url": "",
+        "due_time": None,
+        "refund": 0,
+        "actor": "SERVICE test",
+        "trace_id": "",
+    }
+    values: dict[str, object] = {name: [value] * len(transitions) for name, value in every.items()}
+    values["order_id"], values["sequence"] = map(list, zip(*sorted(transitions), strict=True))
+    values["time"] = NOW
+    return len(await connection.fetch(queries.MOVED.sql, *queries.MOVED.arguments(values)))

@@ -1,13 +1,16 @@
 import asyncio
 import base64
+import json
 import time
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import order_service_pb2 as rpc
+from commerce.order.v1.order_pb2 import OrderUpdate
 
 from services.order.feed import Place, Tokens
 from services.runtime.pages import Seals
+from tests.order import bulk
 from tests.order.asks import accept, cancel, create, deliver, name, ship
 from tests.shop import new_id, refused
 
@@ -19,9 +22,10 @@ def ask(shop, token=""):
     return rpc.WatchStoreOrdersRequest(store_id=shop.store_id, resume_token=token)
 
 
-async def read(shop, token="", until=1, seconds=20.0):
+async def read(shop, token="", until=1, into=None):
     """What a store's watch tells until so many messages were read."""
-    stream, found = shop.orders.WatchStoreOrders(ask(shop, token), timeout=seconds), []
+    stream = shop.orders.WatchStoreOrders(ask(shop, token), timeout=20)
+    found = [] if into is None else into
     async for update in stream:
         found.append(update)
         if len(found) == until:
@@ -114,6 +118,30 @@ async def test_a_list_after_the_first_bookmark_and_what_comes_are_everything(sho
                 break
 
 
+async def test_what_commits_late_is_told_in_its_place_and_what_came_after_it_waits(shop):
+    """A transition is written before all others and committed after them."""
+    late, product, customer = await shop.order(until="CONFIRMED"), await shop.product(), await shop.customer()
+    told: list[OrderUpdate] = []
+    reading = asyncio.create_task(read(shop, await now(shop), until=7, into=told))
+    async with bulk.administrator(shop) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT pg_current_xact_id()")
+        early = await shop.order([(product, 1)], customer=customer, until="CONFIRMED")
+        await shop.orders.AcceptOrder(accept(early))
+        # Its order has moved in a later transaction before: it comes after that, not before.
+        await shop.orders.AcceptOrder(accept(late))
+        assert await bulk.move(connection, [(late, 5)]) == 1
+        await shop.orders.CancelOrder(cancel(early))
+        await asyncio.sleep(0.3)  # Time enough to tell what should not be told.
+        assert told == []
+        await transaction.commit()
+        await reading
+
+    assert [update.sequence for update in told if update.order_id == early] == [1, 2, 3, 4, 5]
+    assert [update.sequence for update in told if update.order_id == late] == [4, 5]
+
+
 async def test_tells_nothing_of_another_store(shop):
     other = shop.another()
     token, others = await now(shop), await now(other)
@@ -124,6 +152,28 @@ async def test_tells_nothing_of_another_store(shop):
     )
     with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
         await other.orders.WatchStoreOrders(ask(shop)).read()
+
+
+async def test_a_browser_watches_it_as_events_of_a_server(shop):
+    headers = {"authorization": f"Bearer {shop.token}"}
+    path = f"/v1/stores/{shop.store_id}/orders:watch"
+    async with shop.clients.http.get(path, headers=headers) as answer:
+        bookmark = await _event(answer)
+        assert bookmark["bookmark"] is True
+        order_id = await shop.order()
+        placed = await _event(answer)
+        assert (placed["orderId"], placed["step"]) == (order_id, "create")
+    params = {"resumeToken": bookmark["resumeToken"]}
+    async with shop.clients.http.get(path, headers=headers, params=params) as answer:
+        again = await _event(answer)
+        assert (again["orderId"], again["step"]) == (order_id, "create")
+
+
+async def _event(answer):
+    async with asyncio.timeout(10):
+        while not (line := await answer.content.readline()).startswith(b"data: "):
+            assert line, "the stream has ended"
+    return json.loads(line.removeprefix(b"data: "))
 
 
 @pytest.mark.parametrize("role", ["customer", "courier"])
@@ -171,7 +221,7 @@ async def test_refuses_a_token_that_is_too_old_and_says_what_to_do(shop):
 
 def _made(shop, feed=0, days=0.0):
     """A token made so many days ago, signed as the service signs."""
-    seals = Seals(shop.clients.cluster.home.secret("page_key"))
+    seals = Seals(shop.clients.cluster.home.secret("page_order"))
     tokens = Tokens(seals, 7, lambda: time.time() - days * DAY_SECONDS)
     return tokens.token(shop.store_id, Place(feed, bytes(16), 0))
 

@@ -146,7 +146,7 @@ async def test_a_token_that_expires_on_the_way_ends_it(toy):
 
     with refused(ErrorReason.ERROR_REASON_UNAUTHENTICATED, message="2"):
         await call.write(second)
-        await call
+        await asyncio.wait_for(call, 10)
 
 
 @pytest.mark.parametrize("hindered", ["hinder 1", "hinder 2"])
@@ -276,7 +276,7 @@ async def test_a_server_that_stops_takes_no_more_of_it(toy):
 
     with refused(ErrorReason.ERROR_REASON_UNAVAILABLE, message="2") as said:
         await call.write(second)
-        await call
+        await asyncio.wait_for(call, 10)
     assert said.retry_seconds is not None
     await toy.clients.cluster.wait_ready("toy")
     assert await told(toy) == ["1"]

@@ -10,8 +10,10 @@ The cells come in an order drawn from a seed, which is printed: COMMERCE_SEED=â€
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from commerce.order.v1 import order_service_pb2 as rpc
@@ -116,7 +118,7 @@ async def clients(cluster):
 class Matrix:
     """Goes through cells; the orders of earlier ones go on beside the next."""
 
-    def __init__(self, shop: Shop, folder, product: str, customer: str) -> None:
+    def __init__(self, shop: Shop, folder: Path, product: str, customer: str) -> None:
         self.shop, self.cluster, self.folder = shop, shop.clients.cluster, folder
         self.product, self.customer = product, customer
         self.checkouts: list[Checkout] = []
@@ -131,7 +133,7 @@ class Matrix:
         self.checkouts.append(Checkout(self.shop, body))
         return self.checkouts[-1]
 
-    async def run(self, points: list[str], act: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, points: list[str], act: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Kill at each point, each victim; `act` is what passes them."""
         cells = [
             Cell(when, point, who) for point in points for when in ("before", "after") for who in VICTIMS
@@ -144,7 +146,7 @@ class Matrix:
         async with asyncio.timeout(2 * SETTLE_SECONDS):
             await asyncio.gather(*self._going)
 
-    async def _kill(self, cell: Cell, act: Callable[[], Awaitable[None]]) -> None:
+    async def _kill(self, cell: Cell, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
         point = self.folder / cell.file
         reached = point.with_name(f"{point.name}.reached")
         process = self.cluster.process(cell.victim)
@@ -168,7 +170,7 @@ class Matrix:
         point.with_name(f"{point.name}.go").unlink(missing_ok=True)
 
 
-async def _exists(path) -> bool:
+async def _exists(path: Path) -> bool:
     return path.exists()
 
 

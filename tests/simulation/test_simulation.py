@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from services.catalog.rules import HELD
 from services.order import rules
 from services.order.rules import CONFIRMED, ENDS, name_of
 from services.runtime import logs, times
@@ -65,7 +66,7 @@ def _money(world: World, order_id: str, life: str) -> None:
 
 def _units(world: World, order_id: str, life: str) -> None:
     reservation = world.warehouse.reservations.get(order_id)
-    held = reservation is not None and reservation.state == neighbours.catalog.HELD
+    held = reservation is not None and reservation.state == HELD
     assert held == (world.database.orders[order_id]["state"] == CONFIRMED), f"{reservation} after {life}"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services.cluster.story.clients import Refused, Watch
-from services.cluster.story.shop import Refusal, Shop, euros
+from services.cluster.story.shop import Refusal, Shop, cents, euros
 from services.cluster.story.teller import ClaimFailed, Step, expect
+from services.cluster.story.watches import Feed, Watch
 
 REPEATS = 5
 
@@ -18,38 +18,39 @@ async def open_store(shop: Shop) -> None:
         await shop.product("Last teacup", 1250, 1)
         listed = await shop.admin.rest("GET", shop.path("products"))
         expect("products listed", len(listed.body["products"]), 3)
-        step.says("3 products, 71 units, by REST")
+        shop.feed = Feed(shop.admin, shop.store_id)
+        await shop.feed.opened()
+        step.says("3 products, 71 units, by REST; from now on the store's feed is read")
 
 
 async def greet_customers(shop: Shop) -> None:
     async with shop.teller.step("Customers") as step:
-        for name in ("Ada Lovelace", "Charles Babbage", "Mary Somerville"):
+        for name in ("Ada Lovelace", "Charles Babbage", "Mary Somerville", "Sophie Germain"):
             await shop.customer(name)
         found = await shop.admin.rest("GET", shop.path("customers?query=lovelace"))
         names = [customer["fullName"] for customer in found.body["customers"]]
         expect("customers found by name", names, ["Ada Lovelace"])
-        step.says("Ada, Charles and Mary; each holds a token of their own")
+        step.says("Ada, Charles, Mary and Sophie; each holds a token of their own")
 
 
-async def confirm(shop: Shop) -> tuple[Watch, Watch]:
-    """Ada's order, with one watcher by server-sent events and one by gRPC."""
+async def confirm(shop: Shop) -> tuple[str, Watch, Watch]:
+    """Ada's first order, with one watcher by server-sent events and one by gRPC."""
     async with shop.teller.step("An order, watched twice") as step:
         ada, tea = shop.customers[0], shop.products[0]
         body = shop.order_of(ada, tea, quantity=2)
         reply = await ada.person.rest("POST", shop.path("orders"), body)
-        order_id = shop.delivered = shop.placed(reply.body["order"])
-        shop.trace_id = reply.trace_id
+        order_id = shop.placed(reply.body["order"])
         expect("the order's first state", reply.body["order"]["state"], "ORDER_STATE_PENDING")
-        expect("its total", reply.body["order"]["total"]["minorUnits"], str(2 * tea.price))
+        expect("its total", cents(reply.body["order"]["total"]), 2 * tea.price)
         by_sse = shop.watch(Watch(ada.person.updates_by_sse(order_id, after=1)))
         by_grpc = shop.watch(Watch(shop.admin.updates_by_grpc(order_id, after=1)))
         await asyncio.gather(by_sse.to("CONFIRMED", step), by_grpc.to("CONFIRMED", step))
         expect("seen by SSE and by gRPC", by_sse.seen, by_grpc.seen)
         step.says(f"PENDING → {by_grpc}, live by SSE and by gRPC; {euros(2 * tea.price)}")
-        return by_sse, by_grpc
+        return order_id, by_sse, by_grpc
 
 
-async def deliver(shop: Shop, by_sse: Watch, by_grpc: Watch) -> None:
+async def deliver(shop: Shop, order_id: str, by_sse: Watch, by_grpc: Watch) -> None:
     async with shop.teller.step("Accepted, shipped, delivered") as step:
         parcel = {"carrier": "Our own bicycle", "courierId": "Grace"}
         courier = shop.person("courier", subject="Grace")
@@ -58,7 +59,7 @@ async def deliver(shop: Shop, by_sse: Watch, by_grpc: Watch) -> None:
             (shop.admin, "ship", parcel),
             (courier, "deliver", {}),
         ):
-            await person.rest("POST", f"/v1/orders/{shop.delivered}:{verb}", more)
+            await person.rest("POST", f"/v1/orders/{order_id}:{verb}", more)
         await asyncio.gather(by_sse.ended(step), by_grpc.ended(step))
         expect("what SSE and gRPC saw", by_sse.seen, by_grpc.seen)
         numbers = [number for number, _ in by_grpc.seen]
@@ -66,7 +67,7 @@ async def deliver(shop: Shop, by_sse: Watch, by_grpc: Watch) -> None:
         expect("the last state", by_grpc.seen[-1][1], "DELIVERED")
         total = 2 * shop.products[0].price
         await step.until(
-            "the provider's book", lambda: shop.charged(shop.delivered), [("captured", total, total, 0)]
+            "the provider's book", lambda: shop.charged(order_id), [("captured", total, total, 0)]
         )
         await step.until("stock (on hand, reserved)", lambda: shop.stock(shop.products[0]), (48, 0))
         step.says("both watches saw every step, in order; money captured, 2 units gone")
@@ -96,8 +97,8 @@ async def last_unit(shop: Shop) -> None:
         winner, loser = buyers[ends.index("CONFIRMED")], buyers[ends.index("REJECTED")]
         order = await shop.order(placed[ends.index("REJECTED")][0])
         expect("charges for the order that was rejected", await shop.charged(order["orderId"]), [])
-        first = loser.name.partition(" ")[0]
-        shop.refusals.append(Refusal(f"{first}: {cup.name}, sold out", "REJECTED", order["reason"]))
+        first, reason = loser.name.partition(" ")[0], order["reason"].partition(" ")[0]
+        shop.refusals.append(Refusal(f"{first}: {cup.name}, sold out", "REJECTED", reason))
         step.says(f"{winner.name} got it; {loser.name} was refused and not charged")
 
 
@@ -112,7 +113,7 @@ async def retry(shop: Shop) -> None:
         shop.placed(replies[0].body["order"])
         after = len((await mary.person.rest("GET", path)).body["orders"])
         expect("new orders", after - before, 1)
-        refused = await _refused(shop, body | {"paymentMethod": "pm_sandbox_slow"})
+        refused = await mary.person.refused("POST", path, body | {"paymentMethod": "pm_sandbox_slow"})
         expect("the reason for another order under that id", refused.reason, "REQUEST_ID_REUSED")
         shop.refusals.append(
             Refusal("Mary: another order, same requestId", f"{refused.status}", refused.reason)
@@ -127,11 +128,3 @@ async def _either(watch: Watch, step: Step) -> str:
     except ClaimFailed:
         return watch.seen[-1][1]
     return "CONFIRMED"
-
-
-async def _refused(shop: Shop, body: dict[str, object]) -> Refused:
-    try:
-        await shop.customers[2].person.rest("POST", shop.path("orders"), body)
-    except Refused as refused:
-        return refused
-    raise ClaimFailed("another order under the same requestId was taken")

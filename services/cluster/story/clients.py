@@ -1,12 +1,11 @@
 """Clients as anybody could write them: REST and server-sent events by aiohttp, gRPC by the typed stubs, all at the
-gateway's one port; and the payment provider's own book."""
+gateway's one port."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 
 import services.runtime  # noqa: F401  It sets what gRPC reads when it is imported.
@@ -14,12 +13,13 @@ import services.runtime  # noqa: F401  It sets what gRPC reads when it is import
 # isort: split
 import aiohttp
 import grpc.aio
+from commerce.catalog.v1.catalog_service_pb2_grpc import ImportServiceStub
 from commerce.order.v1.order_pb2 import OrderState
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from commerce.order.v1.order_service_pb2_grpc import OrderServiceStub
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
-from services.cluster.story.teller import ClaimFailed, Step
+from services.cluster.story.teller import ClaimFailed
 
 CALL_SECONDS = 10.0
 CHANNEL_OPTIONS = [("grpc.enable_http_proxy", 0)]
@@ -63,10 +63,16 @@ class Person:
         self.metadata = (("authorization", f"Bearer {token}"),)
         self.orders = OrderServiceStub(gateway.channel)
         self.payments = PaymentServiceStub(gateway.channel)
+        self.imports = ImportServiceStub(gateway.channel)
 
-    async def rest(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
-        """A call by REST; one with a body gets a requestId unless it has one. Raises Refused, ClaimFailed."""
-        if body is not None:
+    async def rest(
+        self, method: str, path: str, body: dict[str, Any] | None = None, changes: bool = True
+    ) -> Reply:
+        """A call by REST. Raises Refused, ClaimFailed.
+
+        One with a body gets a requestId, unless it has one or changes nothing.
+        """
+        if body is not None and changes:
             body = {"requestId": new_id()} | body
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         try:
@@ -81,18 +87,29 @@ class Person:
             raise Refused(answer.status, _reason(read), str(read.get("message", "")))
         return Reply(read, raw, answer.headers.get("x-trace-id", ""))
 
+    async def refused(self, method: str, path: str, body: dict[str, Any]) -> Refused:
+        """The refusal of a call by REST. Raises ClaimFailed when it is not refused."""
+        try:
+            await self.rest(method, path, body)
+        except Refused as refused:
+            return refused
+        raise ClaimFailed(f"{method} {path} was not refused")
+
     async def updates_by_sse(self, order_id: str, after: int) -> AsyncIterator[tuple[int, str]]:
         """WatchOrder as a browser's EventSource reads it: each transition's number and state."""
-        path = f"/v1/orders/{order_id}:watch?afterSequence={after}"
+        async for update in self.events(f"/v1/orders/{order_id}:watch?afterSequence={after}"):
+            if not update["bookmark"]:
+                yield int(update["sequence"]), short(update["state"])
+
+    async def events(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
+        """The messages of a stream, as server-sent events. Raises Refused."""
         headers = self._headers | {"accept": "text/event-stream"}
         async with self._http.get(path, headers=headers) as answer:
             if answer.status != 200:
                 raise Refused(answer.status, "", (await answer.text())[:200])
             async for line in answer.content:
                 if line.startswith(b"data:"):
-                    update = json.loads(line[5:])
-                    if not update["bookmark"]:
-                        yield int(update["sequence"]), short(update["state"])
+                    yield json.loads(line[5:])
 
     async def updates_by_grpc(self, order_id: str, after: int) -> AsyncIterator[tuple[int, str]]:
         """The same by the typed stub."""
@@ -104,75 +121,6 @@ class Person:
                     yield update.sequence, short(OrderState.Name(update.state))
         finally:
             call.cancel()
-
-
-class Watch:
-    """What one watcher of an order has seen. It reads on by itself, until the order has come to its end."""
-
-    def __init__(self, updates: AsyncIterator[tuple[int, str]]) -> None:
-        self.seen: list[tuple[int, str]] = []
-        self._moved = asyncio.Event()
-        self._task = asyncio.create_task(self._read(updates))
-
-    def __str__(self) -> str:
-        return " → ".join(state for _, state in self.seen) or "nothing"
-
-    async def to(self, state: str, step: Step) -> None:
-        """Returns when that state has been seen. Raises ClaimFailed when the order ends elsewhere."""
-        step.waits = lambda: f"the watch has seen {self}, not {state}"
-        while state not in (seen for _, seen in self.seen):
-            if self._task.done():
-                self._task.result()
-                raise ClaimFailed(f"the order ended without {state}: {self}")
-            self._moved.clear()
-            await self._moved.wait()
-        step.waits = None
-
-    async def ended(self, step: Step) -> None:
-        """Returns when the server has closed the stream, as it does once the order has ended."""
-        step.waits = lambda: f"the stream is still open after {self}"
-        await self._task
-        step.waits = None
-
-    def stop(self) -> None:
-        self._task.cancel()
-
-    async def _read(self, updates: AsyncIterator[tuple[int, str]]) -> None:
-        try:
-            async for update in updates:
-                self.seen.append(update)
-                self._moved.set()
-        finally:
-            self._moved.set()
-
-
-class Provider:
-    """The sandbox payment provider, seen from outside: its own book of charges, and what a customer does there."""
-
-    def __init__(self, address: str, api_key: str) -> None:
-        headers = {"authorization": f"Bearer {api_key}"}
-        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
-        self._http = aiohttp.ClientSession(f"http://{address}", headers=headers, timeout=timeout)
-
-    async def close(self) -> None:
-        await self._http.close()
-
-    async def charges(self, order_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Every charge in the book that was made for one of these orders."""
-        wanted, found = set(order_ids), []
-        after: int | None = 0
-        while after is not None:
-            async with self._http.get("/v1/book", params={"after": after}) as answer:
-                answer.raise_for_status()
-                page = await answer.json()
-            found += [charge for charge in page["charges"] if charge["reference"] in wanted]
-            after = page["next_after"]
-        return found
-
-    async def confirm(self, next_action_url: str) -> None:
-        """What a customer does at the page of a 3-D Secure challenge."""
-        async with self._http.post(next_action_url, json={"outcome": "pass"}) as answer:
-            answer.raise_for_status()
 
 
 def new_id() -> str:

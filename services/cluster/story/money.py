@@ -10,9 +10,10 @@ from commerce.payment.v1.payment_pb2 import PaymentState
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from google.protobuf.json_format import MessageToDict
 
-from services.cluster.story.clients import Watch, new_id, short
-from services.cluster.story.shop import Refusal, Shop, euros, sum_of
+from services.cluster.story.clients import new_id, short
+from services.cluster.story.shop import Customer, Refusal, Shop, cents, euros, left_of, sum_of
 from services.cluster.story.teller import ClaimFailed, Step, expect
+from services.cluster.story.watches import Watch
 
 # Where an order ends with each of the sandbox's payment methods.
 ENDS = {
@@ -73,7 +74,7 @@ async def settle_cards(shop: Shop) -> None:
         await asyncio.gather(
             *(_settled(shop, method, order, watch, step) for method, order, watch in shop.cards)
         )
-        lines = []
+        ways: dict[str, list[str]] = {}
         for method, order_id, watch in shop.cards:
             charges = await shop.provider.charges([order_id])
             taken = [
@@ -81,9 +82,24 @@ async def settle_cards(shop: Shop) -> None:
             ]
             charged = ENDS[method] == "CONFIRMED"
             expect(f"{method}: cents charged, in the provider's book", taken, [700] if charged else [])
-            path = str(watch).removeprefix("RESERVED → ")
-            lines.append(f"{method:<18} {path}, {'1 charge' if charged else 'no charge'}")
-        step.says("each where it should be, by the provider's own book:", *lines)
+            ways.setdefault(str(watch).removeprefix("RESERVED → "), []).append(method)
+        step.says(
+            "by the provider's own book one charge each, none for those that failed:",
+            *(f"{way}: {', '.join(methods)}" for way, methods in ways.items()),
+        )
+
+
+async def bought(shop: Shop) -> None:
+    """What the order service says that each customer buys, beside what is left in the provider's book."""
+    async with shop.teller.step("What each has bought") as step:
+        said = await asyncio.gather(*(_stats(buyer) for buyer in shop.customers))
+        kept = await asyncio.gather(*(_kept(shop, buyer) for buyer in shop.customers))
+        expect("orders, cancelled, paid for, cents", said, kept)
+        orders, cancelled, paid, spent = (sum(column) for column in zip(*said, strict=True))
+        step.says(
+            f"{orders} orders of {len(said)} customers, {cancelled} cancelled; {euros(spent)} for {paid}, "
+            "as in the provider's book"
+        )
 
 
 async def balance(shop: Shop) -> None:
@@ -99,6 +115,25 @@ async def balance(shop: Shop) -> None:
         step.says(
             f"zero; {euros(captured)} captured and {euros(refunded)} refunded, as in the provider's book"
         )
+
+
+async def _stats(buyer: Customer) -> list[int]:
+    """Orders, those that were cancelled, those that are paid for, and cents spent: as the order service counts."""
+    stats = (await buyer.person.rest("GET", f"/v1/customers/{buyer.customer_id}/order-stats")).body
+    (spending,) = stats["spending"]
+    counts = [stats["totalOrders"], stats["cancelledOrders"], spending["paidOrders"]]
+    return [*map(int, counts), cents(spending["totalSpent"])]
+
+
+async def _kept(shop: Shop, buyer: Customer) -> list[int]:
+    """The same by what was told of each of the customer's orders, and by the provider's book."""
+    path = f"/v1/customers/{buyer.customer_id}/orders?pageSize=500"
+    listed = (await buyer.person.rest("GET", path)).body["orders"]
+    placed = [each for each, order in shop.orders.items() if order["customerId"] == buyer.customer_id]
+    expect(f"orders of {buyer.name}", sorted(order["orderId"] for order in listed), sorted(placed))
+    cancelled = sum(short(order["state"]) == "CANCELLED" for order in listed)
+    left = [left_of(charge) for charge in await shop.provider.charges(placed) if left_of(charge)]
+    return [len(placed), cancelled, len(left), sum(left)]
 
 
 async def _order_by_stub(shop: Shop, product_id: str, method: str) -> tuple[str, str, Watch]:

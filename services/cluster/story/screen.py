@@ -9,37 +9,58 @@ from rich.text import Text
 
 from services.cluster import follow, waterfall
 from services.cluster.story.clients import short
-from services.cluster.story.shop import Shop, euros
+from services.cluster.story.pricing import equation
+from services.cluster.story.shop import Shop, cents, euros, plain
 
 
 async def show(shop: Shop, console: Console) -> None:
     order = await shop.order(shop.delivered)
     _heading(console, f"Delivered: order {shop.delivered}")
-    for line in order["lines"]:
-        total = euros(int(line["unitPrice"]["minorUnits"]) * line["quantity"])
-        console.print(f"{line['quantity']} × {line['name']}, {total}", highlight=False)
-    _print(console, ("", "state", "at", "step", "by"), [
-        (event["sequence"], short(event["state"]), event["time"][11:23], event["step"], _actor(event["actor"]))
+    _print(console, ("", "price", "discount", "tax", "rate"), [
+        (
+            f"{line['quantity']} × {line['name']}",
+            plain(line["quantity"] * cents(line["unitPrice"])),
+            plain(-cents(line["discount"])),
+            plain(cents(line["tax"])),
+            f"{line['taxRatePpm'] / 10_000:g} %",
+        )
+        for line in order["lines"]
+    ], right=True)  # fmt: skip
+    back = euros(cents(order["refunded"]))
+    console.print(f"{equation(order)}; {back} refunded", highlight=False)
+    console.print()
+    _print(console, ("", "state", "at", "step", "by", "trace"), [
+        (
+            event["sequence"],
+            short(event["state"]),
+            event["time"][11:23],
+            event["step"],
+            _actor(event["actor"]),
+            event["traceId"][:8],
+        )
         for event in shop.events
     ])  # fmt: skip
 
-    _heading(console, "Refused, as they should be")
+    _heading(console, "Refused or expired, as it should be")
     _print(console, ("asked", "ended", "reason"), [
-        (refusal.asked, refusal.ended, refusal.reason.partition(" ")[0]) for refusal in shop.refusals
+        (refusal.asked, refusal.ended, refusal.reason) for refusal in shop.refusals
     ])  # fmt: skip
 
     _heading(console, "Trial balance")
     _print(console, ("account", "debits", "credits"), [
-        (each["account"], euros(each["debits"]["minorUnits"]), euros(each["credits"]["minorUnits"]))
+        (each["account"], euros(cents(each["debits"])), euros(cents(each["credits"])))
         for each in shop.balance["accounts"]
     ])  # fmt: skip
     (difference,) = shop.balance["differences"]
-    console.print(f"debits − credits = {euros(difference['minorUnits'])}", highlight=False)
+    console.print(f"debits − credits = {euros(cents(difference))}", highlight=False)
 
     steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
     for trace_id, spans in shop.traces.items():
         _heading(console, f"Trace of {', '.join(steps[trace_id])}: {trace_id}")
-        waterfall.render(spans, console)
+        if trace_id == shop.trace_id:
+            waterfall.render(spans, console)
+        else:
+            console.print(str(waterfall.summary(spans)), highlight=False)
 
 
 def _heading(console: Console, text: str) -> None:
@@ -48,10 +69,13 @@ def _heading(console: Console, text: str) -> None:
     console.print(Rule(Text(text, "bold"), align="left", characters=characters, style="dim"))
 
 
-def _print(console: Console, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print(
+    console: Console, headings: tuple[str, ...], rows: list[tuple[str, ...]], right: bool = False
+) -> None:
+    """Prints a table; `right` aligns all columns but the first to the right."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, justify="right" if right and heading else "left")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)

@@ -7,8 +7,10 @@ from typing import Any
 
 from services.cluster.cluster import Cluster
 from services.cluster.spans import Span
-from services.cluster.story.clients import Gateway, Person, Provider, Watch, new_id, short
+from services.cluster.story.clients import Gateway, Person, new_id, short
+from services.cluster.story.provider import Provider
 from services.cluster.story.teller import Teller
+from services.cluster.story.watches import Feed, Watch
 
 CURRENCY = "EUR"
 ADDRESS = {
@@ -30,7 +32,7 @@ class Product:
 
 @dataclass
 class Refusal:
-    """An order, or a call, that was refused as it should be: what was asked, how it ended, why."""
+    """What was refused as it should be, or expired: what was asked, how it ended, why."""
 
     asked: str
     ended: str
@@ -61,7 +63,9 @@ class Shop:
     refusals: list[Refusal] = field(default_factory=list)
     # Payment method, order and its watch, of the cards that settle while the story goes on.
     cards: list[tuple[str, str, Watch]] = field(default_factory=list)
-    # The order that is delivered, its timeline and its traces by id.
+    # Everything that happens to the store's orders, from the first one on.
+    feed: Feed | None = None
+    # The order with a coupon, which is delivered; its timeline and its traces by id.
     delivered: str = ""
     trace_id: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -77,13 +81,10 @@ class Shop:
     def path(self, rest: str) -> str:
         return f"/v1/stores/{self.store_id}/{rest}"
 
-    async def product(self, name: str, price: int, stock: int) -> Product:
-        """A new product with so many units, `price` in cents."""
-        sku = name.upper().replace(" ", "-")
-        money = {"currencyCode": CURRENCY, "minorUnits": str(price)}
-        reply = await self.admin.rest(
-            "POST", self.path("products"), {"sku": sku, "name": name, "price": money}
-        )
+    async def product(self, name: str, price: int, stock: int, **more: str) -> Product:
+        """A new product with so many units, `price` in cents, and whatever else is to be said of it."""
+        body = {"sku": name.upper().replace(" ", "-"), "name": name, "price": money(price)} | more
+        reply = await self.admin.rest("POST", self.path("products"), body)
         product = Product(reply.body["product"]["productId"], name, price, stock)
         await self.admin.rest("PUT", f"/v1/products/{product.product_id}/stock", {"quantity": stock})
         self.products.append(product)
@@ -153,14 +154,36 @@ class Shop:
     async def close(self) -> None:
         for watch in self.watches:
             watch.stop()
+        if self.feed:
+            self.feed.stop()
         await self.gateway.close()
         await self.provider.close()
 
 
-def euros(cents: int | str) -> str:
-    return f"{int(cents) / 100:.2f} {CURRENCY}"
+def money(amount: int) -> dict[str, str]:
+    """Cents, as REST has them."""
+    return {"currencyCode": CURRENCY, "minorUnits": str(amount)}
+
+
+def cents(amount: dict[str, str]) -> int:
+    return int(amount["minorUnits"])
+
+
+def plain(amount: int) -> str:
+    return f"{amount / 100:.2f}"
+
+
+def euros(amount: int) -> str:
+    return f"{plain(amount)} {CURRENCY}"
 
 
 def sum_of(charges: list[dict[str, Any]], kind: str) -> int:
     """Cents captured or refunded, over all of these charges."""
     return sum(int(charge[f"{kind}_minor_units"]) for charge in charges)
+
+
+def left_of(charge: dict[str, Any]) -> int:
+    """Cents of a charge that were promised or taken, and not given back."""
+    sums = (charge[f"{kind}_minor_units"] for kind in ("authorized", "voided", "refunded"))
+    authorized, voided, refunded = map(int, sums)
+    return authorized - voided - refunded
