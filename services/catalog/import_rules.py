@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -19,7 +19,6 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.catalog import levels, rules
 from services.catalog.levels import Change, Move, Movement, Stock
-from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.validation import violations
 
@@ -102,9 +101,13 @@ def judged(rows: Iterable[ImportRow], first: int) -> tuple[dict[int, ImportRow],
 
 
 def taken_in(
-    batch: ImportProductsRequest, rows: Mapping[int, ImportRow], known: Known, now: datetime
+    batch: ImportProductsRequest,
+    rows: Mapping[int, ImportRow],
+    known: Known,
+    now: datetime,
+    ids: Iterator[str],
 ) -> Outcome:
-    """Work out what the sound rows of a batch change."""
+    """Work out what the sound rows of a batch change; `ids` are for new products."""
     outcome = Outcome(dict(known.stocks))
     for number, row in rows.items():
         before = outcome.created.get(row.sku) or outcome.changed.get(row.sku) or known.products.get(row.sku)
@@ -112,7 +115,7 @@ def taken_in(
         if wrong:
             outcome.faults.append(_fault(number, row, *wrong))
             continue
-        after = _updated(before, row, now) if before else _created(batch.store_id, row, now)
+        after = _updated(before, row, now) if before else _created(batch.store_id, row, now, next(ids))
         if after is not before:
             _keep(outcome, before, after)
         moved = row.HasField("quantity") and _move(outcome, after, row.quantity, batch.request_id)
@@ -134,7 +137,7 @@ def _fault(number: int, row: ImportRow, at: str, reason: str) -> Fault:
     return Fault(number, row.sku.replace("\0", "")[:_SKU_SHOWN], at, reason[:_REASON_SHOWN])
 
 
-def _created(store_id: str, row: ImportRow, now: datetime) -> Product:
+def _created(store_id: str, row: ImportRow, now: datetime, product_id: str) -> Product:
     request = CreateProductRequest(
         store_id=store_id,
         sku=row.sku,
@@ -143,7 +146,7 @@ def _created(store_id: str, row: ImportRow, now: datetime) -> Product:
         category_id=row.category_id,
         tax_class=row.tax_class,
     )
-    return rules.created(request, str(new_id()), now)
+    return rules.created(request, product_id, now)
 
 
 def _updated(product: Product, row: ImportRow, now: datetime) -> Product:

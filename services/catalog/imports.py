@@ -36,6 +36,7 @@ from services.catalog.tables import (
     stock,
 )
 from services.runtime.database import Row, Runs
+from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
@@ -166,7 +167,8 @@ class Imports:
             return
         rows, faults = import_rules.judged(batch.rows, before["rows"] + 1)
         known = await _known(call.db, batch.store_id, rows.values())
-        outcome = import_rules.taken_in(batch, rows, known, datetime.now(UTC))
+        ids = iter(lambda: str(new_id()), "")
+        outcome = import_rules.taken_in(batch, rows, known, datetime.now(UTC), ids)
         await _record_products(call, batch.store_id, outcome)
         await self._record_stock(call, outcome)
         await _record_batch(call.db, batch, hash_now, outcome, [*faults, *outcome.faults])

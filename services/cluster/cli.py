@@ -164,6 +164,24 @@ def retry(
         asyncio.run(ordering.retry(_home(home), order_id, _console()))
 
 
+@app.command("import")
+def import_(
+    store_id: str,
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV: sku,name,price,currency, then quantity,category_id,tax_class if you like."),
+    ],
+    import_id: Annotated[str, typer.Option(help="Go on with an import that broke off.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Bring a store's products from a CSV file, prices in minor units. Exit code 1 when a row was refused."""
+    with told():
+        from services.cluster import importing
+
+        whole = asyncio.run(importing.bring(_home(home), store_id, file, import_id, _console()))
+    raise typer.Exit(not whole)
+
+
 @app.command()
 def dead_letters(
     replay: Annotated[str, typer.Option(help="Send this event, by its id, or all of them again.")] = "",

@@ -62,6 +62,7 @@ def build(runtime: Runtime) -> Parts:
         reactions=reactions(transitions),
         workers=[driver],
         hubs=[hub, feeds],
+        gates={"CreateOrder": driver.admit},
     )
 
 

@@ -34,6 +34,7 @@ AUTHORIZING = 64
 LEASE_SECONDS = 10.0
 SWEEP_SECONDS = 0.5
 UNDRIVEN = 1_000
+BEHIND_SECONDS = 5.0
 
 
 class Driver:
@@ -51,7 +52,9 @@ class Driver:
     ) -> None:
         self._records, self._stock, self._payments = records, stock, payments
         self._lease_seconds, self._undriven_orders, self._now = lease_seconds, undriven_orders, now
+        # What waits to be asked for: units, money.
         self._placed: deque[Driven] = deque()
+        self._unpaid: deque[Driven] = deque()
         self._moves: deque[tuple[Driven, Move]] = deque()
         self._hand: dict[str, Driven] = {}
         # Orders that are to be reserved or paid and are in the database only, as far as is known here.
@@ -61,11 +64,16 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def admit(self) -> None:
-        """Let one more order be placed, or refuse it with OVERLOADED: too many are not carried forward yet."""
-        if len(self._hand) + self._waiting >= self._undriven_orders:
+        """Refuse a new order with OVERLOADED when too many are not carried forward yet. CreateOrder's gate."""
+        if len(self._hand) + self._waiting >= self._undriven_orders or self._is_behind():
             raise Refusal(
                 ErrorReason.ERROR_REASON_OVERLOADED, "Too many orders are under way", retry_seconds=1
             )
+
+    def _is_behind(self) -> bool:
+        """Tell whether orders wait for long until the catalog or the payment service is even asked."""
+        since = asyncio.get_running_loop().time() - BEHIND_SECONDS
+        return any(queue and queue[0].since < since for queue in (self._placed, self._unpaid))
 
     def due_time(self, order: Order) -> datetime:
         """When an order that is taken in hand now is due again, should this process die."""
@@ -75,10 +83,14 @@ class Driver:
         """Drive an order that was just placed; past a bound it waits in the database."""
         if len(self._hand) < IN_HAND:
             driven = self._hand[order.order_id] = Driven(order, trace)
-            self._placed.append(driven)
+            self._queue(driven, self._placed)
             self._work.ring()
         else:
             self._waiting += 1
+
+    def _queue(self, driven: Driven, queue: deque[Driven]) -> None:
+        driven.since = asyncio.get_running_loop().time()
+        queue.append(driven)
 
     def wake(self) -> None:
         """Look at once for orders that are due."""
@@ -141,9 +153,10 @@ class Driver:
         elif driven.fault:
             self._start(self._failed([driven], driven.fault))
         elif driven.order.state == rules.PENDING:
-            self._placed.append(driven)
+            self._queue(driven, self._placed)
             self._work.ring()
         elif driven.order.state in rules.UNPAID:
+            self._queue(driven, self._unpaid)
             self._start(self._authorize(driven))
         else:
             # Nobody should have asked for it.
@@ -200,6 +213,7 @@ class Driver:
 
     async def _authorize(self, driven: Driven) -> None:
         async with self._authorizing:
+            self._unpaid.remove(driven)
             if not self._idle(driven):
                 return
             try:

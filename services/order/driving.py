@@ -34,6 +34,8 @@ class Driven:
     fault: str = ""
     # Its next move is waiting to be recorded.
     moving: bool = False
+    # Since when, by the loop's clock, it waits for somebody to be asked.
+    since: float = 0.0
 
 
 @dataclass(slots=True)

@@ -172,6 +172,7 @@ class Feeds:
 
     async def _publish(self, store_id: str) -> None:
         self._ringing.discard(store_id)
+        self._wake(store_id)
         try:
             await self._client.publish(f"{_SUBJECT}.{store_id}")
         except Exception as error:

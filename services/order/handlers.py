@@ -52,7 +52,6 @@ class OrderService(OrderServiceServicer):
         self._hub, self._feeds, self._pages = hub, feeds, pages
 
     async def CreateOrder(self, request: rpc.CreateOrderRequest, call: Call) -> rpc.CreateOrderResponse:
-        self._driver.admit()
         order, settings = await self._basket(request, call)
         _place(order, request.payment_method, settings)
         coupon = await coupons.use(call.db, order, request.coupon_code)

@@ -1,6 +1,7 @@
 """Lists of orders: each kind of question has its own statement, and goes on after the last order of the page before.
 
-Ids are UUIDv7, so the order of ids is the order of time: what is placed meanwhile moves nothing to another page.
+Ids are UUIDv7, so the order of ids is the order of time: what is placed meanwhile moves nothing to another page. Only a
+coupon that is added meanwhile does, where totals are sorted.
 """
 
 from collections.abc import Sequence

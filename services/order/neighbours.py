@@ -30,7 +30,6 @@ class Unanswered(Exception):
 
     def __init__(self, reason: str, text: str = "") -> None:
         super().__init__(f"{reason}: {text}" if text else reason)
-        self.reason = reason
 
 
 class Stock:

@@ -257,6 +257,9 @@ EVENTS = statement(
     .limit(1000),
     "order events",
 )
+STATES = statement(
+    select(_o.order_id, _o.state).where(_o.order_id == func.any(param("order_ids", UUIDS))), "orders' states"
+)
 LATEST = statement(
     select(_o.order_id, _o.sequence).where(_o.order_id == func.any(param("order_ids", UUIDS))),
     "orders latest",

@@ -25,6 +25,8 @@ class News:
     actor: str
     # Tells the step, an empty one for none, and the reason.
     step: Callable[[Order, datetime], tuple[str, str]]
+    # What the driver may have done before it came: then it is late, for good.
+    asked: str = ""
     payment_id: str = ""
     trace: telemetry.Trace | None = field(default_factory=telemetry.current)
 
@@ -58,9 +60,18 @@ class Settlements:
             taken = driving.news(step, order, now)
             return taken, reason if taken == step else driving.OVERDUE
 
-        work.gather(self._settle, News(payment.order_id, "SERVICE payment", decided, payment.payment_id))
+        news = News(payment.order_id, "SERVICE payment", decided, asked=step, payment_id=payment.payment_id)
+        work.gather(self._settle, news)
 
     async def _settle(self, work: Work, gathered: list[News]) -> None:
+        # Almost all of it comes late: a look, before any order is locked and read with all that belongs to it.
+        rows = await work.rows(queries.STATES, order_ids=[news.order_id for news in gathered])
+        states = {str(row["order_id"]): row["state"] for row in rows}
+        gathered = [news for news in gathered if (news.asked, states.get(news.order_id)) not in rules.LATE]
+        if gathered:
+            await self._settle_locked(work, gathered)
+
+    async def _settle_locked(self, work: Work, gathered: list[News]) -> None:
         rows = await work.rows(queries.ORDERS_LOCKED, order_ids=[news.order_id for news in gathered])
         found = {order.order_id: order for order in queries.orders_of(rows)}
         now = times.now()

@@ -1,6 +1,8 @@
 """PaymentService and LedgerService, in the order of the contract."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from commerce.common.v1.money_pb2 import Money
@@ -35,6 +37,8 @@ from services.payment.rules import PENDING
 from services.runtime.ids import new_id
 from services.runtime.work import Call
 
+Reply = TypeVar("Reply")
+
 
 class PaymentService(PaymentServiceServicer):
     """Promises, takes and gives back the money of orders; each once."""
@@ -46,8 +50,8 @@ class PaymentService(PaymentServiceServicer):
         self, request: AuthorizePaymentRequest, call: Call
     ) -> AuthorizePaymentResponse:
         asked = _asked(request, self._gateways.taking(request.payment_method))
-        payment = await self._driver.authorize(asked, call, _authorized)
-        return _authorized(payment)
+        answer = _Once(_authorized)
+        return answer(await self._driver.authorize(asked, call, answer))
 
     async def CapturePayment(self, request: CapturePaymentRequest, call: Call) -> CapturePaymentResponse:
         asked = Asked("capture", request.payment_id, _id(request.request_id))
@@ -98,6 +102,19 @@ class LedgerService(LedgerServiceServicer):
             for currency, difference in differences.items()
         )
         return reply
+
+
+class _Once(Generic[Reply]):
+    """Makes a reply of a payment: what was recorded as the first reply need not be made again to be sent."""
+
+    def __init__(self, make: Callable[[Payment], Reply]) -> None:
+        self._make = make
+        self._made: tuple[Payment, Reply] | None = None
+
+    def __call__(self, payment: Payment) -> Reply:
+        if self._made is None or self._made[0] is not payment:
+            self._made = payment, self._make(payment)
+        return self._made[1]
 
 
 def _asked(request: AuthorizePaymentRequest, gateway: str) -> Payment:

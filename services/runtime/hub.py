@@ -71,6 +71,7 @@ class Hub:
 
     def announce(self, key: str, update: Update) -> None:
         """Tell every replica's hub. To be called after the commit; losing it costs the watchers some latency."""
+        self._pass_on(key, update)
         head = update.sequence.to_bytes(_SEQUENCE_BYTES, "big") + bytes([update.final])
         asyncio.get_running_loop().create_task(self._publish(f"{self._subject}.{key}", head + update.message))
 
@@ -148,13 +149,13 @@ class Hub:
 
     async def _receive(self, message: Msg) -> None:
         key = message.subject.rpartition(".")[2]
-        watches = self._watches.get(key)
-        if not watches:
-            return
-        data = message.data
-        sequence = int.from_bytes(data[:_SEQUENCE_BYTES], "big")
-        update = Update(sequence, data[_SEQUENCE_BYTES + 1 :], bool(data[_SEQUENCE_BYTES]))
-        for watch in watches:
+        if key in self._watches:
+            data = message.data
+            sequence = int.from_bytes(data[:_SEQUENCE_BYTES], "big")
+            self._pass_on(key, Update(sequence, data[_SEQUENCE_BYTES + 1 :], bool(data[_SEQUENCE_BYTES])))
+
+    def _pass_on(self, key: str, update: Update) -> None:
+        for watch in self._watches.get(key, ()):
             watch.put(update)
 
     async def _find_lost(self) -> None:

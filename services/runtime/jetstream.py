@@ -39,6 +39,8 @@ async def connect(url: str, name: str) -> Client:
         max_outstanding_pings=2,
         error_cb=on_error,
         allow_reconnect=True,
+        # What a process tells all replicas it has told itself (hub.py): most messages it would get are its own.
+        no_echo=True,
     )
 
 

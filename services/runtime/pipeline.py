@@ -1,6 +1,6 @@
 """The life of one RPC, composed when the server starts: one wrapper a method, no tower of interceptors.
 
-trace → identity → access → validation → [transaction: handler, first reply, events] → reply
+trace → admission → identity → access → validation → [transaction: handler, first reply, events] → reply
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import asyncio
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -62,6 +62,8 @@ class Environment:
     default_seconds: float
     committed: Callable[[list[Event]], None]
     constraints: dict[str, ErrorReason.ValueType]
+    # What certain RPCs ask before anything is read: one that there is no room for is refused at next to no cost.
+    gates: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
 
 def compose(
@@ -80,6 +82,7 @@ def compose(
 class _Served:
     def __init__(self, method: Method, handler: Callable[..., Any], environment: Environment) -> None:
         self._method, self._handler, self._at = method, handler, environment
+        self._gate = environment.gates.get(method.name)
         self._seconds = method.deadline_seconds or environment.default_seconds
 
     async def unary(self, data: bytes, context: _Context) -> bytes:
@@ -109,6 +112,8 @@ class _Served:
             try:
                 # A deadline of the client's own is gRPC's to keep.
                 with admission.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
+                    if self._gate is not None:
+                        self._gate()
                     DEADLINE.set(end)
                     reply = await reply_to(sent, metadata)
                 _ended(self._method, span, "OK", started)

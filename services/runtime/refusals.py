@@ -94,7 +94,7 @@ def status(refusal: Refusal) -> status_pb2.Status:
 
 
 def details(refusal: Refusal) -> bytes:
-    """Return the status as it is sent. One that says nothing of its call is made once: under overload it is all we do."""
+    """Return the status as it is sent. One that is the same for every call is made once."""
     if refusal.metadata or refusal.violations or refusal.trace_id:
         return bytes(status(refusal).SerializeToString())
     return _plain(refusal.reason, refusal.message, refusal.retry_seconds)

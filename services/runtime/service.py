@@ -60,6 +60,8 @@ class Parts:
     workers: Sequence[Worker] = ()
     hubs: Sequence[Streams] = ()
     constraints: Mapping[str, ErrorReason.ValueType] = field(default_factory=dict)
+    # By an RPC's name: refuses a call that there is no room for, before anything of it is read.
+    gates: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     on_stop: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
@@ -147,6 +149,7 @@ async def _serve(runtime: Runtime, parts: Parts) -> None:
         default_seconds=settings.call_seconds,
         committed=runtime.relay.committed,
         constraints=dict(parts.constraints),
+        gates=parts.gates,
     )
     workers: list[Worker] = [
         runtime.relay,

@@ -18,6 +18,8 @@ _ENTRY = re.compile(r"^\S+ \S+ UTC \[(\d+)\] (\w+) (\w+):  (.*)$")
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUIDS = re.compile(rf"'\{{((?:{_UUID.pattern}|NULL|,)+)\}}'")
+# What asyncpg asks once a connection, to learn the types of arrays.
+_DRIVERS_OWN = re.compile(r"typeinfo_tree|set_config\('jit'")
 _THIS_CENTURY = re.compile(r"\b20(\d\d-\d\d-\d\d \d\d:\d\d)")
 
 
@@ -76,7 +78,11 @@ def _statements(text: str) -> list[tuple[str, Statement]]:
         elif kind == "DETAIL" and head == "Parameters":
             latest = next(statement for owner, statement in reversed(found) if owner == process)
             latest.values = {int(number): value for number, value in _PARAMETER.findall(rest)}
-    return [(process, statement) for process, statement in found if statement.role != "postgres"]
+    return [
+        (process, statement)
+        for process, statement in found
+        if statement.role != "postgres" and not _DRIVERS_OWN.search(statement.sql)
+    ]
 
 
 def _units(statements: Iterable[tuple[str, Statement]]) -> list[Unit]:

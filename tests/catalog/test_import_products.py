@@ -16,6 +16,7 @@ from commerce.catalog.v1.catalog_service_pb2 import (
 from commerce.catalog.v1.stock_service_pb2 import WatchStockRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.catalog import orders
 from tests.catalog.imported import (
@@ -502,13 +503,9 @@ FROM catalog.products JOIN catalog.stock USING (product_id) WHERE products.store
 """
 
 
-async def test_products_that_are_created_and_changed_meanwhile_are_found(shop):
-    """By UpdateProduct and CreateProduct, while an import brings them."""
-    there = shelves(20)
-    await imported(shop, *(row(sku) for sku in there))
-    known = await ids(shop)
-    new = shelves(20, "NEW")
-    before = deadlocks(shop)
+async def test_products_that_are_created_meanwhile_are_found(shop):
+    """By CreateProduct, while an import brings them."""
+    new = shelves(200)
 
     async def created(sku):
         try:
@@ -516,20 +513,41 @@ async def test_products_that_are_created_and_changed_meanwhile_are_found(shop):
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.ALREADY_EXISTS
 
-    async def changed(sku):
-        request = UpdateProductRequest(product_id=known[sku], price=DEAR, request_id=new_id())
-        await shop.catalog.UpdateProduct(request)
+    groups = [[row(sku, "By import") for sku in new[start : start + 10]] for start in range(0, 200, 10)]
+    whole, *_ = await asyncio.gather(sent(shop, *batches(shop, *groups)), *map(created, new))
 
-    rows = [row(sku, "By import", 500) for sku in there + new]
-    whole, *_ = await asyncio.gather(
-        sent(shop, *batches(shop, rows[:25], rows[25:])), *map(created, new), *map(changed, there)
-    )
-
-    assert deadlocks(shop) == before
     assert (whole.complete, whole.failed) == (True, 0)
     books = await shop.clients.rows(BOOKS, shop.store_id)
-    assert len(books) == 40
-    assert Counter(each["name"] for each in books) == {"By import": 40}
+    assert Counter(each["name"] for each in books) == {"By import": 200}
+
+
+async def test_changes_by_hand_meanwhile_are_not_lost(shop):
+    there = shelves(10)
+    await imported(shop, *(row(sku) for sku in there))
+    known = await ids(shop)
+    before = deadlocks(shop)
+
+    async def changed(sku):
+        for number in range(10):
+            request = UpdateProductRequest(
+                product_id=known[sku],
+                attributes={"number": str(number)},
+                update_mask=FieldMask(paths=["attributes"]),
+                request_id=new_id(),
+            )
+            await shop.catalog.UpdateProduct(request)
+
+    groups = [[row(sku, f"Import {number}") for sku in there] for number in range(10)]
+    whole, *_ = await asyncio.gather(sent(shop, *batches(shop, *groups)), *map(changed, there))
+
+    assert deadlocks(shop) == before
+    assert whole.updated == 100
+    told = Counter(event.product.version for event in await shop.published())
+    assert told == dict.fromkeys(range(1, 22), 10)
+    last = [await kept(shop, sku) for sku in there]
+    assert {(product.name, product.attributes["number"], product.version) for product in last} == {
+        ("Import 9", "9", 21)
+    }
 
 
 async def test_reservations_at_once_are_always_covered(shop):

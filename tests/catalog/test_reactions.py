@@ -7,6 +7,7 @@ from commerce.order.v1.order_events_pb2 import (
     OrderConfirmed,
     OrderExpired,
     OrderPaymentFailed,
+    OrderRejected,
     OrderReturned,
 )
 from commerce.order.v1.order_pb2 import OrderReturn, ReturnLine
@@ -92,7 +93,7 @@ async def test_an_accepted_orders_units_leave_the_stock(shop, tell):
     await becomes(shop, product_id, 3, 0, 3)
 
 
-@pytest.mark.parametrize("event", [OrderCancelled, OrderExpired, OrderPaymentFailed])
+@pytest.mark.parametrize("event", [OrderCancelled, OrderExpired, OrderPaymentFailed, OrderRejected])
 async def test_an_order_that_fails_gives_its_units_back(shop, tell, event):
     product_id = await shop.product(stock=5)
     order_id = await held(shop, (product_id, 2))

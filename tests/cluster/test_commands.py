@@ -18,7 +18,19 @@ STORE = "0191f3a2-0000-7000-8000-000000000001"
 async def test_help_names_every_command():
     code, out, _ = await command("--help")
     assert code == 0
-    for name in ("up", "down", "status", "token", "watch", "trace", "orders", "doctor", "reset", "demo"):
+    for name in (
+        "up",
+        "down",
+        "status",
+        "token",
+        "watch",
+        "trace",
+        "orders",
+        "import",
+        "doctor",
+        "reset",
+        "demo",
+    ):
         assert name in out
 
 

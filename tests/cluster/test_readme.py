@@ -37,6 +37,7 @@ async def test_its_commands_run_as_written_one_after_the_other(tmp_path):
         await asyncio.wait_for(up.communicate(), 60)
     assert '"state": "ORDER_STATE_CONFIRMED"' in said  # buf curl
     assert "accepted 3998 EUR" in said
+    assert "2 rows: 2 created" in said
     assert [int(number) for number in re.findall(r'^data: .*?"sequence":"(\d)"', said, re.M)] == [
         2,
         3,
@@ -46,6 +47,8 @@ async def test_its_commands_run_as_written_one_after_the_other(tmp_path):
     ]
     assert re.search("6 .* DELIVERED .* trace", said)
     assert "react OrderAccepted" in said
+    assert "no order is stuck" in said
+    assert "for nothing: it is at the door" in said
     assert "there are no dead letters" in said
 
 

@@ -16,7 +16,7 @@ SHARED = [
 ]
 # The commands that a person types about orders, the card's calls to paste, and the story, are about orders;
 # a token's customer is a claim.
-SPOKEN = {"follow.py", "ordering.py", "cli.py", "card.py", "demo.py", "tokens.py"}
+SPOKEN = {"follow.py", "importing.py", "ordering.py", "cli.py", "card.py", "demo.py", "tokens.py"}
 
 
 def named(text: str) -> set[str]:

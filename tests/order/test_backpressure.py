@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1.order_pb2 import OrderState
 
 from tests.order.asks import create
 from tests.order.conftest import UNDER_WAY
@@ -63,3 +64,36 @@ async def have_failed(shop, orders):
         """SELECT 1 FROM "order".orders WHERE order_id = ANY($1::uuid[]) AND attempts > 0""", orders
     )
     return len(rows) == len(orders)
+
+
+async def test_orders_are_refused_while_those_before_them_wait_for_long_to_be_paid_though_they_are_few(shop):
+    product, customers = await shop.product(stock=1000), [await shop.customer() for _ in range(8)]
+    requests = [create(shop, customers[n % 8], (product, 1), method="pm_sandbox_slow") for n in range(320)]
+    gate = asyncio.Semaphore(50)
+
+    async def place(request):
+        async with gate:
+            return (await shop.orders.CreateOrder(request)).order.order_id
+
+    orders = await asyncio.gather(*(place(request) for request in requests))
+    await eventually(lambda: is_refused(shop, create(shop, customers[0], (product, 1))))
+
+    await eventually(lambda: are_confirmed(shop, orders), seconds=120)
+    await shop.order([(product, 1)], customer=customers[0], until="CONFIRMED")
+
+
+async def are_confirmed(shop, orders):
+    confirmed = OrderState.ORDER_STATE_CONFIRMED
+    rows = await shop.clients.rows(
+        'SELECT 1 FROM "order".orders WHERE order_id = ANY($1::uuid[]) AND state = $2', orders, confirmed
+    )
+    return len(rows) == len(orders)
+
+
+async def is_refused(shop, request):
+    try:
+        await shop.orders.CreateOrder(request)
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
+        return True
+    return False

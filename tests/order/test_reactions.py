@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from contextlib import asynccontextmanager
 
 import nats
 import pytest
@@ -18,8 +19,8 @@ from tests.shop import eventually, new_id
 AWAITING = {"method": "pm_sandbox_requires_action", "until": "AWAITING_CUSTOMER"}
 
 
-@pytest.fixture
-async def tell(shop):
+@asynccontextmanager
+async def telling(shop):
     """Publishes events as other services' relays do; returns their ids."""
     client = await nats.connect(shop.clients.cluster.nats_url)
     js = client.jetstream()
@@ -31,6 +32,12 @@ async def tell(shop):
 
     yield publish
     await client.close()
+
+
+@pytest.fixture
+async def tell(shop):
+    async with telling(shop) as publish:
+        yield publish
 
 
 def unreserved(shop, order_id):
@@ -112,14 +119,14 @@ async def test_an_order_that_is_paid_and_loses_its_reservation_at_once_goes_both
         assert told in (["OrderConfirmed", "OrderCancelled"], ["OrderExpired"]), told
 
 
-async def test_news_of_an_order_that_does_not_exist_is_left_to_a_person(shop, tell):
-    event_id = await tell(unreserved(shop, new_id()))
+async def test_news_of_an_order_that_does_not_exist_is_left_to_a_person(hurried):
+    async with telling(hurried) as tell:
+        event_id = await tell(unreserved(hurried, new_id()))
 
     sql = 'SELECT reason FROM "order".dead_letters WHERE event_id = $1'
-    rows = await eventually(lambda: shop.clients.rows(sql, uuid.UUID(event_id)), seconds=120)
+    rows = await eventually(lambda: hurried.clients.rows(sql, uuid.UUID(event_id)))
 
     assert "ORDER_NOT_FOUND" in rows[0]["reason"]
-    await shop.clients.rows('DELETE FROM "order".dead_letters WHERE event_id = $1', uuid.UUID(event_id))
 
 
 async def has_free(shop, product, units):

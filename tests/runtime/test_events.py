@@ -92,6 +92,24 @@ async def test_an_event_whose_process_died_before_it_was_published_arrives(toy):
     assert await eventually(lambda: effects(toy)) == ["orphan@example.org"]
 
 
+async def test_an_event_that_commits_when_younger_ones_were_published_arrives(toy):
+    """Ids are given before the commit: an older one may come later. No mark of how far we are would find it."""
+    young = (await write(toy)).customer.email
+    await eventually(lambda: _none(unpublished(toy)))
+    customer = Customer(store_id=toy.store_id, full_name="Ada", email="late@example.org")
+    await toy.clients.rows(
+        "INSERT INTO toy.outbox (event_id, type, payload, traceparent) VALUES ($1, $2, $3, '')",
+        uuid.UUID(int=uuid.uuid4().int >> 16),
+        CREATED,
+        CustomerCreated(customer=customer).SerializeToString(),
+    )
+
+    async def both():
+        return sorted(await effects(toy)) == sorted([young, "late@example.org"])
+
+    assert await eventually(both)
+
+
 async def test_what_cannot_be_told_has_not_happened(toy):
     """The event and the effect are one transaction: what failed for its event is done when it is asked for again."""
     request = CreateCustomerRequest(

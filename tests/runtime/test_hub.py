@@ -43,7 +43,7 @@ def timeline():
 @asynccontextmanager
 async def listening(toy, timeline, recheck=NEVER):
     """A hub, and a task that collects what a watcher of the order is told to its end."""
-    client = await nats.connect(toy.clients.cluster.nats_url)
+    client = await nats.connect(toy.clients.cluster.nats_url, no_echo=True)
     hub = Hub("order", client, timeline.source, timeline.latest, NEVER, recheck)
     running = asyncio.create_task(hub.run())
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.order.v1.order_service_pb2 import WatchStoreOrdersRequest
 
 from services.cluster.cluster import Cluster
 from services.order.driver import LEASE_SECONDS
@@ -95,6 +96,23 @@ async def test_an_order_placed_at_one_replica_is_watched_live_at_the_other(shop,
     latencies = [latency for each in found for latency in each]
     assert len(latencies) == 30
     assert statistics.median(latencies) < RECHECK_SECONDS / 8, sorted(latencies)
+
+
+async def test_a_stores_feed_at_one_replica_tells_live_what_happens_at_the_other(shop, both):
+    here, there = both
+    product, customer = await shop.product(stock=20), await shop.customer()
+    stream = there.orders.WatchStoreOrders(WatchStoreOrdersRequest(store_id=shop.store_id), timeout=60)
+    await stream.read()
+    latencies = []
+    for _ in range(10):
+        asked = time.perf_counter()
+        order = (await here.orders.CreateOrder(create(shop, customer, (product, 1)))).order
+        while (await stream.read()).order_id != order.order_id:
+            pass
+        latencies.append(time.perf_counter() - asked)
+
+    assert statistics.median(latencies) < RECHECK_SECONDS / 8, sorted(latencies)
+    stream.cancel()
 
 
 class Spread(Crowd):

@@ -38,7 +38,7 @@ async def never_pay(shop: Shop) -> Unpaid:
 
 
 async def expire(shop: Shop, unpaid: Unpaid) -> None:
-    async with shop.teller.step("… and the order expires") as step:
+    async with shop.teller.step("The unpaid order expires") as step:
         await unpaid.watch.to("EXPIRED", step)
         await unpaid.watch.ended(step)
         other, order = unpaid.shop, await unpaid.shop.order(unpaid.order_id)

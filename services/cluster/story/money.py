@@ -70,7 +70,7 @@ async def refund(shop: Shop) -> None:
 
 
 async def settle_cards(shop: Shop) -> None:
-    async with shop.teller.step("… and how each ended", CARDS_SECONDS) as step:
+    async with shop.teller.step("How each payment ended", CARDS_SECONDS) as step:
         await asyncio.gather(
             *(_settled(shop, method, order, watch, step) for method, order, watch in shop.cards)
         )
@@ -120,9 +120,9 @@ async def balance(shop: Shop) -> None:
 async def _stats(buyer: Customer) -> list[int]:
     """Orders, those that were cancelled, those that are paid for, and cents spent: as the order service counts."""
     stats = (await buyer.person.rest("GET", f"/v1/customers/{buyer.customer_id}/order-stats")).body
-    (spending,) = stats["spending"]
-    counts = [stats["totalOrders"], stats["cancelledOrders"], spending["paidOrders"]]
-    return [*map(int, counts), cents(spending["totalSpent"])]
+    paid = sum(int(spending["paidOrders"]) for spending in stats["spending"])
+    spent = sum(cents(spending["totalSpent"]) for spending in stats["spending"])
+    return [int(stats["totalOrders"]), int(stats["cancelledOrders"]), paid, spent]
 
 
 async def _kept(shop: Shop, buyer: Customer) -> list[int]:
