@@ -114,6 +114,8 @@ async def write(
 
 async def move(connection: asyncpg.Connection, transitions: Sequence[tuple[object, int]]) -> int:
     """Take a step with each of these orders, to these sequences, as the service does; return how many held."""
+    if not transitions:
+        return 0
     every: dict[str, object] = {
         "step": "assign_courier",
         "state": rules.SHIPPED,

@@ -196,7 +196,7 @@ async def test_is_exact_at_every_instant_of_a_storm(shop, repetition):
     assert looks > 10
     agreed = await asyncio.gather(*watching)
     assert all(agreed), agreed
-    total = Counter()
+    total = Counter[str]()
     for customer in customers:
         stats = await stats_of(shop, customer)
         total.update(placed=stats.total_orders, cancelled=stats.cancelled_orders)

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC
 from itertools import pairwise
+from typing import Any
 
 from commerce.order.v1.order_pb2 import Order
 
@@ -26,13 +27,13 @@ class Meeting:
     order: Order
     told: str = ""
     steps: list[str] = field(default_factory=list)
-    charges: list[dict] = field(default_factory=list)
+    charges: list[dict[str, Any]] = field(default_factory=list)
     # Whether the money had been taken when the order made its last move.
     taken_before: bool = False
 
     @property
     def state(self) -> str:
-        return name(self.order.state)
+        return str(name(self.order.state))
 
     def __str__(self) -> str:
         money = [{key: charge[key] for key in ("status", *MONEY)} for charge in self.charges]

@@ -99,16 +99,16 @@ class Stage:
     product: str
     customer: str
 
-    async def placed(self, method: str = "pm_sandbox_ok", code: str = "TEN") -> Order:
+    async def placed(self, method="pm_sandbox_ok", code="TEN"):
         request = create(self.shop, self.customer, (self.product, 1), method=method, coupon_code=code)
         return (await self.shop.orders.CreateOrder(request)).order
 
-    async def come(self, until: str, method: str = "pm_sandbox_ok") -> Order:
+    async def come(self, until, method="pm_sandbox_ok"):
         order = await self.placed(method)
         await self.shop.until(order.order_id, until)
         return await order_of(self.shop, order.order_id)
 
-    async def cancelled(self, order: Order, seconds: float = 0.0) -> str:
+    async def cancelled(self, order, seconds):
         """Cancel an order after some time; return CANCELLED, or the state that did not allow it."""
         await asyncio.sleep(seconds)
         try:
