@@ -26,7 +26,15 @@ def caught(mutant: Mutant, scratch: Path) -> bool:
     try:
         path = copy / mutant.file
         path.write_text(mutant.applied(path.read_text()))
-        command = [sys.executable, "-m", "pytest", "-q", "-x", *mutant.tests, f"--basetemp={scratch / 'pytest'}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            *mutant.tests,
+            f"--basetemp={scratch / 'pytest'}",
+        ]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(copy), str(copy / "generated")))}
         ran = subprocess.run(
             command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -50,7 +58,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             found = caught(mutant, Path(scratch))
         verdict = "caught  " if found else "SURVIVES"
-        print(f"{verdict} {mutant.name:45} {time.monotonic() - began:5.0f} s  {' '.join(mutant.tests)}", flush=True)
+        print(
+            f"{verdict} {mutant.name:45} {time.monotonic() - began:5.0f} s  {' '.join(mutant.tests)}",
+            flush=True,
+        )
         if not found:
             survivors.append(mutant.name)
     print(f"{len(survivors)} survive" if survivors else "all caught")

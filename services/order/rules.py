@@ -119,9 +119,7 @@ def step(name: str, state: OrderState.ValueType) -> OrderState.ValueType | None:
 
 def not_allowed(name: str, state: OrderState.ValueType, message: str) -> Refusal:
     """Refuse a step."""
-    return Refusal(
-        ErrorReason.ERROR_REASON_ORDER_STEP_NOT_ALLOWED, message, step=name, state=name_of(state)
-    )
+    return Refusal(ErrorReason.ERROR_REASON_ORDER_STEP_NOT_ALLOWED, message, step=name, state=name_of(state))
 
 
 class Bought(NamedTuple):

@@ -1,4 +1,4 @@
-"""Orders with all that belongs to them, coupons, stores' settings; and copies of what others know of products and customers."""
+"""Orders with all that belongs to them, coupons, stores' settings; copies of others' products and customers."""
 
 from sqlalchemy import (
     ARRAY,

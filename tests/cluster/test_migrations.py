@@ -143,7 +143,7 @@ async def upgraded(schema, tmp_path):
 
     async def upgrade(code: str, fill) -> Schema:
         chain, _ = CHAINS[code]
-        made = await schema()
+        made: Schema = await schema()
         await made.begin(chain, tmp_path)
         await fill(made)
         await made.upgrade(chain)

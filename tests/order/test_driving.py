@@ -89,6 +89,7 @@ def test_asking_again_for_a_payment_is_no_failure_and_becomes_more_seldom(state,
     assert not back.parked
     assert back.last_error == ""
     assert back.attempts == (1 if last_error else attempts + 1)
+    assert back.due_time is not None
     assert NOW + timedelta(seconds=5) <= back.due_time <= NOW + timedelta(minutes=5)
 
 

@@ -1,6 +1,7 @@
 """Orders that cannot be driven: they stop nobody else, and are parked where an operator sees them."""
 
 import asyncio
+from functools import partial
 
 from commerce.catalog.v1.stock_service_pb2 import GetStockRequest
 from commerce.order.v1.order_pb2 import OrderState
@@ -26,13 +27,13 @@ async def test_some_among_many_hold_nobody_up_are_parked_and_go_on_once_they_are
         for order_id, sql in zip(poisoned, POISONS.values(), strict=True):
             await shop.clients.rows(sql, order_id)
         for order_id in poisoned:
-            await eventually(lambda order_id=order_id: has_failed(shop, order_id))
+            await eventually(partial(has_failed, shop, order_id))
         orders = await asyncio.gather(*(place() for _ in range(GOOD)))
 
     await asyncio.gather(*(shop.until(order_id, "CONFIRMED") for order_id in orders))
     for order_id in poisoned:
         assert await is_(shop, order_id, OrderState.ORDER_STATE_PENDING)
-        await eventually(lambda order_id=order_id: is_parked(shop, order_id), seconds=90)
+        await eventually(partial(is_parked, shop, order_id), seconds=90)
     listed = {each.order_id: each for each in (await admin.operations.ListStuckOrders(stuck())).orders}
     errors = [listed[order_id].last_error.partition(":")[0] for order_id in poisoned]
     assert errors == ["DecodeError", "ValueError", "INVALID_ARGUMENT"]

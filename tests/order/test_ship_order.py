@@ -139,7 +139,7 @@ async def test_racing_a_cancellation_exactly_one_of_them_holds(shop):
             asks.reverse()
         outcomes = await asyncio.gather(*asks, return_exceptions=True)
         (loser,) = [each for each in outcomes if isinstance(each, grpc.aio.AioRpcError)]
-        (winner,) = [each for each in outcomes if each is not loser]
+        (winner,) = [each for each in outcomes if not isinstance(each, BaseException)]
         order = await order_of(shop, order_id)
         assert order == winner.order
         assert (name(order.state), len(order.shipments)) in (("SHIPPED", 1), ("CANCELLED", 0))

@@ -1,6 +1,7 @@
 """RefundPayment."""
 
 import asyncio
+from functools import partial
 
 import grpc
 import pytest
@@ -138,7 +139,7 @@ async def test_parts_and_the_rest_at_once_never_give_back_more_than_was_taken(ti
 
     for payment in payments:
         await at_once(*(_outcome(till.refund(payment, minor_units=part)) for part in (700, None, 1500, 800)))
-        settled = await eventually(lambda payment=payment: till.settled(payment))
+        settled = await eventually(partial(till.settled, payment))
         assert 0 < settled.refunded.minor_units <= 1999
         assert said(settled) == ("REFUNDED" if settled.refunded.minor_units == 1999 else "PARTIALLY_REFUNDED")
         await till.agrees(payment)

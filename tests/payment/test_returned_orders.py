@@ -11,7 +11,7 @@ from tests.shop import Shop, eventually
 
 async def test_every_return_of_an_order_is_refunded_until_nothing_is_left(clients):
     shop = Shop(clients)
-    till = Till(shop, events=None)
+    till = Till(shop)
     product = await shop.product(price=700)
     order_id = await shop.order([(product, 3)], state="DELIVERED")
 

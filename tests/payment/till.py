@@ -37,7 +37,7 @@ class Till:
     """Asks the payment service in the name of the order service, and of the store's administrator."""
 
     shop: Shop
-    events: JetStreamContext
+    events: JetStreamContext | None = None
 
     def __post_init__(self) -> None:
         self.service = self.shop.as_service
@@ -133,6 +133,7 @@ class Till:
     async def publish(self, event: Any) -> str:
         event_id, kind = new_id(), event.DESCRIPTOR.full_name
         headers = {"Nats-Msg-Id": event_id, "ce-id": event_id, "ce-type": kind}
+        assert self.events is not None
         await self.events.publish(kind, event.SerializeToString(), headers=headers)
         return event_id
 

@@ -7,6 +7,8 @@ import signal
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -75,7 +77,7 @@ async def test_an_order_placed_at_one_replica_is_watched_live_at_the_other(shop,
         order = (await here.orders.CreateOrder(create(shop, customer, (product, 1)))).order
         seen, latencies, asked = [], [], 0.0
         stream = there.orders.WatchOrder(watch(order.order_id), timeout=20)
-        steps = iter([accept, ship, deliver])
+        steps: Iterator[Callable[..., Any]] = iter([accept, ship, deliver])
         async for update in stream:
             seen.append((update.sequence, name(update.state)))
             if asked:
