@@ -6,7 +6,7 @@ import random
 import grpc
 import pytest
 
-from tests.order.asks import accept, cancel, deliver, ship
+from tests.order.asks import cancel
 from tests.saga.checkouts import (
     BROKEN,
     PRICE,
@@ -51,65 +51,6 @@ async def test_a_process_killed_amid_checkouts_costs_nothing_but_time(shop, clus
 
 async def placed(crowd, count):
     return sum(1 for checkout in crowd.checkouts if checkout.order_id) >= count
-
-
-# What brings an order from one recorded state to the next; it is repeated until it is heard.
-ASKS = {
-    "ACCEPTED": ("AcceptOrder", accept),
-    "SHIPPED": ("ShipOrder", ship),
-    "DELIVERED": ("DeliverOrder", deliver),
-}
-STEPS = [
-    "PENDING",
-    "RESERVED",
-    "CONFIRMED",
-    "ACCEPTED",
-    "SHIPPED",
-    "DELIVERED",
-    "CANCELLED",
-    "AWAITING_CUSTOMER",
-    "PAYMENT_FAILED",
-]
-
-
-@pytest.mark.parametrize("state", STEPS)
-async def test_every_service_killed_at_a_recorded_step_still_brings_each_order_to_its_end(
-    shop, cluster, state
-):
-    """Ten orders on their way; everything that is ours dies the moment the first has come to this state."""
-    method = {"AWAITING_CUSTOMER": "pm_sandbox_requires_action", "PAYMENT_FAILED": "pm_sandbox_declined"}.get(
-        state
-    )
-    crowd = Crowd(shop, await shop.product(stock=50, price=PRICE), await shop.customer())
-    checkouts = [crowd.checkout(method or "pm_sandbox_ok") for _ in range(10)]
-    await asyncio.gather(*(checkout.place() for checkout in checkouts))
-
-    async def live(checkout) -> None:
-        if method is None:
-            await checkout.watch({"CONFIRMED"})
-            for step in ("ACCEPTED",) if state == "CANCELLED" else ASKS:
-                await insist(shop, *ASKS[step], checkout)
-            if state == "CANCELLED":
-                await insist(shop, "CancelOrder", cancel, checkout)
-        await checkout.watch(
-            {"CANCELLED"} if state == "CANCELLED" else {"DELIVERED"} if not method else {state}
-        )
-
-    async def kill() -> None:
-        if state != "PENDING":
-            await eventually(lambda: reached(checkouts, state), SETTLE_SECONDS)
-        for victim in ("order", "payment", "catalog"):
-            cluster.kill(victim)
-
-    async with asyncio.timeout(2 * SETTLE_SECONDS):
-        await asyncio.gather(*(live(checkout) for checkout in checkouts), kill())
-
-    await audit(crowd, 50)
-    await eventually(lambda: settled(shop, crowd), SETTLE_SECONDS)
-
-
-async def reached(checkouts, state):
-    return any(state in (name for _, name in checkout.seen) for checkout in checkouts)
 
 
 async def insist(shop, rpc, ask, checkout):

@@ -8,8 +8,8 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
