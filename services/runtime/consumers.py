@@ -146,7 +146,8 @@ class Consumer:
         await received.message.ack()
 
     async def _apply(self, batch: list[Received]) -> None:
-        work = Work(self._database, name=batch[0].event.type.rpartition(".")[2])
+        kinds = {received.event.type.rpartition(".")[2] for received in batch}
+        work = Work(self._database, None, *kinds)
         try:
             rows = await work.rows(_NEW, event_ids=[received.event.event_id for received in batch])
             new = {row["event_id"] for row in rows}

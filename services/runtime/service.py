@@ -87,7 +87,7 @@ class Runtime:
 
     async def carry_out(self, body: Callable[[Work], Awaitable[None]], name: str = "") -> None:
         """Run a unit of work outside a call: commit at the end, roll back when it raises, publish what it published."""
-        work = Work(self.database, name=name)
+        work = Work(self.database, None, name)
         try:
             await body(work)
             await work.close()

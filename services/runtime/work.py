@@ -74,10 +74,10 @@ Settle = Callable[[Any, list[Any]], Awaitable[None]]
 class Work:
     """Runs statements in one transaction and gathers what goes out with it. Not for use by two tasks at once."""
 
-    def __init__(self, database: Database, key: Key | None = None, name: str = "") -> None:
+    def __init__(self, database: Database, key: Key | None = None, *names: str) -> None:
         self._database = database
         self._key = key
-        self._name = name  # What failpoints call it.
+        self._names = names  # What failpoints call it.
         self._connection: Connection | None = None
         self._events: list[Event] = []
         self._after: list[Callable[[], None]] = []
@@ -126,12 +126,12 @@ class Work:
         everything = values | self._closing(reply)
         if self._connection is None:
             if failpoints.ARMED:
-                await failpoints.reach(f"before commit {self._name}")
+                await self._reach("before")
             async with self._database.connection() as connection:
                 rows = await connection.rows(last, everything)
             self.committed = True
             if failpoints.ARMED:
-                await failpoints.reach(f"after commit {self._name}")
+                await self._reach("after")
         else:
             rows = await self._connection.rows(last, everything)
             await self._commit()
@@ -190,6 +190,10 @@ class Work:
             "_reply": [reply.SerializeToString() if reply is not None else b""] if key else [],
         }
 
+    async def _reach(self, when: str) -> None:
+        for name in self._names:
+            await failpoints.reach(f"{when} commit {name}")
+
     async def _begin(self) -> Connection:
         connection = await self._database.take()
         try:
@@ -203,13 +207,13 @@ class Work:
     async def _commit(self) -> None:
         assert self._connection is not None
         if failpoints.ARMED:
-            await failpoints.reach(f"before commit {self._name}")
+            await self._reach("before")
         await self._connection.execute("COMMIT")
         self._database.give(self._connection)
         self._connection = None
         self.committed = True
         if failpoints.ARMED:
-            await failpoints.reach(f"after commit {self._name}")
+            await self._reach("after")
 
 
 class Call(Work):
@@ -221,9 +225,9 @@ class Call(Work):
         caller: Caller,
         metadata: Mapping[str, str | bytes],
         key: Key | None,
-        name: str = "",
+        *names: str,
     ) -> None:
-        super().__init__(database, key, name)
+        super().__init__(database, key, *names)
         self.caller = caller
         self.metadata = metadata
 

@@ -10,6 +10,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.runtime.admission import Seldom
 from tests.runtime.conftest import LIMITS, ask
 from tests.shop import refused
 
@@ -28,6 +29,12 @@ async def test_one_call_too_many_is_refused_at_once_and_the_others_are_served(to
     assert said.retry_seconds is not None and said.retry_seconds > 0
     assert len(await asyncio.gather(*busy)) == CALLS
     await ask(toy)
+
+
+def test_what_is_said_seldom_says_how_often_it_happened():
+    often, seldom = Seldom(seconds=0), Seldom(seconds=3600)
+    assert [often.due() for _ in range(3)] == [1, 1, 1]
+    assert [seldom.due() for _ in range(3)] == [1, 0, 0]
 
 
 async def test_health_answers_while_calls_are_refused(toy):
