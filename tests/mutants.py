@@ -164,4 +164,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "]",
         ("tests/order/test_deliver_order.py::test_a_courier_delivers_their_own_and_no_others",),
     ),
+    Mutant(
+        "an order's transitions are filed out of order",
+        "services/order/queries.py",
+        "feed=func.greatest(_XID, _o.feed)",
+        "feed=_XID",
+        (
+            "tests/order/test_watch_store_orders.py"
+            "::test_what_commits_late_is_told_in_its_place_and_what_came_after_it_waits",
+        ),
+    ),
+    Mutant(
+        "a cancelled order stays paid",
+        "services/order/rules.py",
+        "order.state in (CONFIRMED, ACCEPTED)",
+        "order.state == CONFIRMED",
+        ("tests/order/test_get_customer_order_stats.py",),
+    ),
 )

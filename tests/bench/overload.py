@@ -13,6 +13,7 @@ SHARES = (0.25, 0.5, 0.75, 1, 1.5, 2, 3)
 BEFORE_SECONDS = 4.0
 ROUNDS = 3
 USUAL_SHARE = 0.7
+OPEN_ORDERS = 200  # Fewer than the calls that a server lets in at once.
 # Waits of a load that is itself as late as this say little of the cluster.
 LATE_SECONDS = 0.05
 _WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
@@ -28,17 +29,17 @@ async def curve(house: House) -> list[Figure]:
         return await offer(buyers, cluster.nats_url, share * capacity, BEFORE_SECONDS, seconds)
 
     found = {share: await offered(share) for share in SHARES}
-    most = max(found, key=lambda share: found[share].per_second)
+    most = max(SHARES[:-1], key=lambda share: found[share].per_second)
     # What else the machine does falls on both alike.
     pairs = [(found[most], found[SHARES[-1]])]
     pairs += [(await offered(most), await offered(SHARES[-1])) for _ in range(ROUNDS - 1)]
     buyers.connection.close()
-    peak = found[most].per_second
+    peak = max(each.per_second for each in found.values())
     figures = [_step(share, capacity, each, peak) for share, each in found.items()]
     shares = sorted(last.per_second / best.per_second for best, last in pairs)
     detail = (
         f"[{number(shares[0])}–{number(shares[-1])}] in {len(shares)} pairs of runs; "
-        f"the peak, {number(peak)}/s, was at {most}×"
+        f"the peak, {number(found[most].per_second)}/s, was at {most}×"
     )
     figures.append(
         Figure("curve", "goodput at 3× / its peak", shares[len(shares) // 2], "×", Limit(0.9, 0.95), detail)
@@ -81,10 +82,9 @@ async def _crowd(house: House) -> tuple[Buyers, Cluster, float]:
     stand = await market(house)
     cluster = await house.cluster()
     buyers = await Buyers.of(stand.shop, cluster.address("order"), stand.products, stand.customers)
-    if not house.capacity:
-        await checkouts(buyers, cluster.nats_url, 32, 2.0)
-        house.capacity = (await checkouts(buyers, cluster.nats_url, 128, 4.0)).per_second
-    return buyers, cluster, house.capacity
+    await checkouts(buyers, cluster.nats_url, 32, 2.0)
+    # With more orders open each batch holds more of them: as many as there will be when too many are offered.
+    return buyers, cluster, (await checkouts(buyers, cluster.nats_url, OPEN_ORDERS, 5.0)).per_second
 
 
 def _step(share: float, capacity: float, found: Offers, peak: float) -> Figure:
