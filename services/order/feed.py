@@ -34,7 +34,7 @@ from services.runtime.tables import UUIDS
 PAGE = 500
 # Rings of one store are gathered for so long.
 RING_SECONDS = 0.01
-# How soon to look again for what is there but not below the horizon yet: this, then four times as long each time.
+# How soon to look again for what is there but not below the horizon yet; later, half as long as it has waited.
 SOON_SECONDS = 0.005
 _DAY_SECONDS = 86_400
 _SUBJECT = "live.store_orders"
@@ -203,24 +203,24 @@ class Feeds:
         place = self._tokens.place(store_id, resume_token) if resume_token else _END
         clock = asyncio.get_running_loop().time
         beat = clock() + self._heartbeat if resume_token else 0.0
-        pause = SOON_SECONDS
+        since = clock()
         while not self._closed:
             bell = self._bell(store_id)
             messages, place, full, waiting = await self._look(bell, store_id, place)
             for message in messages:
                 yield message
+            if messages or not waiting:
+                since = clock()
             if messages:
-                beat, pause = clock() + self._heartbeat, SOON_SECONDS
+                beat = clock() + self._heartbeat
             elif clock() >= beat:
                 yield self._message(store_id, place, OrderUpdate(bookmark=True))
                 beat = clock() + self._heartbeat
             del messages  # A quiet stream holds its place only.
             if full:
                 continue
-            seconds = beat - clock()
-            if waiting:
-                seconds, pause = min(seconds, pause), min(4 * pause, self._recheck)
-            await _rung(bell, seconds)
+            soon = max(SOON_SECONDS, (clock() - since) / 2) if waiting else self._heartbeat
+            await _rung(bell, min(soon, beat - clock()))
         raise Refusal(
             ErrorReason.ERROR_REASON_UNAVAILABLE,
             "The server is stopping: open the stream again",

@@ -78,7 +78,7 @@ orders = Table(
     CheckConstraint(
         "refunded_minor_units BETWEEN 0 AND total_minor_units", name="orders_refund_within_total"
     ),
-    # Room on each page, so that an order's steps need not touch its indexes.
+    # Room on each page for the order's next versions.
     postgresql_with={"fillfactor": 80},
 )
 Index("orders_by_store", orders.c.store_id, orders.c.order_id)
