@@ -4,7 +4,9 @@ Points lie before and after every commit, every call to another service or the p
 (services/runtime/failpoints.py). A point of a process that is to die kills it there; for another victim the process
 stands still at the point until the victim is dead. Clients do not give up, and at the end everything adds up.
 
-The cells come in an order drawn from a seed, which is printed: COMMERCE_SEED=… repeats it.
+The cells come in an order drawn from a seed, which is printed: COMMERCE_SEED=… repeats it. A process dies before and
+after each of its own points; for the others the seed draws which of the two it is, so that a run takes minutes:
+COMMERCE_WHOLE_MATRIX=1 takes both.
 """
 
 import asyncio
@@ -168,6 +170,16 @@ class Matrix:
         await self.cluster.wait_ready(cell.victim)
         reached.unlink()
         point.with_name(f"{point.name}.go").unlink(missing_ok=True)
+
+
+def _cells(points: list[str], seed: random.Random) -> list[Cell]:
+    cells = []
+    for point in points:
+        for victim in VICTIMS:
+            both = [Cell("before", point, victim), Cell("after", point, victim)]
+            cells += both if both[0].own or os.environ.get("COMMERCE_WHOLE_MATRIX") else [seed.choice(both)]
+    seed.shuffle(cells)
+    return cells
 
 
 async def _exists(path: Path) -> bool:
