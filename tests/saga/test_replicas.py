@@ -249,7 +249,8 @@ async def test_a_replica_that_drains_costs_no_caller_an_error(shop, cluster, pro
             await asyncio.sleep(0.05)
 
     async def drain() -> None:
-        await asyncio.sleep(0.5)
+        # The gateway looks for a replica that the test before has ended now and then only.
+        await asyncio.sleep(2)
         cluster.kill(process, signal.SIGTERM)
         await cluster.wait_ready(process)
         await asyncio.sleep(0.5)
