@@ -33,7 +33,8 @@ IN_HAND = 2_000  # Orders that one process drives at once; more wait in the data
 AUTHORIZING = 64
 LEASE_SECONDS = 10.0
 SWEEP_SECONDS = 0.5
-UNDRIVEN = 1_000
+# A second of work or so: who is let in waits no longer, and who is not is told at once (make bench ARGS=curve).
+UNDRIVEN = 400
 BEHIND_SECONDS = 5.0
 
 
