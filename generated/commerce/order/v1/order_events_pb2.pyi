@@ -110,7 +110,9 @@ class OrderConfirmed(message.Message):
 
 @typing.final
 class OrderRejected(message.Message):
-    """The order could not be had; nothing was set aside or charged."""
+    """The order could not be had, and nothing was charged. Its request for units may have come twice: whoever set some
+    aside meanwhile gives them back.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
