@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from commerce.catalog.v1 import catalog_service_pb2 as catalog
 from commerce.catalog.v1 import stock_service_pb2 as stocks
@@ -23,8 +22,9 @@ from services.catalog.movements import (
 )
 from services.catalog.reservations import Reservations, offers_locked, reservations_of
 from services.catalog.rules import Step
+from services.runtime import times
 from services.runtime.hub import Hub
-from services.runtime.ids import new_id
+from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
 from services.runtime.work import Call
 
@@ -38,7 +38,7 @@ class CatalogService(CatalogServiceServicer):
     async def CreateProduct(
         self, request: catalog.CreateProductRequest, call: Call
     ) -> catalog.CreateProductResponse:
-        product = rules.created(request, str(new_id()), datetime.now(UTC))
+        product = rules.created(request, str(new_id()), times.now())
         await categories.check(call.db, product.category_id, product.store_id)
         await queries.create(call.db, product, call.caller.actor)
         call.publish(ProductCreated(product=product))
@@ -58,21 +58,20 @@ class CatalogService(CatalogServiceServicer):
         self, request: catalog.ListProductsRequest, call: Call
     ) -> catalog.ListProductsResponse:
         size = self._pages.size(request)
-        (before,) = self._pages.position(request) or [queries.LAST_ID]
+        (before,) = self._pages.position(request) or [LAST_ID]
         statuses = rules.statuses(request.status, call.caller.role)
         below = await categories.below(call.db, request.category_id, request.store_id)
         products = await search.newest_first(
             call.db, request.store_id, request.query, below, statuses, before, size + 1
         )
-        page = products[:size]
-        more = self._pages.token(request, [page[-1].product_id]) if len(products) > size else ""
+        page, more = self._pages.cut(request, products, lambda last: [last.product_id])
         return catalog.ListProductsResponse(products=page, next_page_token=more)
 
     async def UpdateProduct(
         self, request: catalog.UpdateProductRequest, call: Call
     ) -> catalog.UpdateProductResponse:
         product = await queries.product_locked(call.db, request.product_id, _store(call))
-        updated = rules.updated(product, request, datetime.now(UTC))
+        updated = rules.updated(product, request, times.now())
         await categories.check(call.db, updated.category_id, product.store_id)
         await _change(call, product, updated)
         return catalog.UpdateProductResponse(product=updated)
@@ -81,7 +80,7 @@ class CatalogService(CatalogServiceServicer):
         self, request: catalog.ArchiveProductRequest, call: Call
     ) -> catalog.ArchiveProductResponse:
         product = await queries.product_locked(call.db, request.product_id, _store(call))
-        archived = rules.with_status(product, rules.ARCHIVED, datetime.now(UTC))
+        archived = rules.with_status(product, rules.ARCHIVED, times.now())
         await _change(call, product, archived)
         return catalog.ArchiveProductResponse(product=archived)
 
@@ -89,7 +88,7 @@ class CatalogService(CatalogServiceServicer):
         self, request: catalog.RestoreProductRequest, call: Call
     ) -> catalog.RestoreProductResponse:
         product = await queries.product_locked(call.db, request.product_id, _store(call))
-        restored = rules.with_status(product, rules.ACTIVE, datetime.now(UTC))
+        restored = rules.with_status(product, rules.ACTIVE, times.now())
         await _change(call, product, restored)
         return catalog.RestoreProductResponse(product=restored)
 
@@ -100,8 +99,7 @@ class CatalogService(CatalogServiceServicer):
         size = self._pages.size(request)
         (before,) = self._pages.position(request) or [str(queries.LAST_VERSION)]
         changes = await queries.prices_newest_first(call.db, product.product_id, int(before), size + 1)
-        page = changes[:size]
-        more = self._pages.token(request, [str(page[-1].version)]) if len(changes) > size else ""
+        page, more = self._pages.cut(request, changes, lambda last: [str(last.version)])
         return catalog.ListPriceChangesResponse(changes=page, next_page_token=more)
 
 
@@ -134,10 +132,10 @@ class StockService(StockServiceServicer):
     ) -> stocks.ListStockChangesResponse:
         await stock_of(call.db, request.product_id, _store(call))
         size = self._pages.size(request)
-        (before,) = self._pages.position(request) or [queries.LAST_ID]
+        (before,) = self._pages.position(request) or [LAST_ID]
         changes = await changes_newest_first(call.db, request.product_id, before, size + 1)
-        more = self._pages.token(request, [changes[size - 1].change_id]) if len(changes) > size else ""
-        return stocks.ListStockChangesResponse(changes=changes[:size], next_page_token=more)
+        page, more = self._pages.cut(request, changes, lambda last: [last.change_id])
+        return stocks.ListStockChangesResponse(changes=page, next_page_token=more)
 
     async def WatchStock(self, request: stocks.WatchStockRequest, call: Call) -> AsyncIterator[bytes]:
         stock = await stock_of(call.db, request.product_id, _store(call))

@@ -34,5 +34,5 @@ class ImportService(ImportServiceServicer):
         size = self._pages.size(request)
         (after,) = self._pages.position(request) or ["0"]
         errors = await imports.errors_of(call.db, request.import_id, int(after), size + 1)
-        more = self._pages.token(request, [str(errors[size - 1].row)]) if len(errors) > size else ""
-        return catalog.ListImportErrorsResponse(errors=errors[:size], next_page_token=more)
+        page, more = self._pages.cut(request, errors, lambda last: [str(last.row)])
+        return catalog.ListImportErrorsResponse(errors=page, next_page_token=more)

@@ -19,6 +19,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.catalog import levels, rules
 from services.catalog.levels import Change, Move, Movement, Stock
+from services.runtime.cards import masked
 from services.runtime.refusals import Refusal
 from services.runtime.validation import violations
 
@@ -134,7 +135,8 @@ def _wrong(row: ImportRow, categories: frozenset[str], stock: Stock | None) -> t
 
 
 def _fault(number: int, row: ImportRow, at: str, reason: str) -> Fault:
-    return Fault(number, row.sku.replace("\0", "")[:_SKU_SHOWN], at, reason[:_REASON_SHOWN])
+    sku = masked(row.sku.replace("\0", ""))
+    return Fault(number, sku[:_SKU_SHOWN], at, reason[:_REASON_SHOWN])
 
 
 def _created(store_id: str, row: ImportRow, now: datetime, product_id: str) -> Product:

@@ -8,7 +8,6 @@ batch start over, and find it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -35,19 +34,13 @@ from services.catalog.tables import (
     products,
     stock,
 )
+from services.runtime import times
 from services.runtime.database import Row, Runs
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.work import Call
-
-
-def _table(name: str, columns: Mapping[str, Any]) -> Any:
-    """Arrays, each given as name_column, as one table."""
-    arrays = [param(f"{name}_{column}", type_) for column, type_ in columns.items()]
-    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived(name=name)
-
 
 _BIGINTS = ARRAY(BigInteger)
 _is_import = imports.c.import_id == param("import_id")
@@ -93,7 +86,7 @@ _KEPT = {
     "searchable": TEXTS,
 }
 _NEW = {"sku": TEXTS, "create_time": ARRAY(TIME)} | _KEPT
-_new = _table("new", _NEW)
+_new = given(*_NEW.items(), name="new", prefix="new_")
 _created = (
     upsert(products)
     .from_select(["store_id", *_NEW], select(param("store_id", ID), *_new.c))
@@ -103,7 +96,7 @@ _created = (
 )
 _stocked = insert(stock).from_select(["product_id", "store_id"], select(_created)).cte("stocked")
 _CREATE = statement(select(_created.c.product_id).add_cte(_stocked), "create products")
-_kept = _table("kept", _KEPT)
+_kept = given(*_KEPT.items(), name="kept", prefix="kept_")
 _CHANGE = statement(
     update(products)
     .where(products.c.product_id == _kept.c.product_id)
@@ -111,7 +104,7 @@ _CHANGE = statement(
     "change products",
 )
 _PRICED = {"product_id": UUIDS, "version": _BIGINTS, "price_minor_units": _BIGINTS, "currency_code": TEXTS}
-_priced = _table("priced", _PRICED)
+_priced = given(*_PRICED.items(), name="priced", prefix="priced_")
 _PRICES = statement(
     insert(price_changes).from_select(
         [*_PRICED, "time", "actor"], select(*_priced.c, param("time", TIME), param("actor", Text))
@@ -119,7 +112,7 @@ _PRICES = statement(
     "prices changed",
 )
 _FAULTY = {"row": INTEGERS, "sku": TEXTS, "field": TEXTS, "reason": TEXTS}
-_faults = _table("faults", _FAULTY)
+_faults = given(*_FAULTY.items(), name="faults", prefix="faults_")
 _failed = (
     insert(import_errors)
     .from_select(["import_id", *_FAULTY], select(param("import_id", ID), *_faults.c))
@@ -168,7 +161,7 @@ class Imports:
         rows, faults = import_rules.judged(batch.rows, before["rows"] + 1)
         known = await _known(call.db, batch.store_id, rows.values())
         ids = iter(lambda: str(new_id()), "")
-        outcome = import_rules.taken_in(batch, rows, known, datetime.now(UTC), ids)
+        outcome = import_rules.taken_in(batch, rows, known, times.now(), ids)
         await _record_products(call, batch.store_id, outcome)
         await self._record_stock(call, outcome)
         await _record_batch(call.db, batch, hash_now, outcome, [*faults, *outcome.faults])
@@ -260,7 +253,7 @@ async def _record_products(call: Call, store: str, outcome: Outcome) -> None:
         await call.db.rows(
             _PRICES,
             **_arrays("priced", _PRICED, map(_price, outcome.priced)),
-            time=datetime.now(UTC),
+            time=times.now(),
             actor=call.caller.actor,
         )
 
@@ -281,7 +274,7 @@ async def _record_batch(
 
 
 def _arrays(name: str, columns: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, list[Any]]:
-    """Return the parameters of a _table."""
+    """Return the parameters of a table that is given."""
     rows = list(rows)
     return {f"{name}_{column}": [row[column] for row in rows] for column in columns}
 

@@ -18,7 +18,7 @@ from services.catalog.queries import found, visible
 from services.catalog.tables import ID, INTEGERS, products, stock, stock_changes
 from services.runtime.database import Row, Runs
 from services.runtime.hub import Hub, Update
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import Work
 
@@ -44,10 +44,8 @@ _LATEST = statement(
     ),
     "stock versions",
 )
-_moves = (
-    func.unnest(param("moved", UUIDS), param("on_hand", INTEGERS), param("reserved", INTEGERS))
-    .table_valued("product_id", "on_hand", "reserved", name="move")
-    .render_derived(name="move")
+_moves = given(
+    ("product_id", UUIDS), ("on_hand", INTEGERS), ("reserved", INTEGERS), name="move", prefix="move_"
 )
 MOVED = (
     update(stock)
@@ -59,17 +57,15 @@ MOVED = (
     )
     .cte("moved")
 )
-_changes = (
-    func.unnest(
-        param("changed", UUIDS),
-        param("stores", UUIDS),
-        param("kinds", ARRAY(SmallInteger)),
-        param("deltas", INTEGERS),
-        param("totals", INTEGERS),
-        param("reasons", TEXTS),
-    )
-    .table_valued("product_id", "store_id", "kind", "delta", "on_hand", "reason", name="change")
-    .render_derived(name="change")
+_changes = given(
+    ("product_id", UUIDS),
+    ("store_id", UUIDS),
+    ("kind", ARRAY(SmallInteger)),
+    ("delta", INTEGERS),
+    ("on_hand", INTEGERS),
+    ("reason", TEXTS),
+    name="change",
+    prefix="change_",
 )
 # PostgreSQL's own clock numbers the changes: under the lock of the stock row a later one has a higher id, whichever
 # replica makes it.
@@ -121,12 +117,12 @@ def values_of(movements: Sequence[Movement], actor: str) -> dict[str, Any]:
     """Return the parameters of MOVED and of HISTORY."""
     changes = list(levels.history(movements))
     return values_of_moves(movements) | {
-        "changed": [of.product_id for of, _, _ in changes],
-        "stores": [of.store_id for of, _, _ in changes],
-        "kinds": [change.kind for _, change, _ in changes],
-        "deltas": [change.delta for _, change, _ in changes],
-        "totals": [on_hand for _, _, on_hand in changes],
-        "reasons": [change.reason for _, change, _ in changes],
+        "change_product_id": [of.product_id for of, _, _ in changes],
+        "change_store_id": [of.store_id for of, _, _ in changes],
+        "change_kind": [change.kind for _, change, _ in changes],
+        "change_delta": [change.delta for _, change, _ in changes],
+        "change_on_hand": [on_hand for _, _, on_hand in changes],
+        "change_reason": [change.reason for _, change, _ in changes],
         "actor": actor,
     }
 
@@ -134,9 +130,9 @@ def values_of(movements: Sequence[Movement], actor: str) -> dict[str, Any]:
 def values_of_moves(movements: Sequence[Movement]) -> dict[str, Any]:
     """Return the parameters of MOVED."""
     return {
-        "moved": [movement.after.product_id for movement in movements],
-        "on_hand": [movement.move.on_hand for movement in movements],
-        "reserved": [movement.move.reserved for movement in movements],
+        "move_product_id": [movement.after.product_id for movement in movements],
+        "move_on_hand": [movement.move.on_hand for movement in movements],
+        "move_reserved": [movement.move.reserved for movement in movements],
     }
 
 

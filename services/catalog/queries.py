@@ -19,7 +19,6 @@ from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
 from services.runtime.tables import UUIDS
 
-LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 LAST_VERSION = 2**63 - 1
 
 

@@ -38,17 +38,13 @@ from services.catalog.rules import HELD, RELEASED, Offer, Reservation, Return, S
 from services.catalog.tables import INTEGERS, TIME, products, reservations, stock
 from services.runtime.database import Runs
 from services.runtime.refusals import Refusal
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import NOW, UUIDS
 from services.runtime.work import Work
 
 _keys = func.unnest(param("keys", ARRAY(BigInteger))).column_valued("key")
 _LOCK_CUSTOMERS = statement(select(func.pg_advisory_xact_lock(_keys)), "customers locked")
-_customers = (
-    func.unnest(param("customer_ids", UUIDS))
-    .table_valued("customer_id", name="customer")
-    .render_derived(name="customer")
-)
+_customers = given(("customer_id", UUIDS), name="customer")
 # No more are counted than matter.
 _open = (
     select(reservations.c.order_id)
@@ -100,18 +96,15 @@ _OVERDUE = statement(
     .limit(param("size")),
     "overdue reservations",
 )
-_lines = (
-    func.unnest(
-        param("order_ids", UUIDS),
-        param("store_ids", UUIDS),
-        param("customer_ids", UUIDS),
-        param("expire_times", ARRAY(TIME)),
-        param("product_ids", UUIDS),
-        param("quantities", INTEGERS),
-    )
-    .table_valued("order_id", "store_id", "customer_id", "expire_time", "product_id", "quantity", name="line")
-    .render_derived(name="line")
-)
+_LINE = {
+    "order_id": UUIDS,
+    "store_id": UUIDS,
+    "customer_id": UUIDS,
+    "expire_time": ARRAY(TIME),
+    "product_id": UUIDS,
+    "quantity": INTEGERS,
+}
+_lines = given(*_LINE.items(), name="line")
 _of_order = (_lines.c.order_id, _lines.c.store_id, _lines.c.customer_id, _lines.c.expire_time)
 _held = (
     upsert(reservations)
@@ -131,20 +124,14 @@ _held = (
     .cte("held")
 )
 _HOLD = statement(select(_held.c.order_id).add_cte(MOVED), "hold reservations")
-_steps = (
-    func.unnest(param("settled", UUIDS), param("states", ARRAY(SmallInteger)))
-    .table_valued("order_id", "state", name="step")
-    .render_derived(name="step")
-)
+_steps = given(("order_id", UUIDS), ("state", ARRAY(SmallInteger)), name="step", prefix="step_")
 _settled = (
     update(reservations)
     .where(reservations.c.order_id == _steps.c.order_id)
     .values(state=_steps.c.state, expire_time=null(), update_time=NOW)
     .cte("settled")
 )
-_unheard = (
-    func.unnest(param("unheard", UUIDS)).table_valued("order_id", name="new").render_derived(name="new")
-)
+_unheard = given(("order_id", UUIDS), name="new", prefix="new_")
 _remembered = (
     upsert(reservations)
     .from_select(
@@ -170,7 +157,7 @@ class Reservations:
         # The last bits of a UUID are random: whoever shares them waits in vain, no more.
         keys = sorted(int.from_bytes(customer.bytes[8:], signed=True) for customer in customers)
         await db.rows(_LOCK_CUSTOMERS, keys=keys)
-        rows = await db.rows(_OPEN, customer_ids=list(customers), most=self._open_at_most)
+        rows = await db.rows(_OPEN, customer_id=list(customers), most=self._open_at_most)
         return {str(row["customer_id"]): self._open_at_most - row["open"] for row in rows}
 
     async def hold(self, work: Work, held: Mapping[str, Reservation], offers: Mapping[str, Offer]) -> None:
@@ -220,9 +207,9 @@ class Reservations:
         unheard = settlement.states.keys() - settled.keys()
         rows = await work.rows(
             _SETTLE,
-            settled=list(settled),
-            states=list(settled.values()),
-            unheard=list(unheard),
+            step_order_id=list(settled),
+            step_state=list(settled.values()),
+            new_order_id=list(unheard),
             **movements.values_of(moved, actor),
         )
         _nobody_was_faster(len(rows) == len(unheard))
@@ -289,8 +276,7 @@ def _lines_of(held: Mapping[str, Reservation]) -> dict[str, Any]:
         for order_id, each in held.items()
         for product_id, quantity in each.units.items()
     ]
-    names = ("order_ids", "store_ids", "customer_ids", "expire_times", "product_ids", "quantities")
-    return dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+    return dict(zip(_LINE, map(list, zip(*lines, strict=True)), strict=True))
 
 
 def _nobody_was_faster(sure: bool) -> None:

@@ -8,21 +8,18 @@ A text is looked for by its parts or in that order, as PostgreSQL sees fit for t
 from collections.abc import Sequence
 
 from commerce.catalog.v1.catalog_pb2 import Product
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, SmallInteger, any_, func, select, true
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, SmallInteger, any_, select, true
 
 from services.catalog.queries import product_of
 from services.catalog.rules import searchable
 from services.catalog.tables import products
 from services.runtime.database import Runs
-from services.runtime.statements import Statement, param, statement
+from services.runtime.statements import Statement, given, param, statement
 from services.runtime.tables import UUIDS
 
 _p = products.c
-_categories = param("categories", UUIDS)
-_status = (
-    func.unnest(param("statuses", ARRAY(SmallInteger))).table_valued("status").render_derived(name="status")
-)
-_category = func.unnest(_categories).table_valued("category_id").render_derived(name="category")
+_status = given(("status", ARRAY(SmallInteger)), name="status")
+_category = given(("category_id", UUIDS), name="category")
 
 
 def _merged(
@@ -66,7 +63,7 @@ _PAGES = {
         "products of categories that match",
         _status,
         _MATCHES,
-        _p.category_id == any_(_categories),
+        _p.category_id == any_(param("category_id", UUIDS)),
         fresh_plan=True,
     ),
 }
@@ -89,8 +86,8 @@ async def newest_first(
     rows = await db.rows(
         _PAGES[bool(categories), bool(wanted)],
         store=store,
-        statuses=list(statuses),
-        categories=categories,
+        status=list(statuses),
+        category_id=categories,
         pattern=f"%{_literally(wanted)}%",
         before=before,
         size=size,

@@ -110,8 +110,12 @@ async def _settled(store: Spans, trace_id: str) -> list[Span]:
     return spans
 
 
+def state_name(state: order_pb2.OrderState.ValueType) -> str:
+    """A state's name as people say it: CONFIRMED."""
+    return order_pb2.OrderState.Name(state).removeprefix("ORDER_STATE_")
+
+
 def _line(update: order_pb2.OrderUpdate) -> str:
     time = update.time.ToDatetime(UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    state = order_pb2.OrderState.Name(update.state).removeprefix("ORDER_STATE_")
     reason = f"  {update.reason}" if update.reason else ""
-    return f"{update.sequence:>4}  {time}  [bold]{state:<18}[/] trace {update.trace_id}{reason}"
+    return f"{update.sequence:>4}  {time}  [bold]{state_name(update.state):<18}[/] trace {update.trace_id}{reason}"

@@ -11,12 +11,11 @@ from typing import Any
 import grpc.aio
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceStub
-from commerce.order.v1.order_pb2 import OrderState
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cluster.follow import CALL_SECONDS, gateway
+from services.cluster.follow import CALL_SECONDS, gateway, state_name
 from services.cluster.home import Home, HomeError
 
 LISTED = 500
@@ -46,7 +45,7 @@ async def stuck(home: Home, console: Console) -> None:
         tries = "[red]parked[/]" if order.parked else f"failed {order.attempts} times"
         table.add_row(
             f"[bold]{order.order_id}[/]\n{order.trace_id}\n{escape(order.last_error)}",
-            f"{_name(order.state)}\n{tries}\n{_time(order.update_time):%Y-%m-%d %H:%M:%S}",
+            f"{state_name(order.state)}\n{tries}\n{_time(order.update_time):%Y-%m-%d %H:%M:%S}",
         )
     console.print(table)
     _next(console, "ORDER_ID", "retry", "explain", "trace")
@@ -58,7 +57,7 @@ async def explain(home: Home, order_id: str, console: Console) -> None:
     async with _operations(home) as (operations, options):
         reply = await operations.ExplainOrder(request, **options)
     _show(reply.situation, console)
-    _next(console, order_id, *(["retry"] if _name(reply.situation.state) in DRIVEN else []), "trace")
+    _next(console, order_id, *(["retry"] if state_name(reply.situation.state) in DRIVEN else []), "trace")
 
 
 async def retry(home: Home, wanted: str, console: Console) -> None:
@@ -83,7 +82,7 @@ def _show(order: rpc.OrderSituation, console: Console) -> None:
     failed = f"{order.attempts} times, last with {order.last_error}" if order.last_error else "not"
     lines = {
         "order": f"[bold]{order.order_id}[/]  of store {order.store_id}",
-        "state": _name(order.state) + (", [red]parked[/]" if order.parked else ""),
+        "state": state_name(order.state) + (", [red]parked[/]" if order.parked else ""),
         "since": f"{_time(order.update_time):%Y-%m-%d %H:%M:%S} UTC",
         "waits": escape(order.waits_for),
         "failed": escape(failed),
@@ -118,7 +117,3 @@ def _checked(order_id: str) -> str:
 
 def _time(time: Any) -> Any:
     return time.ToDatetime(UTC)
-
-
-def _name(state: OrderState.ValueType) -> str:
-    return OrderState.Name(state).removeprefix("ORDER_STATE_")

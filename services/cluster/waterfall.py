@@ -19,9 +19,9 @@ PAUSE_NS = 500_000_000
 # A stream that is held open is not activity: it does not keep a part together.
 STREAM_NS = 10_000_000_000
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
-# The gateway's attribute: method and path of a call that became an RPC.
+# The gateway's attribute: the verb of a call that became an RPC, and its path's template. Others have no verb.
 REST = "commerce.rest"
-ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PARAMETER = re.compile(r"\{\w+\}")
 SERVICE_WIDTH = 14
 DURATION_WIDTH = 10
 BAR_SHARE = 0.32
@@ -152,7 +152,8 @@ def duration(milliseconds: float) -> str:
 
 def title(span: Span, glyphs: Glyphs = UNICODE) -> str:
     """A span's name without its package; for a REST call its method and path, ids left out."""
-    called = ID.sub(glyphs.cut, str(span.attributes.get(REST, "")).strip())
+    rest = PARAMETER.sub(glyphs.cut, str(span.attributes.get(REST, "")))
+    called = "" if rest.startswith(" ") else rest
     whole = _clean(called or span.name)
     package, slash, method = whole.partition("/")
     # "commerce.order.v1.OrderService/GetOrder" but not "GET /v1/orders".

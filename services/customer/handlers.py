@@ -9,7 +9,7 @@ from commerce.customer.v1.customer_pb2 import Customer
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServicer
 
 from services.customer import queries, rules
-from services.runtime.ids import new_id
+from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
@@ -45,17 +45,16 @@ class CustomerService(CustomerServiceServicer):
         return rpc.GetCustomerResponse(customer=await _visible(call, queries.CUSTOMER, request.customer_id))
 
     async def ListCustomers(self, request: rpc.ListCustomersRequest, call: Call) -> rpc.ListCustomersResponse:
-        size, position = self._pages.size(request), self._pages.position(request)
+        (before,) = self._pages.position(request) or [LAST_ID]
         rows = await call.db.rows(
             queries.CUSTOMERS_FOUND if request.query else queries.CUSTOMERS,
             store_id=request.store_id,
             pattern=rules.pattern(request.query),
-            before=position[0] if position else queries.NEWEST,
-            size=size + 1,
+            before=before,
+            size=self._pages.size(request) + 1,
         )
-        customers = [queries.customer_of(row) for row in rows[:size]]
-        token = self._pages.token(request, [customers[-1].customer_id]) if len(rows) > size else ""
-        return rpc.ListCustomersResponse(customers=customers, next_page_token=token)
+        page, more = self._pages.cut(request, rows, lambda last: [str(last["customer_id"])])
+        return rpc.ListCustomersResponse(customers=map(queries.customer_of, page), next_page_token=more)
 
     async def UpdateCustomer(
         self, request: rpc.UpdateCustomerRequest, call: Call

@@ -12,7 +12,6 @@ from services.runtime.statements import param, statement
 from services.runtime.work import closing
 
 _c = customers.c
-NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 CUSTOMER_CREATED = closing(
     insert(customers).values({column.name: param(column.name) for column in _c}), "customer created"

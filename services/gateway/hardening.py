@@ -28,6 +28,8 @@ INTERNAL_HEADERS = (
     "traceparent",
     "tracestate",
     "true-client-ip",
+    # Spans would hold it, whatever it says.
+    "user-agent",
     "x-client-trace-id",
     "x-real-ip",
     "x-request-id",

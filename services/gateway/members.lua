@@ -1,6 +1,7 @@
 -- Reads a JSON body as strictly as RFC 8259 has it and refuses what the transcoder would take or drop silently: a member
 -- that the contract does not know, one that is given twice, one that contradicts the path, text that is nearly JSON.
--- Also moves the name of a field that the transcoder could not read from its words to where clients look for it.
+-- Also moves the name of a field that the transcoder could not read from its words to where clients look for it, and takes
+-- out of such words what might be a card number.
 -- UNREAD: the header that marks such a reply.
 -- MESSAGES: message -> spelling of a member -> { field, kind, message ("" when it is not ours to judge) }.
 -- BODIES: verb -> { pattern of the path, message, the fields that the pattern captures }.
@@ -161,24 +162,35 @@ end
 
 -- How the transcoder names a field, as JSON.
 local NAMED = {
-  '"description":"([%w_%.%[%]]+): ',
+  '"description":"([%w_%.%[%]%*]+): ',
   '"description":"Encountered a non%-leaf field \\"([%w_%.]+)\\"',
-  '"description":"Could not find field \\"([%w_%.%-]+)\\"',
+  '"description":"Could not find field \\"([%w_%.%-%*]+)\\"',
   '"description":"The binding value [^{}]- of the field ([%w_%.]+) is conflicting',
   '"description":": invalid value oneof field [^"]-Cannot set .([%w_]+)',
 }
+
+local CARD_DIGITS, SHOWN_DIGITS = 13, 4
+
+local function masked(text)
+  return (string.gsub(text, "%d[%d %-]+", function(run)
+    local _, digits = string.gsub(run, "%d", "")
+    if digits < CARD_DIGITS then return run end
+    return (string.gsub(run, "%d", "*", digits - SHOWN_DIGITS))
+  end))
+end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
   if headers:get(":status") ~= "400" or not headers:get(UNREAD) then return end
   headers:remove(UNREAD)
   local body = handle:body()
-  local text = body:getBytes(0, body:length())
+  local text = masked(body:getBytes(0, body:length()))
   for _, pattern in ipairs(NAMED) do
     local _, _, field = find(text, pattern)
     if field then
-      body:setBytes((string.gsub(text, '"description":', '"field":"' .. field .. '","description":', 1)))
-      return
+      text = string.gsub(text, '"description":', '"field":"' .. field .. '","description":', 1)
+      break
     end
   end
+  body:setBytes(text)
 end

@@ -37,7 +37,11 @@ def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], co
 def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iterable[Json]:
     for rpc, cluster in clusters.items():
         yield {
+            "name": rpc.path[1:],
             "match": {"path": rpc.path, "headers": [GRPC]},
+            "metadata": {
+                "filter_metadata": {"commerce": {"rest": rpc.bindings[0].template if rpc.bindings else ""}}
+            },
             "route": {"cluster": cluster, "retry_policy": _retry_policy(rpc), **_timeouts(rpc)},
             "decorator": {"operation": rpc.path[1:], "propagate": False},
             "response_headers_to_add": [

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from services.gateway.values import Json, extension, set_header
+from collections.abc import Mapping
+
+from services.gateway.values import ORIGINAL_PATH, Json, extension, set_header
 
 COLLECTOR = "collector"
 TRACE_HEADER = "x-trace-id"
 NOT_FOR_CLIENTS = ("grpc-accept-encoding", "x-envoy-upstream-healthchecked-cluster")
-# What a REST call was before it became an RPC; its path without the query.
+# Of a span: the verb of a REST call and its template; a gRPC call has no verb.
 REST_TAG = "commerce.rest"
-REST = "%REQ(X-ENVOY-ORIGINAL-METHOD)% %PATH(NQ:ORIG)%"
+# In place of what a client may write as it likes. An empty value would replace nothing.
+TAGS = {
+    REST_TAG: "%REQ(X-ENVOY-ORIGINAL-METHOD)% %METADATA(ROUTE:commerce:rest)%",
+    "grpc.authority": "-",
+    "grpc.content_type": "-",
+    "grpc.path": "/%ROUTE_NAME%",
+    "grpc.timeout": "-",
+    "http.method": "-",
+    "http.url": "-",
+}
 # Spans leave after this time, so that a trace can be looked at soon after the call.
 FLUSH_MILLISECONDS = 500
+# A path of words and UUIDs, with a query or without one. Any other may be of card numbers, persons or secrets.
+_PLAIN_PATH = (
+    r"(?:/(?:(?:[A-Za-z_.-]|v[0-9])+|[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12})(?::[A-Za-z]+)?)*"
+    r"/?(?:\?.*)?"
+)
+_PLAIN = {":method": "[A-Z]+", ":path": _PLAIN_PATH, ORIGINAL_PATH: _PLAIN_PATH}
 # Never the query (it may name persons), the authorization, or any other header.
 ACCESS_LOG = {
     "time": "%START_TIME%",
@@ -20,7 +37,7 @@ ACCESS_LOG = {
     "service": "gateway",
     "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
     "path": "%PATH(NQ:ORIG_OR_PATH)%",
-    "rpc": "%PATH(NQ:PATH)%",
+    "rpc": "/%ROUTE_NAME%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
     "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
@@ -41,9 +58,8 @@ def tracing(sampling: float) -> Json:
         "client_sampling": {"value": 0},
         "random_sampling": {"value": sampling * 100},
         "overall_sampling": {"value": 100},
-        # A query may name persons; the span's name says which RPC it was.
         "max_path_tag_length": 1,
-        "custom_tags": [{"tag": REST_TAG, "value": REST}],
+        "custom_tags": [{"tag": tag, "value": value} for tag, value in TAGS.items()],
         "provider": {
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {
@@ -61,14 +77,32 @@ def runtime_layer() -> Json:
 
 
 def access_log() -> list[Json]:
-    """One JSON line a call, on stderr."""
+    """One JSON line a call, on stderr; without method and path when they are not plain."""
+    plain = {"and_filter": {"filters": [_header(name, False) for name in _PLAIN]}}
+    hidden = {"or_filter": {"filters": [_header(name, True) for name in _PLAIN]}}
     return [
-        extension(
-            "envoy.access_loggers.stderr",
-            "access_loggers.stream.v3.StderrAccessLog",
-            log_format={"json_format": ACCESS_LOG},
-        )
+        {"filter": plain, **_line(ACCESS_LOG)},
+        {"filter": hidden, **_line(ACCESS_LOG | {"method": "-", "path": "-"})},
     ]
+
+
+def _header(name: str, invert: bool) -> Json:
+    matched = {
+        "name": name,
+        "string_match": {"safe_regex": {"regex": _PLAIN[name]}},
+        # What was not transcoded has no original path.
+        "treat_missing_header_as_empty": True,
+        "invert_match": invert,
+    }
+    return {"header_filter": {"header": matched}}
+
+
+def _line(fields: Mapping[str, str]) -> Json:
+    return extension(
+        "envoy.access_loggers.stderr",
+        "access_loggers.stream.v3.StderrAccessLog",
+        log_format={"json_format": dict(fields)},
+    )
 
 
 def trace_header_filter() -> Json:

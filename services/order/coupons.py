@@ -1,7 +1,6 @@
 """Coupons and who uses them. Whoever counts a coupon's uses holds its lock; orders are locked before coupons."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -14,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order import prices
 from services.order.tables import coupon_uses, coupons
+from services.runtime import times
 from services.runtime.refusals import Refusal, invalid
 from services.runtime.statements import Statement, param, statement
 from services.runtime.tables import UUIDS
@@ -21,7 +21,6 @@ from services.runtime.times import given_time, timestamp
 from services.runtime.work import Work
 
 _c, _u = coupons.c, coupon_uses.c
-NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 _by_code = select(coupons).where(_c.store_id == param("store_id"), _c.code == param("code"))
 COUPON_BY_CODE = statement(_by_code, "coupon by code")
@@ -114,7 +113,7 @@ async def _checked(work: Work, by_code: Statement, order: Order, code: str) -> C
         # After the lock, not with it: a statement counts what was committed when it began.
         (count,) = await work.rows(CUSTOMERS_USES, coupon_id=coupon.coupon_id, customer_id=order.customer_id)
         uses = count["uses"]
-    prices.check_coupon(coupon, prices.subtotal(order.lines), datetime.now(UTC), uses)
+    prices.check_coupon(coupon, prices.subtotal(order.lines), times.now(), uses)
     return coupon
 
 
@@ -136,7 +135,7 @@ def created(request: CreateCouponRequest, coupon_id: str) -> dict[str, Any]:
         "end_time": given_time(request, "end_time"),
         "use_limit": request.limit,
         "customer_limit": request.customer_limit,
-        "create_time": datetime.now(UTC),
+        "create_time": times.now(),
     }
 
 

@@ -28,7 +28,7 @@ from services.runtime.database import Row
 from services.runtime.pages import Seals
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import UUIDS
 
 PAGE = 500
@@ -81,11 +81,7 @@ FEED = statement(
     .order_by(_page.c.feed, _page.c.order_id, _page.c.sequence),
     "store's feed",
 )
-_stores = (
-    func.unnest(param("store_ids", UUIDS))
-    .table_valued("store_id", name="stores")
-    .render_derived(name="stores")
-)
+_stores = given(("store_id", UUIDS), name="stores")
 MOVED_SINCE = statement(
     select(
         _stores.c.store_id,
@@ -280,7 +276,7 @@ class Feeds:
         if not stores:
             return since
         try:
-            rows = await self._database.rows(MOVED_SINCE, store_ids=stores, since=since)
+            rows = await self._database.rows(MOVED_SINCE, store_id=stores, since=since)
         except Refusal:
             return since
         for row in rows:

@@ -8,10 +8,10 @@ from commerce.order.v1.order_pb2 import LineQuantity, Order, OrderReturn, Return
 from sqlalchemy import Table, func, insert, select, update
 
 from services.order import fulfilment_rules, rules
-from services.order.queries import Row, given
+from services.order.queries import Row
 from services.order.tables import INTEGERS, TIME, order_lines, order_returns, orders, shipments
 from services.runtime.database import Runs
-from services.runtime.statements import Statement, param, statement
+from services.runtime.statements import Statement, given, param, statement
 from services.runtime.tables import UUIDS
 from services.runtime.times import timestamp
 
@@ -31,7 +31,7 @@ def _parts(table: Table, time: str, name: str) -> Statement:
 
 def _recorded(table: Table, counted: str, name: str) -> Statement:
     """Return the statement that writes a part, and counts its units in a column of the order's lines."""
-    units = given(product_ids=UUIDS, quantities=INTEGERS).c
+    units = given(("product_ids", UUIDS), ("quantities", INTEGERS)).c
     counts = (
         update(order_lines)
         .where(_l.order_id == param("order_id"), _l.product_id == units.product_ids)

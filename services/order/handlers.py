@@ -184,8 +184,7 @@ class OrderService(OrderServiceServicer):
         rules.step("apply_coupon", order.state)
         if order.coupon_code:
             raise Refusal(ErrorReason.ERROR_REASON_ORDER_HAS_COUPON, code=order.coupon_code)
-        row = await call.db.row(store_settings.SETTINGS, store_id=order.store_id)
-        settings = store_settings.settings_of(row["settings"] if row else None)
+        settings = await store_settings.of_store(call.db, order.store_id)
         coupon = await coupons.use(call.db, order, request.coupon_code)
 
         prices.price(order, settings.shipping_rates, coupon)
@@ -245,18 +244,16 @@ class OrderService(OrderServiceServicer):
     async def _page(
         self, request: Message, asked: rpc.ListOrdersRequest, call: Call
     ) -> tuple[list[Order], str]:
-        size, position = self._pages.size(request), self._pages.position(request)
-        statement, values = lists.question(asked, position)
-        orders = queries.orders_of(await call.db.rows(statement, **values, size=size + 1))
-        token = self._pages.token(request, lists.position(orders[size - 1])) if len(orders) > size else ""
-        return orders[:size], token
+        statement, values = lists.question(asked, self._pages.position(request))
+        rows = await call.db.rows(statement, **values, size=self._pages.size(request) + 1)
+        return self._pages.cut(request, queries.orders_of(rows), lists.position)
 
 
 async def _visible(call: Call, statement: Statement, order_id: str) -> Order:
     """Return an order that the caller may see; another's is answered like one that does not exist."""
     orders = queries.orders_of(await call.db.rows(statement, order_id=order_id))
     if not orders or not call.caller.may_see(orders[0].store_id, orders[0].customer_id):
-        raise _missing(order_id)
+        raise rules.not_found(order_id)
     return orders[0]
 
 
@@ -280,15 +277,9 @@ async def _complete(call: Call, statement: Statement, order_id: str) -> Order:
         order = await _visible(call, statement, order_id)
     if call.caller.role == "COURIER":
         if not fulfilment_rules.carries(order, call.caller.subject):
-            raise _missing(order_id)
+            raise rules.not_found(order_id)
         fulfilment_rules.hide_payment(order)
     return order
-
-
-def _missing(order_id: str) -> Refusal:
-    return Refusal(
-        ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
-    )
 
 
 async def _snapshot(call: Call, order: Order) -> OrderUpdate:

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Integer, select, tuple_
 
 from services.order.queries import LINE
 from services.order.tables import ID, TIME, order_lines, orders
-from services.runtime.ids import first_id
+from services.runtime.ids import LAST_ID, first_id
 from services.runtime.statements import Statement, param, statement
 from services.runtime.times import given_time
 
@@ -25,7 +25,7 @@ DESCENDING = (NEWEST, OrderSorting.ORDER_SORTING_LARGEST_FIRST)
 PLAIN = (("store_id",), ("store_id", "state"), ("store_id", "customer_id"), ("customer_id",))
 
 # Where a list begins, by whether it falls.
-_START = {True: ("ffffffff-ffff-ffff-ffff-ffffffffffff", 2**63 - 1), False: (str(first_id(0)), -1)}
+_START = {True: (LAST_ID, 2**63 - 1), False: (str(first_id(0)), -1)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 # An order's id and its create_time are taken one after the other.

@@ -11,10 +11,10 @@ from commerce.order.v1.order_pb2 import Order
 from sqlalchemy import ARRAY, Date, select, tuple_, update
 
 from services.order import prices
-from services.order.queries import BIGINTS, INTEGERS, given
+from services.order.queries import BIGINTS, INTEGERS
 from services.order.rules import Bought
 from services.order.tables import customer_months
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
 from services.runtime.work import Work
@@ -28,7 +28,7 @@ _COLUMNS = {
     "paid": INTEGERS,
     "spent": BIGINTS,
 }
-_c, _given = customer_months.c, given(**_COLUMNS)
+_c, _given = customer_months.c, given(*_COLUMNS.items())
 
 
 def _key(columns: Any) -> Any:

@@ -1,13 +1,12 @@
 """OperationsService: one method per RPC, in the order of the contract."""
 
-from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceServicer
 
 from services.order import driving, rules, situations
 from services.order.driver import Driver
 from services.order.queries import Row
-from services.runtime.refusals import Refusal
+from services.runtime.pages import DEFAULT_SIZE
 from services.runtime.statements import Statement
 from services.runtime.times import now
 from services.runtime.work import Call
@@ -22,7 +21,7 @@ class OperationsService(OperationsServiceServicer):
     async def ListStuckOrders(
         self, request: rpc.ListStuckOrdersRequest, call: Call
     ) -> rpc.ListStuckOrdersResponse:
-        size = request.page_size or situations.STUCK
+        size = request.page_size or DEFAULT_SIZE
         rows = await call.db.rows(situations.ORDERS_STUCK, size=size)
         return rpc.ListStuckOrdersResponse(orders=[situations.situation_of(row, now()) for row in rows])
 
@@ -47,7 +46,5 @@ async def _visible(call: Call, statement: Statement, order_id: str) -> Row:
     """Return the situation of an order that the caller may see; another's is answered like one that does not exist."""
     row = await call.db.row(statement, order_id=order_id)
     if row is None or not call.caller.may_see(str(row["store_id"])):
-        raise Refusal(
-            ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
-        )
+        raise rules.not_found(order_id)
     return row

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order.tables import ID, TIME, customer_months, order_events, order_lines, orders
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
 from services.runtime.work import closing
@@ -34,12 +34,6 @@ INTEGERS = ARRAY(Integer)
 BIGINTS = ARRAY(BigInteger)
 SMALLINTS = ARRAY(SmallInteger)
 TIMES = ARRAY(TIME)
-
-
-def given(**columns: Any) -> Any:
-    """Return arrays, given by name to a run, as one table."""
-    arrays = (param(name, type_) for name, type_ in columns.items())
-    return func.unnest(*arrays).table_valued(*columns, name="given").render_derived(name="given")
 
 
 _o, _l, _e = orders.c, order_lines.c, order_events.c
@@ -93,7 +87,7 @@ _LINE_COLUMNS = {
     "tax_minor_units": BIGINTS,
     "tax_rate_ppm": INTEGERS,
 }
-_bought = given(**_LINE_COLUMNS)
+_bought = given(*_LINE_COLUMNS.items())
 _ORDER_COLUMNS = [
     "order_id",
     "store_id",
@@ -164,7 +158,9 @@ ORDER_PLACED = closing(
 
 # What an order costs, after a coupon was added to it.
 _SUMS = ("total", "subtotal", "discount", "tax", "shipping")
-_repriced_line = given(position=SMALLINTS, discount_minor_units=BIGINTS, tax_minor_units=BIGINTS)
+_repriced_line = given(
+    ("position", SMALLINTS), ("discount_minor_units", BIGINTS), ("tax_minor_units", BIGINTS)
+)
 _repriced_lines = (
     update(order_lines)
     .where(_l.order_id == param("order_id"), _l.position == _repriced_line.c.position)
@@ -185,17 +181,17 @@ REPRICED = statement(
 
 # Transitions of many orders. Each holds only if nobody else has moved its order since it was read.
 _moves = given(
-    order_id=UUIDS,
-    sequence=BIGINTS,
-    step=TEXTS,
-    state=SMALLINTS,
-    reason=TEXTS,
-    payment_id=UUIDS,
-    next_action_url=TEXTS,
-    due_time=TIMES,
-    refund=BIGINTS,
-    actor=TEXTS,
-    trace_id=TEXTS,
+    ("order_id", UUIDS),
+    ("sequence", BIGINTS),
+    ("step", TEXTS),
+    ("state", SMALLINTS),
+    ("reason", TEXTS),
+    ("payment_id", UUIDS),
+    ("next_action_url", TEXTS),
+    ("due_time", TIMES),
+    ("refund", BIGINTS),
+    ("actor", TEXTS),
+    ("trace_id", TEXTS),
 )
 _m = _moves.c
 _moved = (

@@ -10,13 +10,13 @@ from sqlalchemy import ARRAY, Boolean, Integer, case, func, literal_column, or_,
 
 from services.order import queries
 from services.order.driving import AT_ONCE, Driven, PutBack
-from services.order.queries import BIGINTS, INTEGERS, LINE, TIMES, Row, given
+from services.order.queries import BIGINTS, INTEGERS, LINE, TIMES, Row
 from services.order.tables import order_lines, orders
 from services.order.transitions import Move, Transitions
 from services.runtime import logs, telemetry
 from services.runtime.database import ATTEMPTS, AWAY, RETRIED, unavailable
 from services.runtime.service import Runtime
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
@@ -58,12 +58,12 @@ _REREAD = statement(
     "orders read again",
 )
 _back = given(
-    order_id=UUIDS,
-    sequence=BIGINTS,
-    due_time=TIMES,
-    attempts=INTEGERS,
-    last_error=TEXTS,
-    parked=ARRAY(Boolean),
+    ("order_id", UUIDS),
+    ("sequence", BIGINTS),
+    ("due_time", TIMES),
+    ("attempts", INTEGERS),
+    ("last_error", TEXTS),
+    ("parked", ARRAY(Boolean)),
 )
 _LATER = statement(
     update(orders)

@@ -122,6 +122,13 @@ def not_allowed(name: str, state: OrderState.ValueType, message: str) -> Refusal
     return Refusal(ErrorReason.ERROR_REASON_ORDER_STEP_NOT_ALLOWED, message, step=name, state=name_of(state))
 
 
+def not_found(order_id: str) -> Refusal:
+    """Refuse what is asked about an order that is not there, or is none of the caller's."""
+    return Refusal(
+        ErrorReason.ERROR_REASON_ORDER_NOT_FOUND, f"There is no order {order_id}", order_id=order_id
+    )
+
+
 class Bought(NamedTuple):
     """What a step changes in how much a customer buys: orders that were cancelled and paid for, and minor units."""
 

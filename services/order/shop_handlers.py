@@ -8,7 +8,7 @@ from commerce.order.v1.coupon_service_pb2_grpc import CouponServiceServicer
 from commerce.order.v1.settings_service_pb2_grpc import SettingsServiceServicer
 
 from services.order import coupons, store_settings
-from services.runtime.ids import new_id
+from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
 from services.runtime.refusals import Refusal
 from services.runtime.work import Call
@@ -39,16 +39,15 @@ class CouponService(CouponServiceServicer):
     async def ListCoupons(
         self, request: coupon_rpc.ListCouponsRequest, call: Call
     ) -> coupon_rpc.ListCouponsResponse:
-        size, position = self._pages.size(request), self._pages.position(request)
+        (before,) = self._pages.position(request) or [LAST_ID]
         rows = await call.db.rows(
             coupons.COUPONS,
             store_id=request.store_id,
-            before=position[0] if position else coupons.NEWEST,
-            size=size + 1,
+            before=before,
+            size=self._pages.size(request) + 1,
         )
-        page = [coupons.coupon_of(row) for row in rows[:size]]
-        token = self._pages.token(request, [page[-1].coupon_id]) if len(rows) > size else ""
-        return coupon_rpc.ListCouponsResponse(coupons=page, next_page_token=token)
+        page, more = self._pages.cut(request, rows, lambda last: [str(last["coupon_id"])])
+        return coupon_rpc.ListCouponsResponse(coupons=map(coupons.coupon_of, page), next_page_token=more)
 
     async def DisableCoupon(
         self, request: coupon_rpc.DisableCouponRequest, call: Call
@@ -64,8 +63,7 @@ class SettingsService(SettingsServiceServicer):
     async def GetOrderSettings(
         self, request: settings_rpc.GetOrderSettingsRequest, call: Call
     ) -> settings_rpc.GetOrderSettingsResponse:
-        row = await call.db.row(store_settings.SETTINGS, store_id=request.store_id)
-        settings = store_settings.settings_of(row["settings"] if row else None)
+        settings = await store_settings.of_store(call.db, request.store_id)
         return settings_rpc.GetOrderSettingsResponse(settings=settings)
 
     async def SetOrderSettings(

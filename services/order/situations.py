@@ -14,7 +14,6 @@ from services.runtime.statements import param, statement
 from services.runtime.times import timestamp
 
 STUCK_ATTEMPTS = 3
-STUCK = 50
 
 _o, _e = orders.c, order_events.c
 # Neither lines nor address: an order that cannot be read is explained, too.

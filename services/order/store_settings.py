@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order.tables import order_settings
+from services.runtime.database import Runs
 from services.runtime.statements import param, statement
 
 PAYMENT_WAIT_SECONDS = 3600
@@ -29,6 +30,12 @@ def settings_of(stored: bytes | None) -> OrderSettings:
     if not payment_wait(settings):
         settings.payment_wait.FromSeconds(PAYMENT_WAIT_SECONDS)
     return settings
+
+
+async def of_store(db: Runs, store_id: str) -> OrderSettings:
+    """Return a store's settings."""
+    row = await db.row(SETTINGS, store_id=store_id)
+    return settings_of(row["settings"] if row else None)
 
 
 def payment_wait(settings: OrderSettings) -> timedelta:

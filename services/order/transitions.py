@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
 
 from services.order import coupons, months, queries, rules
+from services.runtime import times
 from services.runtime.hub import Hub, Update
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
@@ -49,7 +50,7 @@ class Transitions:
 
         The orders of the moves that held are brought up to date in place.
         """
-        now = datetime.now(UTC)
+        now = times.now()
         # In one order everywhere, so that two batches cannot wait for each other.
         moves = sorted(moves, key=lambda move: move.order.order_id)
         rows = await work.rows(queries.MOVED, **_values(moves, now))

@@ -2,9 +2,11 @@
 
 from services.payment.definition import DEFINITION
 from services.payment.driver import Driver
-from services.payment.gateways import Gateways
-from services.payment.handlers import LedgerService, PaymentService
+from services.payment.handlers import PaymentService
+from services.payment.janitor import Janitor
+from services.payment.ledger_handlers import LedgerService
 from services.payment.reactions import reactions
+from services.payment.registry import Gateways
 from services.payment.sandbox_gateway import SandboxGateway
 from services.payment.settings import PaymentSettings
 from services.runtime.service import Parts, Runtime, run
@@ -13,12 +15,12 @@ from services.runtime.service import Parts, Runtime, run
 def build(runtime: Runtime) -> Parts:
     """Name the parts."""
     settings = PaymentSettings.load()
-    gateways = Gateways({"sandbox": SandboxGateway(settings)})
+    gateways = Gateways([SandboxGateway(settings)])
     driver = Driver(runtime, gateways, settings.provider_timeout_seconds)
     return Parts(
         handlers=[PaymentService(driver, gateways), LedgerService()],
         reactions=reactions(driver),
-        workers=[driver],
+        workers=[Janitor(runtime, driver)],
         on_stop=[gateways.close],
     )
 

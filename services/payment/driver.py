@@ -1,45 +1,42 @@
 """The driver: it carries recorded operations to the provider, and what became of them back.
 
 An operation is committed before the provider is asked, and the provider is asked outside any transaction, with the
-operation's id as key. Whoever records one carries it at once; an operation whose answer was lost, or whose process
-died, becomes due again, and whichever replica looks first asks the provider what became of it. A payment has one open
-operation at a time: a refund that finds another one waits, and the change that settles that one begins it.
+operation's id as key. Whoever records one carries it at once; one whose answer was lost, or whose process died, becomes
+due again, and the janitor of whichever replica looks first asks the provider what became of it. A payment has one open
+operation at a time: one that finds another waits, and the change that settles that begins it.
 """
 
-import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.common.v1.money_pb2 import Money
+from commerce.common.v1.money_pb2 import LineAmount, Money
 from google.protobuf.message import Message
 
-from services.payment import messages, queries, refunds, rules
-from services.payment.gateways import Gateways
-from services.payment.outcomes import NeverSeen, Outcome, Refused, Unknown
+from services.payment import messages, queries, rows, rules, sums
+from services.payment.changes import Change
+from services.payment.life import Contradiction, not_allowed
+from services.payment.outcomes import NeverSeen, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import (
     OPERATION_PENDING,
     OPERATION_UNKNOWN,
     OPERATION_WAITING,
-    Change,
     Operation,
     Payment,
+    Share,
 )
-from services.payment.rules import Contradiction
-from services.runtime import failpoints, logs, telemetry
+from services.payment.registry import Gateways
+from services.runtime import failpoints, logs, telemetry, times
 from services.runtime.bell import Bell
-from services.runtime.database import AWAY, Runs
+from services.runtime.database import Runs
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
 from services.runtime.statements import Statement
-from services.runtime.telemetry import Trace
 from services.runtime.work import Call, Work
 
-AT_ONCE = 32
-SWEEP_SECONDS = 0.5
 # Until the provider is asked again, by the number of questions so far: after silence, and while the customer decides.
 SILENT_SECONDS, SILENT_MOST_SECONDS = 0.5, 60.0
 WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
@@ -47,14 +44,17 @@ WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
 Answer = Callable[[Payment], Message]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """An operation that a caller asks for; `money` is how much of it a refund gives back, None for all that is left."""
+    """An operation that a caller asks for; `money` is how much of it, None for all that is left."""
 
     kind: str
     payment_id: str
     request_id: str
     money: Money | None = None
+    lines: Sequence[LineAmount] = ()
+    reason: str = ""
+    final: bool = False
 
 
 class Driver:
@@ -64,22 +64,27 @@ class Driver:
         self._runtime, self._gateways = runtime, gateways
         # For how long an operation is its carrier's own: one question, or a lookup and a question.
         self._lease_seconds = timeout_seconds + 1
-        self._long_lease_seconds = 2 * timeout_seconds + 1
-        self._bell = Bell()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.long_lease_seconds = 2 * timeout_seconds + 1
+        # Rings when an operation is due that nobody carries.
+        self.bell = Bell()
 
-    async def authorize(self, asked: Payment, call: Call, answer: Answer) -> Payment:
-        """Record a payment with its first operation, and carry that; or return the order's payment as it stands."""
+    async def authorize(
+        self, asked: Payment, call: Call, answer: Answer, spare: Sequence[str] = ()
+    ) -> Payment:
+        """Record a payment with its first operation, and carry that; or return the order's payment as it stands.
+
+        `spare` are gateways that may be asked when nothing was sent to the payment's own.
+        """
         operation = asked.operations[0]
-        values = queries.values_of(asked) | {
+        values = rows.values_of(asked) | {
             "operation_id": operation.operation_id,
             "traceparent": operation.traceparent,
             "due_seconds": self._lease_seconds,
         }
         if await self._runtime.database.rows(queries.PAYMENT_RECORDED, **values):
-            return await self._carry(asked, operation, call, answer)
-        rows = await self._runtime.database.rows(queries.PAYMENT_OF_ORDER, order_id=asked.order_id)
-        payment = queries.payment_of(rows)
+            return await self._carry(asked, operation, call, answer, spare)
+        found = await self._runtime.database.rows(queries.PAYMENT_OF_ORDER, order_id=asked.order_id)
+        payment = rows.payment_of(found)
         assert payment is not None
         return rules.same(payment, asked)
 
@@ -99,25 +104,27 @@ class Driver:
             return payment
         return await self._carry(payment, operation, call, answer)
 
-    async def _recorded_once(
-        self, asked: Asked, payment: Payment, work: Work
-    ) -> tuple[Payment, Operation | None]:
-        """Record what is asked for, unless it was before; return the payment as it is then."""
-        if any(operation.request_id == asked.request_id for operation in payment.operations):
-            return payment, None
-        amount = payment.amount
-        if asked.kind == "refund":
-            amount = refunds.asked(payment, asked.money)
-        else:
-            rules.may(asked.kind, payment)
-        operation = started(asked.kind, payment, amount, attempts=1, request_id=asked.request_id)
-        return await self._recorded(payment, operation, work, self._lease_seconds), operation
+    async def settle(self, payment: Payment) -> Payment:
+        """Ask the provider at once what became of what is open, if anything is."""
+        operation = next((one for one in payment.operations if one.open), None)
+        if operation is None:
+            return payment
+        await self._runtime.database.rows(
+            queries.OPERATION_TAKEN,
+            operation_id=operation.operation_id,
+            lease_seconds=self.long_lease_seconds,
+        )
+        operation = replace(operation, attempts=operation.attempts + 1)
+        return await self.find_out(payment, operation)
+
+    async def find_out(self, payment: Payment, operation: Operation) -> Payment:
+        """Ask what became of an operation that was recorded before, and record that."""
+        outcome = await self._found_out(operation, payment)
+        return await self._record(payment, operation, outcome)
 
     async def payment(self, payment_id: str) -> Payment:
         """Return a payment with its operations. Refused with PAYMENT_NOT_FOUND."""
-        payment = queries.payment_of(
-            await self._runtime.database.rows(queries.PAYMENT, payment_id=payment_id)
-        )
+        payment = rows.payment_of(await self._runtime.database.rows(queries.PAYMENT, payment_id=payment_id))
         if payment is None:
             raise not_found(payment_id)
         return payment
@@ -125,64 +132,64 @@ class Driver:
     async def change(self, change: Change, work: Work) -> None:
         """Record a change in a transaction that holds the payment's lock."""
         self._announce(change, work)
-        await work.rows(queries.PAYMENT_CHANGED, **queries.values_of_change(change, _due_seconds(change)))
+        if change.dispute:
+            dispute = rows.values_of_dispute(change.dispute, change.payment)
+            await work.rows(queries.DISPUTE_KNOWN, **dispute)
+        await work.rows(queries.PAYMENT_CHANGED, **rows.values_of_change(change, _due_seconds(change)))
 
     async def begin(self, operation: Operation, payment: Payment, work: Work) -> None:
         """Record an operation in a transaction that holds the payment's lock; it is carried after the commit."""
-        work.after_commit(self._bell.ring)
+        work.after_commit(self.bell.ring)
         await self._recorded(payment, operation, work, due_seconds=0)
 
-    async def run(self) -> None:
-        """Carry what is due until cancelled."""
-        try:
-            while True:
-                try:
-                    while len(self._tasks) < AT_ONCE and await self._take():
-                        pass
-                except Refusal as refusal:
-                    logs.log.warning("operations wait", reason=refusal.name)
-                await self._bell.wait(SWEEP_SECONDS * random.uniform(0.8, 1.2))
-        finally:
-            for task in self._tasks:
-                task.cancel()
-
-    async def _take(self) -> bool:
-        """Lease operations that are due, as many as may be carried at once. Return whether there may be more."""
-        size = AT_ONCE - len(self._tasks)
-        rows = await self._runtime.database.rows(
-            queries.OPERATIONS_DUE, size=size, lease_seconds=self._long_lease_seconds
+    async def _recorded_once(
+        self, asked: Asked, payment: Payment, work: Work
+    ) -> tuple[Payment, Operation | None]:
+        """Record what is asked for, unless it was before; return the payment as it is then."""
+        if any(operation.request_id == asked.request_id for operation in payment.operations):
+            return payment, None
+        amount, lines = _wanted(asked, payment)
+        operation = started(
+            asked.kind,
+            payment,
+            amount,
+            attempts=1,
+            request_id=asked.request_id,
+            reason=asked.reason,
+            lines=lines,
+            final=asked.final,
         )
-        for row in rows:
-            task = asyncio.create_task(self._resume(str(row["payment_id"]), str(row["operation_id"])))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-        return len(rows) == size
+        return await self._recorded(payment, operation, work, self._lease_seconds), operation
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        if len(self._tasks) == AT_ONCE:
-            self._bell.ring()
-        self._tasks.discard(task)
-
-    async def _resume(self, payment_id: str, operation_id: str) -> None:
-        """Carry an operation that was recorded before. One that fails stays due."""
-        try:
-            payment = await self.payment(payment_id)
-            operation = payment.operation(operation_id)
-            if operation.open:
-                parent = Trace.parse(operation.traceparent)
-                with telemetry.span(f"resume {operation.kind}", parent=parent):
-                    outcome = await self._found_out(operation, payment)
-                    await self._record(payment, operation, outcome)
-        except (Refusal, *AWAY) as error:
-            logs.log.warning("operation waits", operation_id=operation_id, error=str(error))
-        except Exception as error:
-            logs.log.error("operation not carried", operation_id=operation_id, exc_info=error)
-
-    async def _carry(self, payment: Payment, operation: Operation, call: Call, answer: Answer) -> Payment:
+    async def _carry(
+        self, payment: Payment, operation: Operation, call: Call, answer: Answer, spare: Sequence[str] = ()
+    ) -> Payment:
         outcome = await self._perform(operation, payment)
+        for code in spare:
+            if not isinstance(outcome, NotSent):
+                break
+            handed_over = await self._hand_over(payment, operation, code)
+            if handed_over is None:
+                break
+            payment = handed_over
+            outcome = await self._perform(operation, payment)
         return await self._record(payment, operation, outcome, call, answer)
 
-    async def _perform(self, operation: Operation, payment: Payment) -> Outcome:
+    async def _hand_over(self, payment: Payment, operation: Operation, code: str) -> Payment | None:
+        """Have another gateway take a payment, which is on record before it is asked; None when the payment moved."""
+        logs.log.warning(
+            "another gateway is asked", payment_id=payment.payment_id, gateway=payment.gateway, next=code
+        )
+        moved = await self._runtime.database.rows(
+            queries.GATEWAY_CHANGED,
+            payment_id=payment.payment_id,
+            version=payment.version,
+            operation_id=operation.operation_id,
+            gateway=code,
+        )
+        return replace(payment, gateway=code, version=payment.version + 1) if moved else None
+
+    async def _perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         foregone = rules.foregone(operation, payment)
         if foregone is not None:
             return foregone
@@ -193,10 +200,10 @@ class Driver:
             await failpoints.reach(f"after provider {operation.kind}")
         return outcome
 
-    async def _found_out(self, operation: Operation, payment: Payment) -> Outcome:
+    async def _found_out(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """Ask what became of an operation; send it (again) when the provider has never seen it."""
-        if operation.amount and operation.attempts > 1:
-            found = await self._gateways.named(payment.gateway).look_up(operation)
+        if payment.amount and operation.attempts > 1:
+            found = await self._gateways.named(payment.gateway).look_up(operation, payment)
             if not isinstance(found, NeverSeen):
                 return found
             if payment.in_flight is None:
@@ -209,14 +216,14 @@ class Driver:
         self,
         payment: Payment,
         operation: Operation,
-        outcome: Outcome,
+        outcome: Outcome | NotSent,
         call: Call | None = None,
         answer: Answer | None = None,
     ) -> Payment:
         """Record an outcome, with the first reply where there is a call; work it out anew if the payment moved."""
-        change = self._changed(payment, operation, outcome)
+        change = _changed(payment, operation, outcome)
         if change is None:
-            await self._later(operation, self._runtime.database)
+            await _later(operation, outcome, self._runtime.database)
             return payment
         try:
             await self._commit(change, call, answer)
@@ -227,7 +234,9 @@ class Driver:
                 await call.roll_back(moved)
         return await self._record_anew(payment, operation, outcome)
 
-    async def _record_anew(self, payment: Payment, operation: Operation, outcome: Outcome) -> Payment:
+    async def _record_anew(
+        self, payment: Payment, operation: Operation, outcome: Outcome | NotSent
+    ) -> Payment:
         """Record an outcome under the payment's lock, so that however much happens to the payment, this does too."""
 
         async def record(work: Work) -> None:
@@ -235,9 +244,9 @@ class Driver:
             now = await locked(work, queries.PAYMENT_LOCKED, payment_id=payment.payment_id)
             assert now is not None
             payment, operation = now, now.operation(operation.operation_id)
-            change = self._changed(payment, operation, outcome)
+            change = _changed(payment, operation, outcome)
             if change is None:
-                await self._later(operation, work)
+                await _later(operation, outcome, work)
                 return
             await self.change(change, work)
             payment = change.payment
@@ -245,28 +254,8 @@ class Driver:
         await self._runtime.carry_out(record, f"record {operation.kind}")
         return payment
 
-    def _changed(self, payment: Payment, operation: Operation, outcome: Outcome) -> Change | None:
-        try:
-            change = rules.settled(payment, operation, outcome, queries.now())
-        except Contradiction as problem:
-            logs.log.error(
-                "the provider contradicts the payment",
-                payment_id=payment.payment_id,
-                operation_id=operation.operation_id,
-                problem=str(problem),
-            )
-            return None
-        if change and isinstance(outcome, Refused) and operation.kind != "authorize":
-            logs.log.error(
-                "the provider refuses an operation",
-                payment_id=payment.payment_id,
-                operation=operation.kind,
-                code=outcome.code,
-            )
-        return change
-
     async def _commit(self, change: Change, call: Call | None, answer: Answer | None) -> None:
-        values = queries.values_of_change(change, _due_seconds(change))
+        values = rows.values_of_change(change, _due_seconds(change))
         if call is not None and answer is not None:
             self._announce(change, call)
             await call.commit(queries.PAYMENT_CHANGED_AND_CLOSED, answer(change.payment), **values)
@@ -279,25 +268,16 @@ class Driver:
         await self._runtime.carry_out(commit, f"record {change.operation.kind}")
 
     def _announce(self, change: Change, work: Work) -> None:
-        event = messages.event(change)
-        if event is not None:
+        for event in messages.told(change):
             work.publish(event)
         if change.begun or change.next:
-            work.after_commit(self._bell.ring)
-
-    async def _later(self, operation: Operation, db: Runs) -> None:
-        if operation.open:
-            await db.rows(
-                queries.OPERATION_LATER,
-                operation_id=operation.operation_id,
-                due_seconds=_back_off_seconds(operation),
-            )
+            work.after_commit(self.bell.ring)
 
     async def _recorded(
         self, payment: Payment, operation: Operation, work: Work, due_seconds: float
     ) -> Payment:
         """Record an operation in a transaction that holds the payment's lock; return the payment with it."""
-        values = queries.values_of_operation(operation, payment, due_seconds)
+        values = rows.values_of_operation(operation, payment, due_seconds)
         await work.rows(queries.OPERATION_RECORDED, **values)
         payment = replace(payment, version=payment.version + 1, update_time=operation.create_time)
         return payment.with_operation(operation)
@@ -308,11 +288,19 @@ async def locked(work: Work, lock: Statement, **by: str) -> Payment | None:
     row = await work.row(lock, **by)
     if row is None:
         return None
-    return queries.payment_of(await work.rows(queries.PAYMENT, payment_id=row["payment_id"]))
+    return rows.payment_of(await work.rows(queries.PAYMENT, payment_id=row["payment_id"]))
 
 
 def started(
-    kind: str, payment: Payment, amount: int, attempts: int = 0, request_id: str | None = None
+    kind: str,
+    payment: Payment,
+    amount: int,
+    *,
+    attempts: int = 0,
+    request_id: str | None = None,
+    reason: str = "",
+    lines: tuple[Share, ...] = (),
+    final: bool = False,
 ) -> Operation:
     """Return a new operation on a payment; `attempts` is 1 when whoever records it asks the provider at once."""
     trace = telemetry.current()
@@ -325,7 +313,10 @@ def started(
         attempts=0 if waits else attempts,
         traceparent=trace.traceparent if trace else "",
         request_id=request_id,
-        create_time=queries.now(),
+        create_time=times.now(),
+        reason=reason,
+        lines=lines,
+        final=final,
     )
 
 
@@ -336,13 +327,54 @@ def not_found(payment_id: str) -> Refusal:
     )
 
 
+def _wanted(asked: Asked, payment: Payment) -> tuple[int, tuple[Share, ...]]:
+    """How much a caller's operation is of, and how that is spread over the lines. Refused when it may not be."""
+    if asked.kind == "void":
+        rules.may_void(payment)
+        return payment.capturable, ()
+    if asked.kind == "capture" and asked.final and payment.unsettled("capture"):
+        raise not_allowed("capture", payment)
+    amount = (sums.capture if asked.kind == "capture" else sums.refund)(payment, asked.money)
+    return amount, sums.spread(asked.kind, payment, amount, asked.lines, strict=True)
+
+
+def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent) -> Change | None:
+    if isinstance(outcome, NotSent):
+        return None
+    try:
+        change = rules.settled(payment, operation, outcome, times.now())
+    except Contradiction as problem:
+        logs.log.error(
+            "the provider contradicts the payment",
+            payment_id=payment.payment_id,
+            operation_id=operation.operation_id,
+            problem=str(problem),
+        )
+        return None
+    if change and isinstance(outcome, Refused) and operation.kind != "authorize":
+        logs.log.error(
+            "the provider refuses an operation",
+            payment_id=payment.payment_id,
+            operation=operation.kind,
+            code=outcome.code,
+        )
+    return change
+
+
+async def _later(operation: Operation, outcome: Outcome | NotSent, db: Runs) -> None:
+    if operation.open:
+        silent = isinstance(outcome, NotSent)
+        seconds = _back_off_seconds(operation, silent)
+        await db.rows(queries.OPERATION_LATER, operation_id=operation.operation_id, due_seconds=seconds)
+
+
 def _due_seconds(change: Change) -> float:
     return _back_off_seconds(change.operation)
 
 
-def _back_off_seconds(operation: Operation) -> float:
+def _back_off_seconds(operation: Operation, silent: bool = False) -> float:
     doubled = 2.0 ** min(operation.attempts - 1, 20)
-    if operation.state == OPERATION_UNKNOWN:
+    if silent or operation.state == OPERATION_UNKNOWN:
         wait = min(SILENT_SECONDS * doubled, SILENT_MOST_SECONDS)
     else:
         wait = min(WAITING_SECONDS * doubled, WAITING_MOST_SECONDS)

@@ -1,39 +1,77 @@
 """Gateways: one a provider, all asked the same way. They are asked outside any transaction."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
-from services.payment.outcomes import NeverSeen, Outcome, Told
+from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import Operation, Payment
-from services.runtime.refusals import Refusal
+
+# The customer tells the provider how they pay, at next_action_url.
+HOSTED = "hosted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A provider's webhook: what became of the operation with this key; None when it tells of something else."""
+class Abilities:
+    """What a gateway can do; the contract's Gateway says what each means."""
 
-    event_id: str
-    type: str
-    operation_id: str
-    told: Told | None
+    partial_capture: bool = False
+    multiple_capture: bool = False
+    partial_refund: bool = False
+    customer_action: bool = False
+    hosted: bool = False
+    saved_methods: bool = False
+    disputes: bool = False
+    settlements: bool = False
+    currency_codes: tuple[str, ...] = ()
+
+    def takes(self, currency_code: str) -> bool:
+        """Tell whether it takes a currency."""
+        return not self.currency_codes or currency_code in self.currency_codes
 
 
 class Gateway(Protocol):
-    """A provider. The operation's id is the idempotency key; what cannot be told apart from silence is Unknown."""
+    """A provider. The operation's id is the idempotency key; what cannot be told apart from silence is Unknown.
 
-    async def perform(self, operation: Operation, payment: Payment) -> Outcome:
-        """Ask the provider to do it; asking again with the same operation does it once."""
+    Nothing but Refusals of `verify` and `read` is raised; cancelling a call is allowed, and is silence, too.
+    """
+
+    code: str
+    abilities: Abilities
+
+    async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
+        """Ask the provider to do it; asking again with the same operation does it once.
+
+        Kinds: authorize (the payment's amount), capture (the operation's amount; a later one may follow unless
+        nothing is left), void and expire (give up what is not captured), refund (the operation's amount).
+        """
         ...
 
-    async def look_up(self, operation: Operation) -> Outcome | NeverSeen:
-        """Ask the provider what became of an operation."""
+    async def look_up(self, operation: Operation, payment: Payment) -> Outcome | NeverSeen | NotSent:
+        """Ask the provider what became of an operation; go on with an authorization that its customer has confirmed."""
         ...
 
-    def notice(self, body: bytes, headers: Mapping[str, str | bytes]) -> Notice:
-        """Verify and read a webhook. Refused with WEBHOOK_SIGNATURE_INVALID or WEBHOOK_MALFORMED."""
+    async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
+        """Refuse a webhook that is not the provider's with WEBHOOK_SIGNATURE_INVALID. Keys are lower case."""
+        ...
+
+    def read(self, body: bytes) -> Notice:
+        """Read a webhook that was verified. Refused with WEBHOOK_MALFORMED."""
+        ...
+
+    async def method(self, token: str) -> Method | Refused | Unknown | NotSent:
+        """Ask what a payment method (pm_<code>_…) is; Refused when the provider knows no such token."""
+        ...
+
+    async def forget(self, token: str) -> Refused | Unknown | NotSent | None:
+        """Have the provider forget a payment method; None when it has, or never knew it."""
+        ...
+
+    def settlement(self, begin: datetime, end: datetime) -> AsyncIterator[SettlementLine]:
+        """Fetch the provider's report of a time, line by line. Raises Unfetched."""
         ...
 
     async def close(self) -> None:
@@ -41,31 +79,10 @@ class Gateway(Protocol):
         ...
 
 
-class Gateways:
-    """All gateways, by code; a payment method's token begins with `pm_`, the code and `_`."""
-
-    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
-        self._gateways = gateways
-
-    def named(self, code: str) -> Gateway:
-        """Return a gateway. Refused with GATEWAY_UNKNOWN."""
-        try:
-            return self._gateways[code]
-        except KeyError:
-            raise _unknown(code, f"There is no gateway {code}") from None
-
-    def taking(self, payment_method: str) -> str:
-        """Return the code of the gateway that takes a payment method. Refused with GATEWAY_UNKNOWN."""
-        for code in self._gateways:
-            if payment_method.startswith(f"pm_{code}_"):
-                return code
-        raise _unknown("", "No gateway takes this payment method")
-
-    async def close(self) -> None:
-        """Close all connections."""
-        for gateway in self._gateways.values():
-            await gateway.close()
+class Unfetched(Exception):
+    """The provider did not send its report, or not all of it."""
 
 
-def _unknown(code: str, text: str) -> Refusal:
-    return Refusal(ErrorReason.ERROR_REASON_GATEWAY_UNKNOWN, text, gateway=code)
+def token_of(payment_method: str, code: str) -> str:
+    """Return the provider's own token of a payment method that names its gateway: pm_<code>_<token>."""
+    return payment_method.removeprefix(f"pm_{code}_")

@@ -1,40 +1,23 @@
-"""PaymentService and LedgerService, in the order of the contract."""
+"""PaymentService: one method an RPC, in the order of the contract."""
 
-from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from commerce.common.v1.money_pb2 import Money
-from commerce.payment.v1.ledger_service_pb2 import (
-    AccountBalance,
-    GetTrialBalanceRequest,
-    GetTrialBalanceResponse,
-)
-from commerce.payment.v1.ledger_service_pb2_grpc import LedgerServiceServicer
-from commerce.payment.v1.payment_service_pb2 import (
-    AuthorizePaymentRequest,
-    AuthorizePaymentResponse,
-    CapturePaymentRequest,
-    CapturePaymentResponse,
-    GetPaymentRequest,
-    GetPaymentResponse,
-    IngestWebhookRequest,
-    IngestWebhookResponse,
-    RefundPaymentRequest,
-    RefundPaymentResponse,
-    VoidPaymentRequest,
-    VoidPaymentResponse,
-)
+from commerce.payment.v1 import payment_service_pb2 as rpc
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
+from commerce.payment.v1.settings_service_pb2 import PaymentSettings
 
-from services.payment import queries, webhooks
+from services.payment import queries, rows, store_settings, webhooks
 from services.payment.driver import Asked, Driver, not_found, started
-from services.payment.gateways import Gateways
-from services.payment.messages import message
+from services.payment.life import PENDING
+from services.payment.messages import lines_of, message
 from services.payment.payments import Payment
-from services.payment.rules import PENDING
+from services.payment.registry import Gateways
+from services.runtime import times
 from services.runtime.ids import new_id
+from services.runtime.refusals import invalid
 from services.runtime.work import Call
 
 Reply = TypeVar("Reply")
@@ -47,61 +30,68 @@ class PaymentService(PaymentServiceServicer):
         self._driver, self._gateways = driver, gateways
 
     async def AuthorizePayment(
-        self, request: AuthorizePaymentRequest, call: Call
-    ) -> AuthorizePaymentResponse:
-        asked = _asked(request, self._gateways.taking(request.payment_method))
+        self, request: rpc.AuthorizePaymentRequest, call: Call
+    ) -> rpc.AuthorizePaymentResponse:
+        settings = await store_settings.of(call, request.store_id)
+        amount = request.amount
+        first, *spare = self._gateways.taking(request.payment_method, amount.currency_code, settings)
+        asked = _asked(request, first, settings)
         answer = _Once(_authorized)
-        return answer(await self._driver.authorize(asked, call, answer))
+        return answer(await self._driver.authorize(asked, call, answer, spare))
 
-    async def CapturePayment(self, request: CapturePaymentRequest, call: Call) -> CapturePaymentResponse:
-        asked = Asked("capture", request.payment_id, _id(request.request_id))
+    async def ConfirmPayment(
+        self, request: rpc.ConfirmPaymentRequest, call: Call
+    ) -> rpc.ConfirmPaymentResponse:
+        payment = await self._seen(request.payment_id, call)
+        return rpc.ConfirmPaymentResponse(payment=message(await self._driver.settle(payment)))
+
+    async def CapturePayment(
+        self, request: rpc.CapturePaymentRequest, call: Call
+    ) -> rpc.CapturePaymentResponse:
+        asked = Asked(
+            kind="capture",
+            payment_id=request.payment_id,
+            request_id=_id(request.request_id),
+            money=request.amount if request.HasField("amount") else None,
+            lines=request.lines,
+            final=request.final,
+        )
         return _captured(await self._driver.operate(asked, call, _captured))
 
-    async def VoidPayment(self, request: VoidPaymentRequest, call: Call) -> VoidPaymentResponse:
-        asked = Asked("void", request.payment_id, _id(request.request_id))
+    async def VoidPayment(self, request: rpc.VoidPaymentRequest, call: Call) -> rpc.VoidPaymentResponse:
+        asked = Asked(kind="void", payment_id=request.payment_id, request_id=_id(request.request_id))
         return _voided(await self._driver.operate(asked, call, _voided))
 
-    async def RefundPayment(self, request: RefundPaymentRequest, call: Call) -> RefundPaymentResponse:
-        money = request.amount if request.HasField("amount") else None
-        asked = Asked("refund", request.payment_id, _id(request.request_id), money)
+    async def RefundPayment(self, request: rpc.RefundPaymentRequest, call: Call) -> rpc.RefundPaymentResponse:
+        asked = Asked(
+            kind="refund",
+            payment_id=request.payment_id,
+            request_id=_id(request.request_id),
+            money=request.amount if request.HasField("amount") else None,
+            lines=request.lines,
+            reason=request.reason,
+        )
         return _refunded(await self._driver.operate(asked, call, _refunded))
 
-    async def GetPayment(self, request: GetPaymentRequest, call: Call) -> GetPaymentResponse:
-        rows = await call.db.rows(queries.PAYMENT, payment_id=request.payment_id)
-        payment = queries.payment_of(rows)
-        if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
-            raise not_found(request.payment_id)
-        return GetPaymentResponse(payment=message(payment))
+    async def GetPayment(self, request: rpc.GetPaymentRequest, call: Call) -> rpc.GetPaymentResponse:
+        payment = await self._seen(request.payment_id, call)
+        if payment.disputed or payment.charged_back:
+            found = await call.db.rows(queries.DISPUTES, payment_id=payment.payment_id)
+            payment = rows.with_disputes(payment, found)
+        return rpc.GetPaymentResponse(payment=message(payment))
 
-    async def IngestWebhook(self, request: IngestWebhookRequest, call: Call) -> IngestWebhookResponse:
+    async def IngestWebhook(self, request: rpc.IngestWebhookRequest, call: Call) -> rpc.IngestWebhookResponse:
         body = request.payload.data
-        notice = self._gateways.named(request.gateway).notice(body, call.metadata)
-        await webhooks.take(notice, request.gateway, body, self._driver, call)
-        return IngestWebhookResponse()
+        gateway = self._gateways.named(request.gateway)
+        await gateway.verify(body, call.metadata)
+        await webhooks.take(gateway.read(body), request.gateway, body, self._driver, call)
+        return rpc.IngestWebhookResponse()
 
-
-class LedgerService(LedgerServiceServicer):
-    """The books."""
-
-    async def GetTrialBalance(self, request: GetTrialBalanceRequest, call: Call) -> GetTrialBalanceResponse:
-        rows = await call.db.rows(queries.TRIAL_BALANCE, store_id=request.store_id)
-        reply = GetTrialBalanceResponse()
-        differences: defaultdict[str, int] = defaultdict(int)
-        for row in rows:
-            currency, debits, credits = row["currency_code"], row["debits"], row["credits"]
-            differences[currency] += debits - credits
-            reply.accounts.append(
-                AccountBalance(
-                    account=row["account"],
-                    debits=Money(currency_code=currency, minor_units=debits),
-                    credits=Money(currency_code=currency, minor_units=credits),
-                )
-            )
-        reply.differences.extend(
-            Money(currency_code=currency, minor_units=difference)
-            for currency, difference in differences.items()
-        )
-        return reply
+    async def _seen(self, payment_id: str, call: Call) -> Payment:
+        payment = await self._driver.payment(payment_id)
+        if not call.caller.may_see(payment.store_id, payment.customer_id):
+            raise not_found(payment_id)
+        return payment
 
 
 class _Once(Generic[Reply]):
@@ -117,17 +107,23 @@ class _Once(Generic[Reply]):
         return self._made[1]
 
 
-def _asked(request: AuthorizePaymentRequest, gateway: str) -> Payment:
+def _asked(request: rpc.AuthorizePaymentRequest, gateway: str, settings: PaymentSettings) -> Payment:
     """The payment as it is recorded, before anybody is asked."""
-    now = queries.now()
+    lines, amount = lines_of(request.lines), request.amount.minor_units
+    if lines and sum(line.total for line in lines) != amount:
+        raise invalid("lines", f"must add up to the amount: {amount}")
+    now = times.now()
     payment = Payment(
         payment_id=str(new_id()),
         order_id=str(UUID(request.order_id)),
         store_id=str(UUID(request.store_id)),
         customer_id=str(UUID(request.customer_id)),
         state=PENDING,
-        amount=request.amount.minor_units,
+        amount=amount,
         currency_code=request.amount.currency_code,
+        capture_mode=settings.capture_mode,
+        lines=lines,
+        expire_time=now + timedelta(seconds=settings.action_wait.ToSeconds()),
         gateway=gateway,
         payment_method=request.payment_method,
         create_time=now,
@@ -141,17 +137,17 @@ def _id(request_id: str) -> str:
     return str(UUID(request_id))
 
 
-def _authorized(payment: Payment) -> AuthorizePaymentResponse:
-    return AuthorizePaymentResponse(payment=message(payment))
+def _authorized(payment: Payment) -> rpc.AuthorizePaymentResponse:
+    return rpc.AuthorizePaymentResponse(payment=message(payment))
 
 
-def _captured(payment: Payment) -> CapturePaymentResponse:
-    return CapturePaymentResponse(payment=message(payment))
+def _captured(payment: Payment) -> rpc.CapturePaymentResponse:
+    return rpc.CapturePaymentResponse(payment=message(payment))
 
 
-def _voided(payment: Payment) -> VoidPaymentResponse:
-    return VoidPaymentResponse(payment=message(payment))
+def _voided(payment: Payment) -> rpc.VoidPaymentResponse:
+    return rpc.VoidPaymentResponse(payment=message(payment))
 
 
-def _refunded(payment: Payment) -> RefundPaymentResponse:
-    return RefundPaymentResponse(payment=message(payment))
+def _refunded(payment: Payment) -> rpc.RefundPaymentResponse:
+    return rpc.RefundPaymentResponse(payment=message(payment))

@@ -1,27 +1,34 @@
 """Payments and what happened to them, as the contract's messages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from commerce.common.v1.money_pb2 import Money
-from commerce.payment.v1.payment_events_pb2 import (
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentFailed,
-    PaymentReference,
-    PaymentRefunded,
-    PaymentVoided,
-)
+from commerce.common.v1.money_pb2 import LineAmount, Money
+from commerce.payment.v1 import payment_events_pb2 as events
+from commerce.payment.v1.payment_pb2 import Dispute as DisputeMessage
 from commerce.payment.v1.payment_pb2 import Payment as PaymentMessage
-from commerce.payment.v1.payment_pb2 import PaymentOperation
+from commerce.payment.v1.payment_pb2 import PaymentLine, PaymentOperation
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.payment import rules
-from services.payment.payments import Change, Operation, Payment
+from services.payment import life
+from services.payment.changes import Change
+from services.payment.payments import DISPUTE_OPEN, Dispute, Line, Operation, Payment
+from services.runtime.times import timestamp
 
 
 def message(payment: Payment) -> PaymentMessage:
-    """Return a payment with its operations."""
+    """Return a payment with all that it knows."""
+    currency = payment.currency_code
+    whole = summary(payment)
+    whole.operations.extend(operation_message(operation, currency) for operation in payment.operations)
+    whole.disputes.extend(_dispute(dispute, currency) for dispute in payment.disputes)
+    whole.lines.extend(_line(line, currency) for line in payment.lines)
+    return whole
+
+
+def summary(payment: Payment) -> PaymentMessage:
+    """Return a payment as lists have it: without operations, disputes and lines."""
     currency = payment.currency_code
     return PaymentMessage(
         payment_id=payment.payment_id,
@@ -31,56 +38,139 @@ def message(payment: Payment) -> PaymentMessage:
         state=payment.state,
         amount=_money(payment.amount, currency),
         captured=_money(payment.captured, currency),
+        voided=_money(payment.voided, currency),
         refunded=_money(payment.refunded, currency),
+        disputed=_money(payment.disputed, currency),
+        charged_back=_money(payment.charged_back, currency),
+        capture_mode=payment.capture_mode,
         gateway=payment.gateway,
         payment_method=payment.payment_method,
         provider_reference=payment.provider_reference,
         decline_code=payment.decline_code,
         next_action_url=payment.next_action_url,
-        operations=[_operation(operation, currency) for operation in payment.operations],
-        create_time=_time(payment.create_time),
-        update_time=_time(payment.update_time),
+        create_time=timestamp(payment.create_time),
+        update_time=timestamp(payment.update_time),
+        expire_time=_time(_expire_time(payment)),
     )
 
 
-def event(change: Change) -> Message | None:
-    """Return what others are told of a change; a state in which nothing is decided is told to nobody."""
-    payment = change.payment
-    reference = PaymentReference(
-        payment_id=payment.payment_id,
-        order_id=payment.order_id,
-        store_id=payment.store_id,
-        version=payment.version,
-        amount=_money(payment.amount, payment.currency_code),
-    )
-    match payment.state if change.moved else None:
-        case rules.AUTHORIZED:
-            return PaymentAuthorized(payment=reference)
-        case rules.FAILED:
-            return PaymentFailed(payment=reference, decline_code=payment.decline_code)
-        case rules.CAPTURED:
-            return PaymentCaptured(payment=reference)
-        case rules.VOIDED:
-            return PaymentVoided(payment=reference)
-        case rules.PARTIALLY_REFUNDED | rules.REFUNDED:
-            return PaymentRefunded(
-                payment=reference,
-                refund=_money(payment.refunded - change.before.refunded, payment.currency_code),
-                refunded=_money(payment.refunded, payment.currency_code),
-            )
-    return None
-
-
-def _operation(operation: Operation, currency: str) -> PaymentOperation:
+def operation_message(operation: Operation, currency: str) -> PaymentOperation:
+    """Return an operation of a payment in this currency."""
     return PaymentOperation(
         operation_id=operation.operation_id,
         kind=operation.kind,
         state=operation.state,
         amount=_money(operation.amount, currency),
         attempts=operation.attempts,
-        create_time=_time(operation.create_time),
-        settle_time=_time(operation.settle_time) if operation.settle_time else None,
+        create_time=timestamp(operation.create_time),
+        settle_time=_time(operation.settle_time),
         trace_id=operation.traceparent[3:35],
+        provider_reference=operation.provider_reference,
+        reason=operation.reason,
+        failure_code=operation.failure_code,
+        lines=[
+            LineAmount(product_id=each.product_id, amount=_money(each.amount, currency))
+            for each in operation.lines
+        ],
+        due_time=_time(operation.due_time if operation.open else None),
+    )
+
+
+def lines_of(lines: Sequence[PaymentLine]) -> tuple[Line, ...]:
+    """Return what a caller says that the amount is made of, without what is nothing."""
+    return tuple(
+        Line(line.product_id.lower(), line.gross.minor_units, line.discount.minor_units, line.tax.minor_units)
+        for line in lines
+        if line.gross.minor_units or line.discount.minor_units or line.tax.minor_units
+    )
+
+
+def told(change: Change) -> list[Message]:
+    """Return what others are told of a change; a state in which nothing is decided is told to nobody."""
+    facts = _disputes_told(change)
+    if change.moved:
+        facts += _moves_told(change)
+    return facts
+
+
+def _moves_told(change: Change) -> list[Message]:
+    before, payment = change.before, change.payment
+    currency, reference = payment.currency_code, _reference(payment)
+    captured, refunded = payment.captured - before.captured, payment.refunded - before.refunded
+    if captured or (payment.state == life.CAPTURED and before.state == life.AUTHORIZED):
+        return [
+            events.PaymentCaptured(
+                payment=reference,
+                capture=_money(captured, currency),
+                captured=_money(payment.captured, currency),
+            )
+        ]
+    if refunded or (payment.state == life.REFUNDED and before.state == life.CAPTURED):
+        return [
+            events.PaymentRefunded(
+                payment=reference,
+                refund=_money(refunded, currency),
+                refunded=_money(payment.refunded, currency),
+            )
+        ]
+    match payment.state:
+        case life.AUTHORIZED:
+            return [events.PaymentAuthorized(payment=reference)]
+        case life.FAILED:
+            return [events.PaymentFailed(payment=reference, decline_code=payment.decline_code)]
+        case life.VOIDED:
+            return [events.PaymentVoided(payment=reference)]
+        case life.EXPIRED:
+            return [events.PaymentExpired(payment=reference)]
+    return []
+
+
+def _disputes_told(change: Change) -> list[Message]:
+    dispute = change.dispute
+    if dispute is None:
+        return []
+    reference, news = _reference(change.payment), _dispute(dispute, change.payment.currency_code)
+    known = any(one.dispute_id == dispute.dispute_id for one in change.before.disputes)
+    facts: list[Message] = [] if known else [events.PaymentDisputed(payment=reference, dispute=news)]
+    if dispute.status != DISPUTE_OPEN:
+        facts.append(events.PaymentDisputeClosed(payment=reference, dispute=news))
+    return facts
+
+
+def _reference(payment: Payment) -> events.PaymentReference:
+    return events.PaymentReference(
+        payment_id=payment.payment_id,
+        order_id=payment.order_id,
+        store_id=payment.store_id,
+        version=payment.version,
+        amount=_money(payment.amount, payment.currency_code),
+    )
+
+
+def _expire_time(payment: Payment) -> datetime | None:
+    """While nothing is decided, the time is noted and does not count yet."""
+    return None if payment.state in (life.PENDING, life.UNKNOWN) else payment.expire_time
+
+
+def _dispute(dispute: Dispute, currency: str) -> DisputeMessage:
+    return DisputeMessage(
+        dispute_id=dispute.dispute_id,
+        status=dispute.status,
+        amount=_money(dispute.amount, currency),
+        fee=_money(dispute.fee, currency),
+        reason=dispute.reason,
+        provider_reference=dispute.provider_reference,
+        open_time=timestamp(dispute.open_time),
+        close_time=_time(dispute.close_time),
+    )
+
+
+def _line(line: Line, currency: str) -> PaymentLine:
+    return PaymentLine(
+        product_id=line.product_id,
+        gross=_money(line.gross, currency),
+        discount=_money(line.discount, currency),
+        tax=_money(line.tax, currency),
     )
 
 
@@ -88,7 +178,5 @@ def _money(amount: int, currency: str) -> Money:
     return Money(currency_code=currency, minor_units=amount)
 
 
-def _time(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
+def _time(time: datetime | None) -> Timestamp | None:
+    return timestamp(time) if time else None

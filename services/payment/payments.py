@@ -1,12 +1,16 @@
-"""A payment and what was asked of its provider, as values."""
+"""A payment, what was asked of its provider and what its customer's bank disputes, as values. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
-
-from services.payment.ledger import Posting
+from commerce.payment.v1.payment_pb2 import (
+    CaptureMode,
+    DisputeStatus,
+    PaymentOperationState,
+    PaymentState,
+)
 
 State: TypeAlias = PaymentState.ValueType
 OperationState: TypeAlias = PaymentOperationState.ValueType
@@ -17,11 +21,59 @@ OPERATION_UNKNOWN = PaymentOperationState.PAYMENT_OPERATION_STATE_UNKNOWN
 OPERATION_WAITING = PaymentOperationState.PAYMENT_OPERATION_STATE_WAITING
 OPEN = (OPERATION_PENDING, OPERATION_UNKNOWN)
 UNSETTLED = (*OPEN, OPERATION_WAITING)
+DISPUTE_OPEN = DisputeStatus.DISPUTE_STATUS_OPEN
+DISPUTE_WON = DisputeStatus.DISPUTE_STATUS_WON
+DISPUTE_LOST = DisputeStatus.DISPUTE_STATUS_LOST
+ON_ACCEPTANCE = CaptureMode.CAPTURE_MODE_ON_ACCEPTANCE
+AT_ONCE = CaptureMode.CAPTURE_MODE_AT_ONCE
+ON_SHIPMENT = CaptureMode.CAPTURE_MODE_ON_SHIPMENT
+MANUAL = CaptureMode.CAPTURE_MODE_MANUAL
+# What gives up the rest of what was authorized: for somebody's sake, or because its time is over.
+VOIDS = ("void", "expire")
+
+
+class Line(NamedTuple):
+    """What a line of the order adds to the amount, in minor units. Shipping has no product."""
+
+    product_id: str
+    gross: int
+    discount: int = 0
+    tax: int = 0
+
+    @property
+    def total(self) -> int:
+        """What it adds in all."""
+        return self.gross - self.discount + self.tax
+
+
+class Share(NamedTuple):
+    """What a line of the order has of an amount, in minor units."""
+
+    product_id: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """Money that the customer's bank took back, and whether it stays there; in minor units."""
+
+    dispute_id: str
+    status: DisputeStatus.ValueType
+    amount: int
+    fee: int
+    reason: str
+    provider_reference: str
+    open_time: datetime
+    close_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing asked of the provider; amounts in minor units. Its id is the provider's idempotency key."""
+    """One thing asked of the provider; amounts in minor units. Its id is the provider's idempotency key.
+
+    `lines` is how the amount of a capture or a refund is spread over the order's lines; after a `final` capture what is
+    left is given up.
+    """
 
     operation_id: str
     kind: str
@@ -32,6 +84,12 @@ class Operation:
     request_id: str | None = None
     create_time: datetime
     settle_time: datetime | None = None
+    provider_reference: str = ""
+    reason: str = ""
+    failure_code: str = ""
+    lines: tuple[Share, ...] = ()
+    final: bool = False
+    due_time: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -51,7 +109,13 @@ class Payment:
     amount: int
     currency_code: str
     captured: int = 0
+    voided: int = 0
     refunded: int = 0
+    disputed: int = 0
+    charged_back: int = 0
+    capture_mode: CaptureMode.ValueType = ON_ACCEPTANCE
+    lines: tuple[Line, ...] = ()
+    expire_time: datetime | None = None
     gateway: str = ""
     payment_method: str = ""
     provider_reference: str = ""
@@ -62,6 +126,7 @@ class Payment:
     create_time: datetime
     update_time: datetime
     operations: tuple[Operation, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
 
     @property
     def in_flight(self) -> Operation | None:
@@ -72,14 +137,27 @@ class Payment:
         return None
 
     @property
-    def waiting(self) -> Operation | None:
-        """The operation that has waited longest for its turn."""
-        return next((one for one in self.operations if one.state == OPERATION_WAITING), None)
+    def capturable(self) -> int:
+        """What was authorized and neither taken nor given up."""
+        return self.amount - self.captured - self.voided
 
     @property
-    def promised(self) -> int:
-        """What refunds that are not settled will give back."""
-        return sum(one.amount for one in self.operations if one.kind == "refund" and one.state in UNSETTLED)
+    def kept(self) -> int:
+        """What was taken, and has not gone back to the customer, nor is held back."""
+        return self.captured - self.refunded - self.disputed - self.charged_back
+
+    def unsettled(self, kind: str) -> int:
+        """Return what operations of a kind that are not settled will take, or give back."""
+        return sum(one.amount for one in self.operations if one.kind == kind and one.state in UNSETTLED)
+
+    def shares(self, kind: str, *states: OperationState) -> Mapping[str, int]:
+        """Return how much of each line operations of a kind in these states have."""
+        sums: dict[str, int] = {}
+        for operation in self.operations:
+            if operation.kind == kind and operation.state in states:
+                for share in operation.lines:
+                    sums[share.product_id] = sums.get(share.product_id, 0) + share.amount
+        return sums
 
     def operation(self, operation_id: str) -> Operation:
         """Return the operation with this id."""
@@ -89,23 +167,8 @@ class Payment:
         """Return the payment with one operation more."""
         return replace(self, operations=(*self.operations, operation))
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What something changes: the payment, one of its operations, the books; and what follows.
-
-    `begun` is an operation that waited, `next` the kind of a new one.
-    """
-
-    before: Payment
-    payment: Payment
-    operation: Operation
-    postings: tuple[Posting, ...] = ()
-    begun: Operation | None = None
-    next: str = ""
-
-    @property
-    def moved(self) -> bool:
-        """Whether the state is another one, or more was given back."""
-        before, after = self.before, self.payment
-        return (after.state, after.refunded) != (before.state, before.refunded)
+    def with_changed(self, operation: Operation) -> "Payment":
+        """Return the payment with one of its operations as it is now."""
+        ours = operation.operation_id
+        operations = tuple(operation if one.operation_id == ours else one for one in self.operations)
+        return replace(self, operations=operations)

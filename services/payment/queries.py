@@ -4,18 +4,18 @@ A change of a payment is one statement, worked out beforehand from the version t
 is no longer the payment's version, the column is set to NULL, which the table refuses, and nothing of it happens.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     DateTime,
     Float,
     Integer,
     SmallInteger,
     Text,
+    all_,
     and_,
     case,
     func,
@@ -26,61 +26,25 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.payment.payments import OPERATION_PENDING, Change, Operation, Payment
-from services.payment.tables import OPEN, ledger_entries, operations, payments, webhooks
-from services.runtime.ids import new_id
-from services.runtime.statements import param, statement
+from services.payment.payments import OPERATION_PENDING
+from services.payment.rows import CHANGING
+from services.payment.tables import OPEN, disputes, ledger_entries, operations, payments
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import closing
 
 ID = UUID(as_uuid=False)
 TIME = DateTime(timezone=True)
 BIGINTS = ARRAY(BigInteger)
-# What a Payment and its row have in common, by the column's name.
-FIELDS = {
-    "payment_id": "payment_id",
-    "order_id": "order_id",
-    "store_id": "store_id",
-    "customer_id": "customer_id",
-    "state": "state",
-    "amount_minor_units": "amount",
-    "currency_code": "currency_code",
-    "captured_minor_units": "captured",
-    "refunded_minor_units": "refunded",
-    "gateway": "gateway",
-    "payment_method": "payment_method",
-    "provider_reference": "provider_reference",
-    "decline_code": "decline_code",
-    "next_action_url": "next_action_url",
-    "version": "version",
-    "cancelled": "cancelled",
-    "create_time": "create_time",
-    "update_time": "update_time",
-}
-CHANGING = (
-    "state",
-    "captured_minor_units",
-    "refunded_minor_units",
-    "provider_reference",
-    "decline_code",
-    "next_action_url",
-    "cancelled",
-    "update_time",
-)
+SMALLINTS = ARRAY(SmallInteger)
 _is_open = text(OPEN)
 
 
 def _seconds_from_now(name: str) -> Any:
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, param(name, Float))
-
-
-def _given(*columns: tuple[str, Any]) -> Any:
-    """Arrays as one table."""
-    table = func.unnest(*(param(name, type_) for name, type_ in columns))
-    return table.table_valued(*(name for name, _ in columns), name="given").render_derived(name="given")
 
 
 def _new_payment() -> Any:
@@ -100,6 +64,7 @@ _operation = {
     "traceparent": param("traceparent", Text),
     "create_time": param("create_time", TIME),
     "due_time": _seconds_from_now("due_seconds"),
+    "gateway": param("gateway", Text),
 }
 PAYMENT_RECORDED = statement(
     insert(operations)
@@ -113,7 +78,7 @@ _moved = (
     update(payments)
     .where(payments.c.payment_id == param("payment_id"))
     .values(version=payments.c.version + 1, update_time=param("create_time", TIME))
-    .returning(payments.c.payment_id, payments.c.store_id)
+    .returning(payments.c.payment_id, payments.c.store_id, payments.c.gateway)
     .cte("moved")
 )
 _of_payment = {
@@ -128,6 +93,10 @@ _of_payment = {
     "request_id": param("request_id", ID),
     "create_time": param("create_time", TIME),
     "due_time": _seconds_from_now("due_seconds"),
+    "gateway": _moved.c.gateway,
+    "reason": param("reason", Text),
+    "lines": param("lines", JSONB),
+    "final": param("final", Boolean),
 }
 # Under the payment's lock. The payment moves with it: what settles meanwhile is worked out anew, and sees it waiting.
 OPERATION_RECORDED = statement(
@@ -142,7 +111,7 @@ def _payments(condition: Any, name: str) -> Any:
     """A payment with its operations, the first one first: a row each, one with nulls where there is none."""
     of_operation = [
         operations.c[name].label(f"operation_{name}")
-        for name in ("state", "amount_minor_units", "create_time")
+        for name in ("state", "amount_minor_units", "create_time", "provider_reference", "lines")
     ]
     return statement(
         select(
@@ -153,6 +122,10 @@ def _payments(condition: Any, name: str) -> Any:
             operations.c.traceparent,
             operations.c.request_id,
             operations.c.settle_time,
+            operations.c.due_time,
+            operations.c.reason,
+            operations.c.failure_code,
+            operations.c.final,
             *of_operation,
         )
         .select_from(payments.outerjoin(operations, operations.c.payment_id == payments.c.payment_id))
@@ -174,11 +147,17 @@ _by_operation = payments.c.payment_id == (
     .where(operations.c.operation_id == param("operation_id"))
     .scalar_subquery()
 )
+_by_reference = and_(
+    payments.c.gateway == param("gateway"),
+    payments.c.provider_reference == param("provider_reference"),
+    payments.c.provider_reference != text("''"),
+)
 PAYMENT = _payments(_by_id, "payment")
 PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
 PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
 PAYMENT_OF_OPERATION_LOCKED = _locked(_by_operation, "payment of operation locked")
+PAYMENT_OF_REFERENCE_LOCKED = _locked(_by_reference, "payment of reference locked")
 
 
 def _change() -> Any:
@@ -191,7 +170,13 @@ def _change() -> Any:
             version=case((version == param("version"), version + 1), else_=null()),
             **{name: param(name) for name in CHANGING},
         )
-        .returning(payments.c.payment_id, payments.c.store_id, payments.c.currency_code)
+        .returning(
+            payments.c.payment_id,
+            payments.c.order_id,
+            payments.c.store_id,
+            payments.c.currency_code,
+            payments.c.gateway,
+        )
         .cte("moved")
     )
     asked = (
@@ -206,19 +191,34 @@ def _change() -> Any:
             state=param("operation_state"),
             settle_time=param("settle_time"),
             due_time=_seconds_from_now("due_seconds"),
+            provider_reference=param("operation_reference"),
+            failure_code=param("failure_code"),
         )
-        .returning(operations.c.payment_id, operations.c.store_id)
+        .returning(operations.c.payment_id, operations.c.store_id, operations.c.gateway)
         .cte("asked")
     )
     return select(moved.c.payment_id).add_cte(_booked(moved), _begun(asked), _following(asked))
 
 
 def _booked(moved: Any) -> Any:
-    entries = _given(("accounts", TEXTS), ("debits", BIGINTS), ("credits", BIGINTS))
+    entries = given(
+        ("transaction_ids", UUIDS),
+        ("positions", SMALLINTS),
+        ("kinds", TEXTS),
+        ("accounts", TEXTS),
+        ("debits", BIGINTS),
+        ("credits", BIGINTS),
+        ("product_ids", UUIDS),
+    )
     columns = {
-        "transaction_id": param("operation_id", ID),
+        "transaction_id": entries.c.transaction_ids,
+        "position": entries.c.positions,
+        "kind": entries.c.kinds,
         "account": entries.c.accounts,
         "store_id": moved.c.store_id,
+        "payment_id": moved.c.payment_id,
+        "order_id": moved.c.order_id,
+        "product_id": entries.c.product_ids,
         "currency_code": moved.c.currency_code,
         "debit_minor_units": entries.c.debits,
         "credit_minor_units": entries.c.credits,
@@ -240,20 +240,22 @@ def _begun(asked: Any) -> Any:
 
 
 def _following(asked: Any) -> Any:
-    given = _given(("next_id", UUIDS), ("next_kind", TEXTS), ("next_amount", BIGINTS))
+    next_one = given(("next_id", UUIDS), ("next_kind", TEXTS), ("next_amount", BIGINTS))
     columns = {
-        "operation_id": given.c.next_id,
+        "operation_id": next_one.c.next_id,
         "payment_id": asked.c.payment_id,
         "store_id": asked.c.store_id,
-        "kind": given.c.next_kind,
+        "kind": next_one.c.next_kind,
         "state": literal(OPERATION_PENDING, SmallInteger),
-        "amount_minor_units": given.c.next_amount,
+        "amount_minor_units": next_one.c.next_amount,
         "attempts": literal(0),
         "traceparent": param("traceparent", Text),
         "create_time": param("update_time", TIME),
         "due_time": func.now(),
+        "gateway": asked.c.gateway,
+        "lines": param("next_lines", JSONB),
     }
-    rows = select(*columns.values()).select_from(given.join(asked, literal(True)))
+    rows = select(*columns.values()).select_from(next_one.join(asked, literal(True)))
     return insert(operations).from_select(list(columns), rows).cte("following")
 
 
@@ -262,7 +264,7 @@ PAYMENT_CHANGED_AND_CLOSED = closing(_change(), "payment changed")
 
 _due = (
     select(operations.c.operation_id)
-    .where(_is_open, operations.c.due_time <= func.now())
+    .where(_is_open, operations.c.due_time <= func.now(), operations.c.gateway != all_(param("full", TEXTS)))
     .order_by(operations.c.due_time)
     .limit(param("size", Integer))
     .with_for_update(skip_locked=True)
@@ -271,8 +273,14 @@ OPERATIONS_DUE = statement(
     update(operations)
     .where(operations.c.operation_id.in_(_due))
     .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds"))
-    .returning(operations.c.operation_id, operations.c.payment_id),
+    .returning(operations.c.operation_id, operations.c.payment_id, operations.c.gateway),
     "operations due",
+)
+OPERATION_TAKEN = statement(
+    update(operations)
+    .where(operations.c.operation_id == param("operation_id"), _is_open)
+    .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds")),
+    "operation taken",
 )
 OPERATION_LATER = statement(
     update(operations)
@@ -281,111 +289,50 @@ OPERATION_LATER = statement(
     "operation later",
 )
 
-WEBHOOK_STORED = statement(
-    upsert(webhooks)
-    .values(
-        gateway=param("gateway"),
-        provider_event_id=param("provider_event_id"),
-        payload=param("payload"),
-        receive_time=func.now(),
-    )
-    .on_conflict_do_nothing()
-    .returning(webhooks.c.provider_event_id),
-    "webhook stored",
+# Nothing was sent to the gateway before: another one is asked instead.
+_handed_over = (
+    update(payments)
+    .where(payments.c.payment_id == param("payment_id"), payments.c.version == param("version"))
+    .values(gateway=param("gateway"), version=payments.c.version + 1)
+    .returning(payments.c.payment_id)
+    .cte("handed_over")
 )
-WEBHOOK_PARKED = statement(
-    update(webhooks)
+GATEWAY_CHANGED = statement(
+    update(operations)
     .where(
-        webhooks.c.gateway == param("gateway"),
-        webhooks.c.provider_event_id == param("provider_event_id"),
+        operations.c.operation_id == param("operation_id"),
+        operations.c.payment_id == _handed_over.c.payment_id,
     )
-    .values(problem=param("problem")),
-    "webhook parked",
+    .values(gateway=param("gateway"))
+    .returning(operations.c.operation_id),
+    "gateway changed",
 )
 
-TRIAL_BALANCE = statement(
-    select(
-        ledger_entries.c.currency_code,
-        ledger_entries.c.account,
-        func.sum(ledger_entries.c.debit_minor_units).cast(BigInteger).label("debits"),
-        func.sum(ledger_entries.c.credit_minor_units).cast(BigInteger).label("credits"),
-    )
-    .where(ledger_entries.c.store_id == param("store_id"))
-    .group_by(ledger_entries.c.currency_code, ledger_entries.c.account)
-    .order_by(ledger_entries.c.currency_code, ledger_entries.c.account),
-    "trial balance",
+PAYMENTS_EXPIRING = statement(
+    select(payments.c.payment_id)
+    .where(payments.c.expire_time <= func.now())
+    .order_by(payments.c.expire_time)
+    .limit(param("size", Integer)),
+    "payments expiring",
+)
+EXPIRY_LATER = statement(
+    update(payments)
+    .where(payments.c.payment_id == param("payment_id"))
+    .values(expire_time=_seconds_from_now("seconds")),
+    "expiry later",
 )
 
-
-def payment_of(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
-    """Return the payment that these rows are, with its operations."""
-    if not rows:
-        return None
-    row = rows[0]
-    fields = {field: row[column] for column, field in FIELDS.items()}
-    for field in ("payment_id", "order_id", "store_id", "customer_id"):
-        fields[field] = str(fields[field])
-    return Payment(**fields, operations=tuple(_operation_of(each) for each in rows if each["operation_id"]))
-
-
-def _operation_of(row: Mapping[str, Any]) -> Operation:
-    return Operation(
-        operation_id=str(row["operation_id"]),
-        kind=row["kind"],
-        state=row["operation_state"],
-        amount=row["operation_amount_minor_units"],
-        attempts=row["attempts"],
-        traceparent=row["traceparent"],
-        request_id=str(row["request_id"]) if row["request_id"] else None,
-        create_time=row["operation_create_time"],
-        settle_time=row["settle_time"],
-    )
-
-
-def values_of(payment: Payment) -> dict[str, Any]:
-    """Return a payment as its row has it."""
-    return {column: getattr(payment, field) for column, field in FIELDS.items()}
-
-
-def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
-    """Return what PAYMENT_CHANGED is given; `due_seconds`: until the operation is taken up next, if it stays open."""
-    payment, operation = change.payment, change.operation
-    following = {"void": payment.amount, "refund": payment.captured - payment.refunded}
-    row = values_of(payment)
-    return {name: row[name] for name in CHANGING} | {
-        "payment_id": payment.payment_id,
-        "version": change.before.version,
-        "operation_id": operation.operation_id,
-        "operation_state": operation.state,
-        "settle_time": operation.settle_time,
-        "due_seconds": due_seconds,
-        "accounts": [posting.account for posting in change.postings],
-        "debits": [posting.debit for posting in change.postings],
-        "credits": [posting.credit for posting in change.postings],
-        "begun_id": change.begun.operation_id if change.begun else None,
-        "next_id": [new_id()] if change.next else [],
-        "next_kind": [change.next] if change.next else [],
-        "next_amount": [following[change.next]] if change.next else [],
-        "traceparent": operation.traceparent,
-    }
-
-
-def values_of_operation(operation: Operation, payment: Payment, due_seconds: float) -> dict[str, Any]:
-    """Return what OPERATION_RECORDED is given."""
-    return {
-        "operation_id": operation.operation_id,
-        "payment_id": payment.payment_id,
-        "kind": operation.kind,
-        "state": operation.state,
-        "amount_minor_units": operation.amount,
-        "attempts": operation.attempts,
-        "traceparent": operation.traceparent,
-        "request_id": operation.request_id,
-        "create_time": operation.create_time,
-        "due_seconds": due_seconds,
-    }
-
-
-def now() -> datetime:
-    """Return the time, to the microsecond as PostgreSQL keeps it."""
-    return datetime.now(UTC)
+DISPUTES = statement(
+    select(disputes)
+    .where(disputes.c.payment_id == param("payment_id"))
+    .order_by(disputes.c.open_time, disputes.c.dispute_id),
+    "disputes",
+)
+_dispute = upsert(disputes).values({column.name: param(column.name) for column in disputes.c})
+DISPUTE_KNOWN = statement(
+    _dispute.on_conflict_do_update(
+        index_elements=["dispute_id"],
+        set_={name: _dispute.excluded[name] for name in ("status", "close_time")},
+    ),
+    "dispute known",
+)

@@ -11,12 +11,15 @@ from commerce.order.v1.order_events_pb2 import (
     OrderExpired,
     OrderReference,
     OrderReturned,
+    OrderShipped,
 )
 from google.protobuf.message import Message
 
-from services.payment import queries, refunds, rules
+from services.payment import queries, rows, rules, sums
 from services.payment.driver import Driver, locked, started
+from services.payment.life import VOIDED
 from services.payment.payments import Payment
+from services.runtime import times
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.work import Reaction, Work
@@ -27,7 +30,22 @@ async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) ->
     payment = await _paid(event.order, work)
     kind = rules.accepted(payment)
     if kind:
-        await driver.begin(started(kind, payment, payment.amount), payment, work)
+        amount = payment.capturable
+        lines = sums.spread(kind, payment, amount)
+        await driver.begin(started(kind, payment, amount, lines=lines), payment, work)
+
+
+async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> None:
+    """Capture what a parcel is worth, once, in its turn, where the store takes its money so."""
+    payment = await _paid(event.order, work)
+    if not rules.takes_parcels(payment):
+        return
+    shipment_id = str(UUID(event.shipment.shipment_id))
+    amount = sums.shipped(payment, shipment_id, event.amounts)
+    if amount:
+        lines = sums.spread("capture", payment, amount, event.amounts)
+        operation = started("capture", payment, amount, request_id=shipment_id, lines=lines)
+        await driver.begin(operation, payment, work)
 
 
 async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) -> None:
@@ -36,20 +54,23 @@ async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) ->
         return
     return_id = str(UUID(event.returned.return_id))
     payment = await _paid(event.order, work)
-    amount = refunds.returned(payment, return_id, event.returned.refund)
+    amount = sums.returned(payment, return_id, event.returned.refund)
     if amount:
-        await driver.begin(started("refund", payment, amount, request_id=return_id), payment, work)
+        lines = sums.spread("refund", payment, amount, event.amounts)
+        reason = event.returned.reason
+        operation = started("refund", payment, amount, request_id=return_id, reason=reason, lines=lines)
+        await driver.begin(operation, payment, work)
 
 
 async def on_order_ended(driver: Driver, event: OrderCancelled | OrderExpired, work: Work) -> None:
     """Void or refund, at once or when what is in flight has settled; a payment yet to come is ended before it began."""
     payment = await _locked(event.order, work)
     if payment is None:
-        if await work.rows(queries.TOMBSTONE, **queries.values_of(_tombstone(event.order))):
+        if await work.rows(queries.TOMBSTONE, **rows.values_of(_tombstone(event.order))):
             return
         payment = await _locked(event.order, work)
         assert payment is not None
-    change = rules.cancelled(payment, queries.now())
+    change = rules.cancelled(payment, times.now())
     if change is not None:
         await driver.change(change, work)
 
@@ -70,13 +91,13 @@ async def _paid(order: OrderReference, work: Work) -> Payment:
 
 
 def _tombstone(order: OrderReference) -> Payment:
-    now = queries.now()
+    now = times.now()
     return Payment(
         payment_id=str(new_id()),
         order_id=order.order_id,
         store_id=order.store_id,
         customer_id=order.customer_id,
-        state=rules.VOIDED,
+        state=VOIDED,
         amount=order.total.minor_units,
         currency_code=order.total.currency_code,
         cancelled=True,
@@ -92,4 +113,5 @@ def reactions(driver: Driver) -> Mapping[type[Message], Reaction]:
         OrderCancelled: partial(on_order_ended, driver),
         OrderExpired: partial(on_order_ended, driver),
         OrderReturned: partial(on_order_returned, driver),
+        OrderShipped: partial(on_order_shipped, driver),
     }

@@ -1,4 +1,4 @@
-"""What a payment may do: its life, what each outcome changes, and what comes next. Pure."""
+"""What each outcome changes in a payment, and what comes next. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,151 +7,58 @@ from datetime import datetime
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import PaymentState
 
-from services.payment.ledger import Posting, postings
-from services.payment.outcomes import Outcome, Refused, Status, Told, Unknown
+from services.payment import ledger
+from services.payment.changes import Change
+from services.payment.ledger import Transaction
+from services.payment.life import (
+    AUTHORIZED,
+    DONE,
+    EXPIRED,
+    LIFE,
+    MOOT,
+    NEWS,
+    OPERATIONS,
+    PENDING,
+    REFUNDED,
+    REQUIRES_ACTION,
+    TAKEN,
+    UNDECIDED,
+    UNTAKEN,
+    VOIDED,
+    Contradiction,
+    moved,
+    not_allowed,
+    stands,
+    step,
+)
+from services.payment.outcomes import Outcome, Refused, Told, Unknown
 from services.payment.payments import (
+    AT_ONCE,
+    ON_ACCEPTANCE,
+    ON_SHIPMENT,
     OPERATION_FAILED,
     OPERATION_PENDING,
     OPERATION_SUCCEEDED,
     OPERATION_UNKNOWN,
-    Change,
+    OPERATION_WAITING,
+    VOIDS,
     Operation,
     OperationState,
     Payment,
-    State,
 )
 from services.runtime.refusals import Refusal
 
-PENDING = PaymentState.PAYMENT_STATE_PENDING
-REQUIRES_ACTION = PaymentState.PAYMENT_STATE_REQUIRES_ACTION
-UNKNOWN = PaymentState.PAYMENT_STATE_UNKNOWN
-AUTHORIZED = PaymentState.PAYMENT_STATE_AUTHORIZED
-CAPTURED = PaymentState.PAYMENT_STATE_CAPTURED
-VOIDED = PaymentState.PAYMENT_STATE_VOIDED
-PARTIALLY_REFUNDED = PaymentState.PAYMENT_STATE_PARTIALLY_REFUNDED
-REFUNDED = PaymentState.PAYMENT_STATE_REFUNDED
-FAILED = PaymentState.PAYMENT_STATE_FAILED
 STATES = PaymentState
 START = PENDING
-
-# The whole life of a payment: what happened, and the state it happened in, to the state it leads to.
-LIFE: Mapping[tuple[str, State], State] = {
-    ("authorize", PENDING): AUTHORIZED,
-    ("authorize", UNKNOWN): AUTHORIZED,
-    ("authorize", REQUIRES_ACTION): AUTHORIZED,
-    ("decline", PENDING): FAILED,
-    ("decline", UNKNOWN): FAILED,
-    ("decline", REQUIRES_ACTION): FAILED,
-    ("challenge", PENDING): REQUIRES_ACTION,
-    ("challenge", UNKNOWN): REQUIRES_ACTION,
-    ("lose", PENDING): UNKNOWN,
-    ("process", UNKNOWN): PENDING,
-    ("capture", AUTHORIZED): CAPTURED,
-    ("refund_part", CAPTURED): PARTIALLY_REFUNDED,
-    ("refund_part", PARTIALLY_REFUNDED): PARTIALLY_REFUNDED,
-    ("refund", CAPTURED): REFUNDED,
-    ("refund", PARTIALLY_REFUNDED): REFUNDED,  # The rest of it.
-    ("void", AUTHORIZED): VOIDED,
-    # Its order was cancelled before the customer, or the provider, had decided.
-    ("void", REQUIRES_ACTION): VOIDED,
-    ("void", PENDING): VOIDED,
-    ("void", UNKNOWN): VOIDED,
-}
-
-_DECIDED = (AUTHORIZED, CAPTURED, PARTIALLY_REFUNDED, VOIDED, REFUNDED)
-# News that comes late or twice, for a reply, a lookup and a webhook tell the same thing in any order: nothing moves.
-# A refund, of which there may be many, is known by its operation instead.
-LATE: frozenset[tuple[str, State]] = frozenset(
-    {("authorize", state) for state in _DECIDED}
-    | {("challenge", state) for state in (REQUIRES_ACTION, FAILED, *_DECIDED)}
-    | {("process", state) for state in (PENDING, REQUIRES_ACTION, FAILED, *_DECIDED)}
-    | {("decline", FAILED), ("void", VOIDED)}
-    | {("capture", state) for state in (CAPTURED, PARTIALLY_REFUNDED, REFUNDED)}
-)
-
-# What a caller may ask for, and when.
-OPERATIONS = {
-    ("capture", AUTHORIZED),
-    ("void", AUTHORIZED),
-    ("refund", CAPTURED),
-    ("refund", PARTIALLY_REFUNDED),
-}
-
-# Nothing was taken yet: a refund waits.
-UNTAKEN = (PENDING, REQUIRES_ACTION, UNKNOWN, AUTHORIZED)
-
-# What an accepted order wants. In any other state its event is refused, loudly.
-ON_ACCEPTED = {AUTHORIZED: "capture", CAPTURED: "", PARTIALLY_REFUNDED: "", REFUNDED: ""}
-
-# What a cancelled or expired order wants once the provider has answered; before that it waits.
-ON_CANCELLED = {
-    PENDING: "void",
-    REQUIRES_ACTION: "void",
-    UNKNOWN: "void",
-    AUTHORIZED: "void",
-    CAPTURED: "refund",
-    PARTIALLY_REFUNDED: "refund",
-    VOIDED: "",
-    REFUNDED: "",
-    FAILED: "",
-}
-
-# What a charge's status says happened, and which operations it may be the answer to.
-NEWS = {
-    "authorized": ("authorize", {"authorize"}),
-    "declined": ("decline", {"authorize"}),
-    "requires_action": ("challenge", {"authorize"}),
-    "processing": ("process", {"authorize"}),
-    "captured": ("capture", {"capture"}),
-    "voided": ("void", {"void", "authorize"}),
-    "refunded": ("refund", {"refund"}),
-}
-
-# A void that is refused because of these is settled by them.
-MOOT_VOID = {"declined": "decline", "voided": "void"}
-
-# The status that each operation leads to when all goes well.
-DONE: dict[str, Status] = {
-    "authorize": "authorized",
-    "capture": "captured",
-    "void": "voided",
-    "refund": "refunded",
-}
+__all__ = ["LIFE", "START", "STATES"]
 
 
-class Contradiction(Exception):
-    """What the provider says cannot be true of our payment: it is never applied, and somebody must look."""
-
-
-def step(name: str, payment: Payment) -> State:
-    """Return the state that something leads to, its own when it is late news. Raises Contradiction."""
-    if (name, payment.state) in LATE:
-        return payment.state
-    try:
-        return LIFE[name, payment.state]
-    except KeyError:
-        raise Contradiction(f"{name} at {name_of(payment.state)}") from None
-
-
-def name_of(state: State) -> str:
-    """Return a state's name as people say it: AUTHORIZED."""
-    return STATES.Name(state).removeprefix("PAYMENT_STATE_")
-
-
-def may(kind: str, payment: Payment) -> None:
-    """Refuse an operation that the payment's state does not allow, or while another one is open."""
-    if (kind, payment.state) not in OPERATIONS or payment.in_flight:
-        raise not_allowed(kind, payment)
-
-
-def not_allowed(kind: str, payment: Payment) -> Refusal:
-    """Refuse an operation because of the payment's state."""
-    return Refusal(
-        ErrorReason.ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED,
-        f"A payment that is {name_of(payment.state)} does not allow {kind}",
-        operation=kind,
-        state=name_of(payment.state),
-    )
+def may_void(payment: Payment) -> None:
+    """Refuse to give up what is not promised any more, or while something else is open."""
+    if ("void", payment.state) not in OPERATIONS or payment.in_flight:
+        raise not_allowed("void", payment)
+    if payment.amount and not payment.capturable:
+        raise not_allowed("void", payment)
 
 
 def same(payment: Payment, asked: Payment) -> Payment:
@@ -173,22 +80,40 @@ def same(payment: Payment, asked: Payment) -> Payment:
 
 def accepted(payment: Payment) -> str:
     """Return the operation that an accepted order wants, if any. Refused where the money is not there to take."""
-    if payment.cancelled:
-        return ""  # The cancellation came first; it decides.
+    if payment.cancelled or payment.state in TAKEN:
+        return ""  # A cancellation that came first decides.
     if payment.in_flight and payment.in_flight.kind == "capture":
         return ""
-    wanted = ON_ACCEPTED.get(payment.state)
-    if wanted is None or (wanted and payment.in_flight):
+    if payment.state != AUTHORIZED or payment.in_flight:
         raise not_allowed("capture", payment)
-    return wanted
+    return "capture" if payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) else ""
+
+
+def takes_parcels(payment: Payment) -> bool:
+    """Tell whether the money is taken for each parcel. Refused where it is not there to take."""
+    if payment.capture_mode != ON_SHIPMENT or payment.cancelled:
+        return False
+    if payment.state in (*UNDECIDED, VOIDED, EXPIRED):
+        raise not_allowed("capture", payment)
+    return True
 
 
 def cancelled(payment: Payment, now: datetime) -> Change | None:
     """Return what its order's end changes: at once, or as soon as what is in flight has settled."""
     if payment.cancelled or not payment.operations:
         return None
-    after = replace(payment, cancelled=True, version=payment.version + 1, update_time=now)
-    return _followed(payment, after, payment.operations[0], now)
+    after = replace(next_version(payment, now), cancelled=True)
+    return followed(payment, after, payment.operations[0], now)
+
+
+def overdue(payment: Payment, now: datetime) -> Change | None:
+    """Return what it changes that the payment's time is over, if it is, and nothing is in flight."""
+    if payment.expire_time is None or payment.expire_time > now or payment.in_flight:
+        return None
+    after = replace(next_version(payment, now), expire_time=None)
+    if payment.state in (*UNTAKEN, *TAKEN) and payment.capturable:
+        return followed(payment, after, payment.operations[0], now, wanted="expire")
+    return Change(before=payment, payment=after, operation=payment.operations[0])
 
 
 def settled(payment: Payment, operation: Operation, outcome: Outcome, now: datetime) -> Change | None:
@@ -202,20 +127,40 @@ def settled(payment: Payment, operation: Operation, outcome: Outcome, now: datet
             return _lost(payment, operation, now)
 
 
+def unasked(payment: Payment, told: Told, now: datetime) -> Change | None:
+    """Return what it changes that the provider gave up by itself what was authorized. Raises Contradiction."""
+    if told.status not in ("voided", "expired"):
+        raise Contradiction(f"{told.status}, and nobody here asked for it")
+    in_flight = payment.in_flight
+    if in_flight and in_flight.kind != "authorize":
+        return None  # Its own answer will tell.
+    return _told(payment, payment.operations[0], told, now)
+
+
 def foregone(operation: Operation, payment: Payment) -> Outcome | None:
-    """Return the outcome that no provider need be asked for: of no money, or of giving back what was not taken."""
-    if operation.kind == "refund" and ("refund", payment.state) not in OPERATIONS:
-        return Refused("nothing_captured")
-    if operation.amount:
+    """Return the outcome that no provider need be asked for: of no money, or of what is not there any more."""
+    kind, amount = operation.kind, operation.amount
+    if kind == "refund" and (("refund", payment.state) not in OPERATIONS or amount > payment.kept):
+        return Refused("not_left" if payment.captured else "nothing_captured")
+    if kind == "capture" and (("capture", payment.state) not in OPERATIONS or amount > payment.capturable):
+        return Refused("nothing_left")
+    if payment.amount:
         return None
-    return Told(
-        status=DONE[operation.kind], reference="", amount=payment.amount, currency_code=payment.currency_code
-    )
+    return Told(status=DONE[kind], reference="", amount=0, currency_code=payment.currency_code)
 
 
 def waits(kind: str, payment: Payment) -> bool:
-    """Tell whether an operation has to wait: a refund for its turn, or for the money to be taken."""
-    return kind == "refund" and (payment.in_flight is not None or payment.state in UNTAKEN)
+    """Tell whether an operation has to wait: for its turn, or for the money to be there."""
+    if kind not in ("capture", "refund"):
+        return False
+    return payment.in_flight is not None or not _ready(kind, payment)
+
+
+def _ready(kind: str, payment: Payment) -> bool:
+    """Whether its state lets an operation begin, or shows that it never can."""
+    if kind == "refund":
+        return payment.state not in UNTAKEN and not payment.disputed
+    return payment.state not in UNDECIDED
 
 
 def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> Change | None:
@@ -223,8 +168,10 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     if operation.kind not in kinds:
         raise Contradiction(f"{told.status} as the answer to {operation.kind}")
     _agree(payment, operation, told)
-    if name == "refund":
-        return _given_back(payment, operation, now)
+    if operation.kind != "authorize":
+        return _done(payment, operation, told, name, now)
+    if name in VOIDS:
+        return _given_up(payment, operation, name, now)
     state = step(name, payment)
     if state == payment.state and not operation.open:
         return None
@@ -234,64 +181,120 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         provider_reference=told.reference or payment.provider_reference,
         decline_code=told.decline_code,
         next_action_url=told.next_action_url if state == REQUIRES_ACTION else "",
-        captured=operation.amount if name == "capture" else payment.captured,
+        expire_time=_expires(payment, told, state),
     )
     if name in ("challenge", "process"):
         # One that was given up for its cancelled order stays given up.
         ended = replace(operation, state=OPERATION_PENDING) if operation.open else operation
         if (after, ended) == (payment, operation):
             return None
-    else:
-        ended = _ended(operation, OPERATION_SUCCEEDED if name == operation.kind else OPERATION_FAILED, now)
-    return _followed(payment, _next_version(after, now), ended, now, postings(name, operation.amount))
+        return followed(payment, next_version(after, now), ended, now)
+    ended = _ended(operation, OPERATION_SUCCEEDED if name == "authorize" else OPERATION_FAILED, now, told)
+    booked = ledger.authorized(payment, operation) if name == "authorize" else ()
+    wanted = "capture" if name == "authorize" and payment.capture_mode == AT_ONCE else ""
+    return followed(payment, next_version(after, now), ended, now, booked, wanted)
 
 
-def _given_back(payment: Payment, operation: Operation, now: datetime) -> Change | None:
-    """Add a refund up, once: reply, lookup and webhook all tell of the same operation."""
+def _expires(payment: Payment, told: Told, state: PaymentState.ValueType) -> datetime | None:
+    """When the provider, or the store, waits no longer: the sooner of the two while the customer has to act."""
+    if state == AUTHORIZED:
+        return told.expire_time
+    times = [time for time in (payment.expire_time, told.expire_time) if time]
+    return min(times, default=None) if state in UNDECIDED else None
+
+
+def _done(payment: Payment, operation: Operation, told: Told, name: str, now: datetime) -> Change | None:
+    """Add up what a capture, a refund or a void did, once: reply, lookup and webhook all tell of the same operation."""
     if not operation.open:
-        if operation.state == OPERATION_SUCCEEDED:
+        if operation.state == OPERATION_SUCCEEDED or (operation.kind in VOIDS and _over(payment)):
             return None
-        raise Contradiction("a refund that was refused, or not asked for yet, was done there")
-    refunded = payment.refunded + operation.amount
-    state = step("refund" if refunded == payment.captured else "refund_part", payment)
-    after = replace(_next_version(payment, now), state=state, refunded=refunded)
-    ended = _ended(operation, OPERATION_SUCCEEDED, now)
-    return _followed(payment, after, ended, now, postings("refund", operation.amount))
+        raise Contradiction(f"a {operation.kind} that was refused, or not asked for yet, was done there")
+    if operation.kind in VOIDS:
+        return _given_up(payment, operation, operation.kind, now, told)
+    amount, capture = operation.amount, name == "capture"
+    after = replace(
+        next_version(payment, now),
+        captured=payment.captured + (amount if capture else 0),
+        refunded=payment.refunded + (0 if capture else amount),
+    )
+    state = stands(after) if payment.amount or capture else REFUNDED
+    after = replace(after, state=moved(name, payment, state))
+    if not after.capturable:
+        after = replace(after, expire_time=None)
+    booked = ledger.captured(payment, operation) if capture else ledger.refunded(payment, operation)
+    wanted = "void" if operation.final and after.capturable else ""
+    return followed(payment, after, _ended(operation, OPERATION_SUCCEEDED, now, told), now, booked, wanted)
+
+
+def _given_up(
+    payment: Payment,
+    operation: Operation,
+    name: str,
+    now: datetime,
+    told: Told | None = None,
+    code: str = "",
+) -> Change | None:
+    """Give up what was authorized and not taken: by a void, or because its time is over there or here."""
+    if not operation.open and (_over(payment) or not payment.capturable):
+        return None
+    held = payment.state == AUTHORIZED or payment.state in TAKEN
+    after = replace(
+        next_version(payment, now),
+        voided=payment.voided + (payment.capturable if held else 0),
+        next_action_url="",
+        expire_time=None,
+    )
+    if payment.state in TAKEN:
+        after = replace(after, state=moved(name, payment, stands(after)))
+    else:
+        after = replace(after, state=step(name, payment))
+    booked = ledger.given_up(payment, operation, name) if held else ()
+    ended = operation
+    if operation.open:
+        success = operation.kind in VOIDS
+        ended = _ended(operation, OPERATION_SUCCEEDED if success else OPERATION_FAILED, now, told, code)
+    return followed(payment, after, ended, now, booked)
 
 
 def _refused(payment: Payment, operation: Operation, refused: Refused, now: datetime) -> Change | None:
     if not operation.open:
         return None
-    name = "decline" if operation.kind == "authorize" else ""
-    if operation.kind == "void":
-        name = MOOT_VOID.get(refused.charge, "")
-    after = _next_version(payment, now)
+    kind = operation.kind
+    name = MOOT.get((kind, refused.charge), "decline" if kind == "authorize" else "")
+    if name in VOIDS:
+        return _given_up(payment, operation, name, now, code=refused.code)
+    after = next_version(payment, now)
     if name:
-        after = replace(after, state=step(name, payment), next_action_url="")
-    if name == "decline":
-        after = replace(after, decline_code=refused.code)
-    ended = _ended(operation, OPERATION_SUCCEEDED if name == operation.kind else OPERATION_FAILED, now)
-    return _followed(payment, after, ended, now, refused=operation.kind in ("void", "refund"))
+        after = replace(
+            after,
+            state=step(name, payment),
+            next_action_url="",
+            expire_time=None,
+            decline_code=refused.code if kind == "authorize" else payment.decline_code,
+        )
+    ended = _ended(operation, OPERATION_FAILED, now, code=refused.code)
+    return followed(payment, after, ended, now, refused=kind in (*VOIDS, "refund"))
 
 
 def _lost(payment: Payment, operation: Operation, now: datetime) -> Change | None:
-    waits = payment.in_flight is None or payment.in_flight.operation_id != operation.operation_id
-    if waits or operation.state == OPERATION_UNKNOWN:
+    waiting = payment.in_flight is None or payment.in_flight.operation_id != operation.operation_id
+    if waiting or operation.state == OPERATION_UNKNOWN:
         return None
-    after = _next_version(payment, now)
+    after = next_version(payment, now)
     if operation.kind == "authorize":
         after = replace(after, state=step("lose", payment))
     lost = replace(operation, state=OPERATION_UNKNOWN)
-    return Change(before=payment, payment=_with(after, lost), operation=lost)
+    return Change(before=payment, payment=after.with_changed(lost), operation=lost)
 
 
 def _agree(payment: Payment, operation: Operation, told: Told) -> None:
-    """Refuse a sum that is not ours, to the last minor unit; a refund's while it is open, and so the last one."""
-    adds = operation.kind == "refund" and operation.open
+    """Refuse a sum that is not ours, to the last minor unit; a part's while it is open, and so the last one."""
+    captures = operation.kind == "capture" and operation.open
+    refunds = operation.kind == "refund" and operation.open
     expected: Mapping[str, int] = {
         "amount": payment.amount,
-        "captured": operation.amount if operation.kind == "capture" else told.captured,
-        "refunded": payment.refunded + operation.amount if adds else told.refunded,
+        "captured": payment.captured + operation.amount if captures else told.captured,
+        "refunded": payment.refunded + operation.amount if refunds else told.refunded,
     }
     for field, ours in expected.items():
         if getattr(told, field) != ours:
@@ -302,44 +305,69 @@ def _agree(payment: Payment, operation: Operation, told: Told) -> None:
         raise Contradiction("it is another charge there")
 
 
-def _followed(
+def followed(
     before: Payment,
     after: Payment,
     operation: Operation,
     now: datetime,
-    booked: tuple[Posting, ...] = (),
+    booked: tuple[Transaction, ...] = (),
+    wanted: str = "",
     refused: bool = False,
 ) -> Change:
-    """Add what comes next when nothing is in flight: what has waited longest, then what a cancelled order wants.
+    """Add what comes next when nothing is in flight: what has waited longest and may begin, then what is `wanted`.
 
-    A void or refund that was just refused would be refused again: a person must look.
+    A cancelled order wants its money back. A void or refund that was just refused would be refused again: a person must
+    look.
     """
-    after = _with(after, operation)
-    begun, wanted = None, ""
-    if not after.in_flight:
-        begun = None if after.state in UNTAKEN else after.waiting
-        wanted = ON_CANCELLED[after.state] if after.cancelled and not (begun or refused) else ""
+    after = after.with_changed(operation)
+    begun = None
+    if after.in_flight:
+        wanted = ""
+    else:
+        begun = _next_waiting(after)
+        if begun or refused:
+            wanted = ""
+        elif after.cancelled:
+            wanted = _wanted_back(after)
     if begun:
         begun = replace(begun, state=OPERATION_PENDING)
-        after = _with(after, begun)
+        after = after.with_changed(begun)
     if wanted and operation.open:
         # It waits for the customer, who is not asked any more.
         operation = _ended(operation, OPERATION_FAILED, now)
-        after = _with(after, operation)
-    return Change(
-        before=before, payment=after, operation=operation, postings=booked, begun=begun, next=wanted
+        after = after.with_changed(operation)
+    return Change(before=before, payment=after, operation=operation, booked=booked, begun=begun, next=wanted)
+
+
+def _next_waiting(payment: Payment) -> Operation | None:
+    waiting = (one for one in payment.operations if one.state == OPERATION_WAITING)
+    return next((one for one in waiting if _ready(one.kind, payment)), None)
+
+
+def _wanted_back(payment: Payment) -> str:
+    """What a cancelled order wants: that nothing more is taken, then what was taken back."""
+    if payment.state in UNTAKEN or (payment.state in TAKEN and payment.capturable):
+        return "void"
+    if ("refund", payment.state) in OPERATIONS and (payment.kept > 0 or not payment.amount):
+        return "refund"
+    return ""
+
+
+def _over(payment: Payment) -> bool:
+    return payment.state not in (*UNTAKEN, *TAKEN)
+
+
+def _ended(
+    operation: Operation, state: OperationState, now: datetime, told: Told | None = None, code: str = ""
+) -> Operation:
+    return replace(
+        operation,
+        state=state,
+        settle_time=now,
+        provider_reference=told.operation_reference if told else "",
+        failure_code=code,
     )
 
 
-def _with(payment: Payment, operation: Operation) -> Payment:
-    ours = operation.operation_id
-    operations = tuple(operation if one.operation_id == ours else one for one in payment.operations)
-    return replace(payment, operations=operations)
-
-
-def _ended(operation: Operation, state: OperationState, now: datetime) -> Operation:
-    return replace(operation, state=state, settle_time=now)
-
-
-def _next_version(payment: Payment, now: datetime) -> Payment:
+def next_version(payment: Payment, now: datetime) -> Payment:
     return replace(payment, version=payment.version + 1, update_time=now)

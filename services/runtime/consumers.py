@@ -14,15 +14,15 @@ from google.protobuf.message import Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import jetstream, logs, telemetry
+from services.runtime import failpoints, jetstream, logs, telemetry
 from services.runtime.database import AWAY, RETRIED, Database
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
-from services.runtime.statements import param, statement
+from services.runtime.statements import given, param, statement
 from services.runtime.tables import UUIDS, dead_letters, inbox
 from services.runtime.work import Event, Reaction, Work
 
@@ -31,12 +31,9 @@ BATCH = 100
 ACK_WAIT_SECONDS = 10.0
 RETRY_SECONDS, RETRY_MOST_SECONDS = 0.2, 30.0
 
-_ids = (
-    func.unnest(param("event_ids", UUIDS)).table_valued("event_id", name="given").render_derived(name="given")
-)
 _NEW = statement(
     upsert(inbox)
-    .from_select(["event_id"], select(_ids))
+    .from_select(["event_id"], select(given(("event_id", UUIDS))))
     .on_conflict_do_nothing()
     .returning(inbox.c.event_id),
     "inbox",
@@ -146,10 +143,10 @@ class Consumer:
         await received.message.ack()
 
     async def _apply(self, batch: list[Received]) -> None:
-        kinds = {received.event.type.rpartition(".")[2] for received in batch}
+        kinds = {received.event.type.rpartition(".")[2] for received in batch} if failpoints.ARMED else ()
         work = Work(self._database, None, *kinds)
         try:
-            rows = await work.rows(_NEW, event_ids=[received.event.event_id for received in batch])
+            rows = await work.rows(_NEW, event_id=[received.event.event_id for received in batch])
             new = {row["event_id"] for row in rows}
             for received in batch:
                 if received.event.event_id in new:

@@ -141,12 +141,6 @@ class Database:
         """Run one statement by itself and return its rows. Refused with UNAVAILABLE while PostgreSQL is away."""
         if failpoints.ARMED:
             await failpoints.reach(f"before sql {statement.name}")
-            rows = await self._rows(statement, values)
-            await failpoints.reach(f"after sql {statement.name}")
-            return rows
-        return await self._rows(statement, values)
-
-    async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         for _ in range(ATTEMPTS):
             try:
                 connection = self._ready() or await self.take()
@@ -156,11 +150,14 @@ class Database:
                     self.give(connection, keep=is_sound_after(error))
                     raise
                 self.give(connection)
-                return rows
             except RETRIED as error:
                 hindered = error
             except AWAY as error:
                 raise unavailable() from error
+            else:
+                if failpoints.ARMED:
+                    await failpoints.reach(f"after sql {statement.name}")
+                return rows
         raise unavailable() from hindered
 
     async def row(self, statement: Statement, **values: Any) -> Row | None:

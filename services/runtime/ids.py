@@ -4,6 +4,8 @@ import os
 import time
 import uuid
 
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # No UUID is larger.
+
 
 def new_id() -> uuid.UUID:
     """Return a new UUIDv7: 48 bits of Unix milliseconds, then 74 random bits."""

@@ -1,8 +1,8 @@
 """JSON logs on stderr, one line each: ts, level, event, service, trace_id, then what the caller adds.
 
 The standard library's loggers (grpc, nats, alembic, aiohttp, asyncio) come out in the same shape. Secrets
-and personal data are dropped by the name of their key. An exception says its type and where it went, with
-what is quoted in its text masked: such text may hold what a caller sent.
+and personal data are dropped by the name of their key; card numbers are masked wherever they stand. An exception
+says its type and where it went, with what is quoted in its text masked: such text may hold what a caller sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from services.runtime import telemetry
+from services.runtime import cards, telemetry
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class FromStandardLibrary(logging.Handler):
 
 def redact(fields: EventDict, depth: int = 0) -> EventDict:
     """The fields without those whose names speak of secrets or persons, long texts cut."""
-    return {key: _plain(value, depth) for key, value in fields.items() if not _is_secret(key)}
+    return {cards.masked(key): _plain(value, depth) for key, value in fields.items() if not _is_secret(key)}
 
 
 @lru_cache(maxsize=1024)
@@ -106,9 +106,10 @@ def _is_secret(key: str) -> bool:
 
 def _plain(value: object, depth: int) -> object:
     if isinstance(value, str):
-        return value if len(value) <= TEXT_LIMIT else value[:TEXT_LIMIT] + "…"
+        text = cards.masked(value)
+        return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
     if value is None or isinstance(value, bool | int | float):
-        return value
+        return cards.masked(str(value)) if cards.is_one(value) else value
     if depth >= DEPTH_LIMIT:
         return "…"
     if isinstance(value, dict):

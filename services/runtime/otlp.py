@@ -23,6 +23,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as wire
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.util.types import AttributeValue
 
+from services.runtime.cards import masked
+
 if TYPE_CHECKING:
     from services.runtime.telemetry import Recorded
 
@@ -137,7 +139,7 @@ def _encode(span: Recorded) -> wire.Span:
             wire.Span.Link(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id))
             for link in span.links
         ],
-        status=None if span.error is None else wire.Status(code=FAULT, message=span.error),
+        status=None if span.error is None else wire.Status(code=FAULT, message=masked(span.error)),
     )
 
 
@@ -151,12 +153,12 @@ def _pairs(items: Iterable[tuple[str, AttributeValue]]) -> list[common.KeyValue]
 @lru_cache(maxsize=2048)
 def _text(key: str, value: str) -> common.KeyValue:
     # Most attributes say the same on every span of their kind.
-    return common.KeyValue(key=key, value=common.AnyValue(string_value=value))
+    return common.KeyValue(key=key, value=_value(value))
 
 
 def _value(value: AttributeValue) -> common.AnyValue:
     if isinstance(value, str):
-        return common.AnyValue(string_value=value)
+        return common.AnyValue(string_value=masked(value))
     if isinstance(value, bool):
         return common.AnyValue(bool_value=value)
     if isinstance(value, int):
@@ -165,4 +167,4 @@ def _value(value: AttributeValue) -> common.AnyValue:
         return common.AnyValue(double_value=value)
     if isinstance(value, list | tuple):
         return common.AnyValue(array_value=common.ArrayValue(values=[_value(item) for item in value]))
-    return common.AnyValue(string_value=str(value))
+    return common.AnyValue(string_value=masked(str(value)))

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
+from typing import TypeVar
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.message import Message
@@ -12,6 +14,8 @@ from services.runtime.refusals import Refusal
 
 DEFAULT_SIZE = 50
 _SIGNATURE_BYTES = 16
+
+Found = TypeVar("Found")
 
 
 class Seals:
@@ -43,6 +47,14 @@ class Pages(Seals):
     def size(self, request: Message) -> int:
         """How many rows a page of this request has."""
         return int(getattr(request, "page_size", 0)) or DEFAULT_SIZE
+
+    def cut(
+        self, request: Message, found: list[Found], position_of: Callable[[Found], list[str]]
+    ) -> tuple[list[Found], str]:
+        """Return a page's rows and the token of the next page, out of one row more than a page has; "" at the end."""
+        size = self.size(request)
+        page = found[:size]
+        return page, self.token(request, position_of(page[-1])) if len(found) > size else ""
 
     def token(self, request: Message, position: list[str]) -> str:
         """Return the token of the page after this position."""

@@ -5,7 +5,7 @@ ORDER_LOCKED = statement(select(orders).where(orders.c.order_id == param("order_
 
 from typing import Any
 
-from sqlalchemy import Dialect, bindparam
+from sqlalchemy import Dialect, bindparam, func
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import BindParameter
@@ -45,3 +45,10 @@ def statement(core: Executable, name: str = "", fresh_plan: bool = False) -> Sta
 def param(name: str, type_: Any = None) -> BindParameter[Any]:
     """A value that each run gives by name. The type is that of what it is compared with, where none is said."""
     return bindparam(name, type_=type_, required=True)
+
+
+def given(*columns: tuple[str, Any], name: str = "given", prefix: str = "") -> Any:
+    """Return arrays as one table; each run gives the array of a column by the prefix and the column's name."""
+    arrays = (param(f"{prefix}{column}", type_) for column, type_ in columns)
+    table = func.unnest(*arrays).table_valued(*(column for column, _ in columns), name=name)
+    return table.render_derived(name=name)

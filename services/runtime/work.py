@@ -10,35 +10,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy import func, insert, literal_column, select
+from sqlalchemy import Table, insert, literal_column, select
 from sqlalchemy.sql.base import Executable
 
 from services.runtime import failpoints, telemetry
 from services.runtime.callers import Caller
 from services.runtime.database import Connection, Database, Row, is_sound_after
 from services.runtime.ids import new_id
-from services.runtime.statements import Statement, param, statement
+from services.runtime.statements import Statement, given, statement
 from services.runtime.tables import BYTES, TEXTS, UUIDS, first_replies, outbox
 
 
-def _rows(*columns: tuple[str, Any]) -> Any:
-    """Return the arrays given by name as one table."""
-    table = func.unnest(*(param(f"_{name}", type_) for name, type_ in columns))
-    return select(
-        table.table_valued(*(name for name, _ in columns), name="given").render_derived(name="given")
-    )
+def _inserted(table: Table, *columns: tuple[str, Any]) -> Any:
+    """Insert the rows of arrays, which are given by the columns' names after an underscore."""
+    names = [name for name, _ in columns]
+    return insert(table).from_select(names, select(given(*columns, prefix="_")))
 
 
 def _events() -> Any:
     columns = (("event_id", UUIDS), ("type", TEXTS), ("payload", BYTES), ("traceparent", TEXTS))
-    return insert(outbox).from_select([name for name, _ in columns], _rows(*columns)).cte("events")
+    return _inserted(outbox, *columns).cte("events")
 
 
 def _reply() -> Any:
     columns = (("request_id", UUIDS), ("request_hash", BYTES), ("reply", BYTES))
-    return (
-        insert(first_replies).from_select([name for name, _ in columns], _rows(*columns)).cte("first_reply")
-    )
+    return _inserted(first_replies, *columns).cte("first_reply")
 
 
 def closing(core: Any, name: str = "") -> Statement:

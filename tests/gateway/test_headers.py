@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 import services.runtime  # noqa: F401  (before grpc)
 
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 
-from tests.gateway.conftest import ORIGIN, STORE, Gateway, until
+from tests.gateway.conftest import ORIGIN, STORE, Gateway, own_gateway, until
 
 ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -124,6 +126,33 @@ async def test_lets_no_other_origin_in(anyone: aiohttp.ClientSession, http: aioh
         assert "access-control-allow-origin" not in reply.headers
     async with http.get(ORDER_PATH, headers={"origin": "https://evil.example"}) as reply:
         assert "access-control-allow-origin" not in reply.headers
+
+
+# What is logged of a path ("-": nothing, for it might be a card's number, a person's or a secret).
+LOGGED = {
+    ORDER_PATH: ORDER_PATH,
+    f"{ORDER_PATH}:watch?x=4111111111111111": f"{ORDER_PATH}:watch",
+    "/commerce.order.v1.OrderService/GetOrder": "/commerce.order.v1.OrderService/GetOrder",
+    "/v1/order-settings/": "/v1/order-settings/",
+    "/v1/orders/4111111111111111": "-",
+    "/v1/orders/4111-1111-1111-1111": "-",
+    "/v1/orders/4111%201111%201111%201111": "-",
+    "/v1/orders/%34%31%31%31": "-",
+    "/v1/orders/..%2f4111": "-",
+    "/v1/jane.doe@example.org": "-",
+}
+
+
+async def test_logs_a_path_of_words_and_ids_and_no_other(gateway: Gateway, tmp_path: Path) -> None:
+    async with own_gateway(gateway, tmp_path) as own, aiohttp.ClientSession() as session:
+        for path in LOGGED:
+            async with session.get(URL(own.url + path, encoded=True)):
+                pass
+        async with session.request("4111111111111111", own.url + ORDER_PATH):
+            pass
+    lines = [json.loads(line) for line in own.log.read_text().splitlines()]
+    assert [line["path"] for line in lines if line["event"] == "call"] == [*LOGGED.values(), "-"]
+    assert "4111" not in own.log.read_text()
 
 
 async def test_logs_a_call_as_one_json_line_without_token_or_query(

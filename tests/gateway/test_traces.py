@@ -41,6 +41,34 @@ async def test_sends_a_span_of_the_call_to_the_collector(
     assert arrived == f"00-{trace_id}-{span.span_id.hex()}-01"
 
 
+async def test_no_span_says_what_a_client_wrote(
+    gateway: Gateway, collector: Collector, tmp_path: Path
+) -> None:
+    number = "4111111111111111"
+    headers = dict.fromkeys(("host", "user-agent", "grpc-timeout", "x-request-id", "cookie"), number)
+    calls = [
+        ("GET", f"/v1/orders/{number}", {}),
+        ("GET", f"/{number}", {}),
+        ("GET", f"/v1/orders?{number}=1", {}),
+    ]
+    calls += [("POST", f"/commerce.{number}/Call", {"content-type": f"application/grpc+{number}"})]
+    calls += [
+        ("POST", "/commerce.order.v1.OrderService/GetOrder", {"content-type": f"application/grpc+{number}"})
+    ]
+    async with own_gateway(gateway, tmp_path, otlp=collector.address, sampling=1.0) as own:
+        headers |= {"authorization": f"Bearer {gateway.keys.token()}"}
+        async with aiohttp.ClientSession(own.url, headers=headers) as session:
+            for verb, path, more in calls:
+                async with session.request(verb, path, headers=more):
+                    pass
+
+        async def told() -> bool:
+            return len(collector.spans) == len(calls)
+
+        await until(told, "not every span arrived")
+    assert not [span for span in collector.spans if number in str(span)]
+
+
 async def test_tells_services_not_to_record_what_it_does_not(
     gateway: Gateway, collector: Collector, tmp_path: Path
 ) -> None:

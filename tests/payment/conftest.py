@@ -6,6 +6,7 @@ import pytest
 from services.cluster.cluster import Cluster
 from tests.cluster.toys import processes_of
 from tests.payment.till import Till
+from tests.payment.worlds import WORLDS
 from tests.shop import Clients, Shop
 
 
@@ -41,3 +42,10 @@ def shop(payment_clients):
 @pytest.fixture
 def till(shop, events):
     return Till(shop, events)
+
+
+@pytest.fixture(scope="package", params=WORLDS)
+async def world(request):
+    """A provider with its gateway, for the gateway kit."""
+    async with WORLDS[request.param]() as world:
+        yield world

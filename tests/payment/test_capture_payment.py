@@ -23,10 +23,15 @@ async def test_takes_the_money_and_books_it(till, shop):
     assert (event.payment.payment_id, event.payment.version) == (payment.payment_id, 4)
     entries = await shop.clients.rows(
         "SELECT account, debit_minor_units AS debit, credit_minor_units AS credit "
-        "FROM payment.ledger_entries WHERE store_id = $1 ORDER BY account",
+        "FROM payment.ledger_entries WHERE store_id = $1 AND kind = 'capture' ORDER BY account",
         shop.store_id,
     )
-    assert [tuple(entry) for entry in entries] == [("provider_clearing", 1999, 0), ("revenue", 0, 1999)]
+    assert [tuple(entry) for entry in entries] == [
+        ("authorizations", 1999, 0),
+        ("customer_receivable", 0, 1999),
+        ("provider_clearing", 1999, 0),
+        ("revenue", 0, 1999),
+    ]
 
 
 async def test_captures_once_however_often_it_is_asked_with_one_request_id(till):

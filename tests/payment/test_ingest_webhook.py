@@ -189,8 +189,8 @@ async def test_news_of_a_refund_that_cannot_be_true_is_parked(till, shop):
         ({"currency_code": "USD"}, "the currency is USD there and EUR here"),
         ({"id": "ch_other"}, "it is another charge there"),
         ({"status": "captured"}, "captured as the answer to authorize"),
-        ({"idempotency_key": new_id()}, "the operation is not ours"),
-        ({"idempotency_key": "not a key"}, "charge.authorized tells of no operation"),
+        ({"idempotency_key": new_id()}, "neither the operation nor the charge is ours"),
+        ({"idempotency_key": "not a key"}, "authorized, and nobody here asked for it"),
         ({"status": "exploded"}, "charge.exploded tells of no operation"),
     ],
 )

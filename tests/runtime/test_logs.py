@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -98,6 +99,17 @@ def test_keeps_what_only_sounds_like_a_secret(capsys: Lines, key: str) -> None:
     logs.log.info("x", **{key: "kept"})
 
     assert lines(capsys)[0][key] == "kept"
+
+
+def test_masks_card_numbers_wherever_they_stand(capsys: Lines) -> None:
+    number = "4111 1111 1111 1111"
+    logs.log.info(f"paid with {number}", note=number, inner=[{number: number}], error=KeyError(number))
+    logs.log.info("paid", number=4111111111111111, cut="x" * (logs.TEXT_LIMIT - 20) + f" {number}")
+    logging.getLogger("grpc").warning("paid with %s", number)
+
+    text = capsys.readouterr().err
+    assert not re.search("4[ 1]{10}|41{10}", text)
+    assert text.count("**** **** **** 1111") >= 5
 
 
 def test_cuts_a_text_without_end(capsys: Lines) -> None:

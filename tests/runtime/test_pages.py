@@ -37,6 +37,21 @@ def test_a_token_of_one_replica_is_good_at_another():
     assert Pages("a key").position(request(token())) == ["position", "1"]
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_a_page_leads_on_to_the_row_after_its_last_if_there_is_one(more):
+    asked = request(page_size=3)
+    found = list(range(3 + more))
+
+    page, leads_on = PAGES.cut(asked, found, lambda row: [str(row)])
+
+    assert page == [0, 1, 2]
+    assert PAGES.position(request(leads_on)) == (["2"] if more else None)
+
+
+def test_an_empty_list_is_one_empty_page():
+    assert PAGES.cut(request(), [], str) == ([], "")
+
+
 def _forged():
     good = token()
     raw = base64.urlsafe_b64decode(good)

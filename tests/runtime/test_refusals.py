@@ -11,7 +11,7 @@ from commerce.customer.v1.customer_service_pb2 import ListCustomersRequest
 from tests.runtime.conftest import ask, write
 from tests.shop import refused
 
-SECRET = "4111-1111-1111-1111"
+SECRET = "the-word-of-a-caller"
 
 
 @pytest.mark.parametrize("call", [ask, write])

@@ -122,6 +122,19 @@ def test_records_a_sampled_trace_with_parents_links_and_attributes(sink: Sink) -
     assert 0 < second.start <= first.start <= first.end <= second.end
 
 
+def test_no_card_number_leaves_in_a_span(sink: Sink) -> None:
+    number = "4111111111111111"
+    with span("call", parent=SAMPLED, attributes={"given": f"card {number}"}) as call:
+        call.set("one", number)
+        call.set("many", [number])
+        call.fail(f"no {number}")
+
+    (ended,) = sink.spans
+    sent = str(otlp._encode(ended))
+    assert number not in sent
+    assert sent.count("************1111") == 4
+
+
 def test_a_root_has_no_parent(sink: Sink) -> None:
     with span("call"), span("inner"):
         pass

@@ -10,10 +10,14 @@ import time
 from aiohttp import web
 from pydantic import ValidationError
 
+from .alarm import Alarm
 from .book import Book
+from .disputes import Disputes
+from .events import Events
 from .provider import Provider
 from .server import Server
 from .settings import Settings
+from .settlement import Settlement
 from .webhooks import Sender
 
 DRAIN_SECONDS = 5.0
@@ -34,15 +38,26 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+async def keep_time(book: Book, alarm: Alarm, provider: Provider, disputes: Disputes) -> None:
+    """Moves each charge and dispute on when its time has come; runs until cancelled."""
+    while True:
+        now = time.time()
+        provider.move_due(now)
+        disputes.move_due(now)
+        await alarm.wait(book.next_decision())
+
+
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then answers what is under way and closes the book."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     book = Book(settings.book)
-    provider = Provider(book, settings)
+    alarm, events, settlement = Alarm(), Events(book, settings), Settlement(book)
+    disputes = Disputes(book, settings, events, settlement, alarm)
+    provider = Provider(book, settings, events, settlement, disputes, alarm)
     runner = web.AppRunner(
-        Server(provider, settings).app(),
+        Server(settings, provider, disputes, settlement, events).app(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=DRAIN_SECONDS,
@@ -51,8 +66,8 @@ async def serve(settings: Settings) -> None:
     await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
     log.info("sandbox listens on %s", settings.listen)
     work = [
-        asyncio.create_task(provider.decide_late_charges()),
-        asyncio.create_task(Sender(book, settings, provider.webhooks_bell).run()),
+        asyncio.create_task(keep_time(book, alarm, provider, disputes)),
+        asyncio.create_task(Sender(book, settings, events.bell).run()),
     ]
     stopped = asyncio.create_task(stop.wait())
     # Background work never ends by itself: if it does, the process must end too, loudly.

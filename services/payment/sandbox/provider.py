@@ -1,44 +1,41 @@
 """What the provider does: each keyed request once, its effect and its answer in one transaction."""
 
-import asyncio
 import json
-import os
+import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import rules
+from .alarm import Alarm
+from .answers import Answer, as_json, random_id
 from .book import Book, Operation
+from .disputes import Disputes
+from .events import Events
 from .requests import ChargeRequest
-from .rules import METHODS, UNDECIDED, Charge, Method, Refused
+from .rules import DETACHED, DUE, UNDECIDED, Charge, Method, Refused
 from .settings import Settings
+from .settlement import Settlement
 
-# A third copy of a duplicated webhook comes when the first two have been dealt with.
-LATE_COPY_SECONDS = 0.3
-
-
-class Answer(NamedTuple):
-    http_status: int
-    body: bytes
-    replayed: bool = False
-
-
-def as_json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def random_id(prefix: str) -> str:
-    """Grows with time, so that indexes stay cheap; 80 random bits, so that nobody guesses one."""
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+# What the ids of operations begin with. Those that decide about the charge itself go by its id.
+PREFIXES = {"capture": "cap", "refund": "re", "void": "void"}
 
 
 class Provider:
-    def __init__(self, book: Book, settings: Settings) -> None:
+    def __init__(
+        self,
+        book: Book,
+        settings: Settings,
+        events: Events,
+        settlement: Settlement,
+        disputes: Disputes,
+        alarm: Alarm,
+    ) -> None:
         self._book = book
         self._settings = settings
-        self.decisions_bell = asyncio.Event()
-        self.webhooks_bell = asyncio.Event()
+        self._events = events
+        self._settlement = settlement
+        self._disputes = disputes
+        self._alarm = alarm
 
     def replay(self, key: str, request: str) -> Answer | None:
         """The recorded answer to this key, if any. Raises Refused when it was given to another request."""
@@ -53,31 +50,34 @@ class Provider:
         """Whether this request of pm_sandbox_silent_before is the one that is lost."""
         return self._book.silence(key)
 
-    def charge(self, key: str, request: str, wanted: ChargeRequest) -> Answer:
-        method = METHODS[wanted.payment_method]
-        charge = self._new_charge(key, wanted, method)
-        answer = as_json(self.shown(charge))
-        decide_at = None
-        if charge.status == "processing":
-            decide_at = time.time() + self._settings.late_seconds
-            self.decisions_bell.set()
+    def method(self, token: str, key: str) -> Method:
+        """How a new charge with this token behaves."""
+        if self._book.is_detached(token):
+            return DETACHED
+        return rules.behaviour(token, key, self._settings.shares)
+
+    def charge(self, key: str, request: str, wanted: ChargeRequest, method: Method) -> Answer:
+        now = time.time()
+        charge, decide_at = self._dated(new_charge(key, wanted, method, now), now)
+        answer = as_json({**self._events.shown(charge), "operation_reference": charge.id})
         with self._book.transaction():
             self._book.add_charge(charge, decide_at)
             self._book.add_operation(
-                Operation(key, "authorize", charge.id, request, charge.status, 200, answer)
+                Operation(key, "authorize", charge.id, request, charge.status, 200, answer, charge.id)
             )
-            self._tell(charge, key, needed=method.webhook_copies > 1)
+            self._events.charge_changed(charge, key, charge.id, needed=method.webhook_copies > 1)
+            self._events.untrue(charge, method)
+        self._alarm.due(decide_at)
         return Answer(200, answer)
 
     def change(self, key: str, request: str, name: str, charge_id: str, amount: int = 0) -> Answer:
         """Capture, void or refund; a refusal by the rules is an outcome too, and recorded like one."""
-        return self._record(key, request, name, charge_id, lambda charge: rules.step(name, charge, amount))
+        reference = random_id(PREFIXES[name])
+        return self._record(key, request, name, charge_id, reference, amount)
 
     def challenge(self, key: str, request: str, step: str, charge_id: str) -> Answer:
         """The customer's answer at the next_action_url."""
-        return self._record(
-            key, request, "challenge", charge_id, lambda charge: rules.step(step, charge), needed=True
-        )
+        return self._record(key, request, step, charge_id, charge_id)
 
     def lookup(self, key: str) -> dict[str, Any]:
         """What became of the request with this key. Raises Refused (404) when there was none."""
@@ -87,75 +87,113 @@ class Provider:
         charge = self._found(operation.charge_id)
         error = json.loads(operation.answer)["error"] if operation.outcome == "refused" else None
         return {
-            **self.shown(charge),
+            **self._events.shown(charge),
             "idempotency_key": key,
             "operation": operation.operation,
+            "operation_reference": operation.operation_reference,
             "status": operation.outcome,
             "charge_status": charge.status,
             "error": error,
         }
 
+    def found(self, charge_id: str) -> dict[str, Any]:
+        """The charge as it is. Raises Refused (404)."""
+        return self._events.shown(self._found(charge_id))
+
     def page(self, after: int, limit: int) -> dict[str, Any]:
         rows = self._book.charges_after(after, limit)
         return {
-            "charges": [{"row": row, **self.shown(charge)} for row, charge in rows],
+            "charges": [{"row": row, **self._events.shown(charge)} for row, charge in rows],
             "next_after": rows[-1][0] if len(rows) == limit else None,
         }
 
-    async def decide_late_charges(self) -> None:
-        """Authorizes each processing charge when its time has come; runs until cancelled."""
-        while True:
-            for charge in self._book.charges_to_decide(time.time()):
-                with self._book.transaction():
-                    self._change(charge, rules.step("authorize", charge), charge.idempotency_key, needed=True)
-            await until(self.decisions_bell, self._book.next_decision())
+    def card(self, token: str) -> dict[str, Any]:
+        """A saved payment method. Raises Refused (404) when there is none, or no more."""
+        if rules.method_name(token) is None or self._book.is_detached(token):
+            raise Refused(404, "payment_method_unknown", "there is no such payment method")
+        return rules.card(token)
 
-    def shown(self, charge: Charge) -> dict[str, Any]:
-        """A charge as merchants see it."""
-        waiting = charge.status == "requires_action"
-        url = f"http://{self._settings.listen}/v1/challenges/{charge.id}" if waiting else None
-        return {**charge._asdict(), "next_action_url": url}
+    def detach(self, token: str) -> dict[str, Any]:
+        """A method without an ending of its own is everybody's, and stays. Raises Refused (404)."""
+        name = rules.method_name(token)
+        if name is None:
+            raise Refused(404, "payment_method_unknown", "there is no such payment method")
+        if name != token:
+            self._book.detach(token)
+        return {"token": token, "detached": name != token}
+
+    def move_due(self, now: float) -> None:
+        """Decides what is late, and ends what has expired."""
+        for charge in self._book.charges_to_decide(now):
+            with self._book.transaction():
+                self._move(charge, now)
 
     def _record(
-        self,
-        key: str,
-        request: str,
-        name: str,
-        charge_id: str,
-        step: Callable[[Charge], Charge],
-        *,
-        needed: bool = False,
+        self, key: str, request: str, name: str, charge_id: str, reference: str, amount: int = 0
     ) -> Answer:
-        charge = self._found(charge_id)
+        challenged = name not in PREFIXES
+        charge, now = self._found(charge_id), time.time()
         with self._book.transaction():
+            if rules.is_over(charge, now) and charge.status in DUE:
+                charge = self._move(charge, now)
             try:
-                moved = step(charge)
+                moved, decide_at = self._dated(rules.step(name, charge, amount, now=now), now)
             except Refused as refused:
-                outcome, http_status = "refused", refused.http_status
+                outcome, http_status, done = "refused", refused.http_status, None
                 answer = as_json({"error": refused.error})
             else:
-                outcome, http_status, answer = moved.status, 200, as_json(self.shown(moved))
+                outcome, http_status, done = moved.status, 200, reference
+                answer = as_json({**self._events.shown(moved), "operation_reference": reference})
                 # What ends a challenge is news about the authorization, so it is told by that key.
-                self._change(charge, moved, charge.idempotency_key if needed else key, needed=needed)
-            self._book.add_operation(Operation(key, name, charge_id, request, outcome, http_status, answer))
+                told_by = charge.idempotency_key if challenged else key
+                self._change(charge, moved, decide_at, told_by, reference, needed=challenged)
+            operation = "challenge" if challenged else name
+            self._book.add_operation(
+                Operation(key, operation, charge_id, request, outcome, http_status, answer, done)
+            )
         return Answer(http_status, answer)
 
-    def _new_charge(self, key: str, wanted: ChargeRequest, method: Method) -> Charge:
-        return Charge(
-            id=random_id("ch"),
-            idempotency_key=key,
-            reference=wanted.reference,
-            payment_method=wanted.payment_method,
-            currency_code=wanted.currency_code,
-            amount_minor_units=wanted.amount_minor_units,
-            status=method.status,
-            decline_code=method.decline_code,
-            authorized_minor_units=wanted.amount_minor_units if method.status == "authorized" else 0,
-            captured_minor_units=0,
-            refunded_minor_units=0,
-            voided_minor_units=0,
-            created=int(time.time()),
-        )
+    def _move(self, charge: Charge, now: float) -> Charge:
+        """What time does to a charge; nobody's reply tells it."""
+        moved, decide_at = self._dated(rules.step(DUE[charge.status], charge, now=now), now)
+        self._change(charge, moved, decide_at, charge.idempotency_key, charge.id, needed=True)
+        return moved
+
+    def _change(
+        self,
+        charge: Charge,
+        moved: Charge,
+        decide_at: float | None,
+        key: str,
+        reference: str,
+        *,
+        needed: bool,
+    ) -> None:
+        self._book.change_charge(moved, decide_at)
+        self._alarm.due(decide_at)
+        if charge.status in UNDECIDED:
+            self._book.settle_operation(charge.idempotency_key, moved.status)
+        self._settlement.moved(charge, moved, key, reference)
+        self._events.charge_changed(moved, key, reference, needed=needed)
+        if moved.captured_minor_units and not charge.captured_minor_units:
+            method = self._behaviour(charge)
+            if method.dispute:
+                self._disputes.schedule(moved, method.dispute)
+
+    def _dated(self, charge: Charge, now: float) -> tuple[Charge, float | None]:
+        """The charge with the time it has, and when time moves it on (both Unix seconds)."""
+        if charge.status == "processing":
+            return charge, now + self._settings.late_seconds
+        if charge.status not in DUE:
+            return charge, None
+        challenged = charge.status == "requires_action"
+        seconds = self._settings.challenge_seconds if challenged else self._settings.authorization_seconds
+        own = self._behaviour(charge).expires_seconds
+        expires = math.ceil(now + (seconds if own is None else own))
+        return charge._replace(expires=expires), expires
+
+    def _behaviour(self, charge: Charge) -> Method:
+        return rules.behaviour(charge.payment_method, charge.idempotency_key, self._settings.shares)
 
     def _found(self, charge_id: str) -> Charge:
         charge = self._book.charge(charge_id)
@@ -163,29 +201,22 @@ class Provider:
             raise Refused(404, "charge_unknown", "there is no such charge")
         return charge
 
-    def _change(self, charge: Charge, moved: Charge, key: str, *, needed: bool) -> None:
-        self._book.change_charge(moved)
-        if charge.status in UNDECIDED:
-            self._book.settle_operation(charge.idempotency_key, moved.status)
-        self._tell(moved, key, needed=needed)
 
-    def _tell(self, charge: Charge, key: str, *, needed: bool) -> None:
-        """Queues the webhook, in the transaction of what it tells. key: of the request that caused it."""
-        wanted = needed or self._settings.webhooks == "all"
-        if not wanted or not self._settings.webhook_url or charge.status in UNDECIDED:
-            return
-        now, event_id = time.time(), random_id("evt")
-        data = {**self.shown(charge), "idempotency_key": key}
-        event = {"id": event_id, "type": f"charge.{charge.status}", "created": int(now), "data": data}
-        body = as_json(event)
-        for copy in range(METHODS[charge.payment_method].webhook_copies):
-            self._book.add_webhook(event_id, body, now + (LATE_COPY_SECONDS if copy > 1 else 0))
-        self.webhooks_bell.set()
-
-
-async def until(bell: asyncio.Event, due: float | None) -> None:
-    """Returns when the bell rings or the clock (Unix seconds) reaches `due`."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(None if due is None else max(0.0, due - time.time())):
-            await bell.wait()
-    bell.clear()
+def new_charge(key: str, wanted: ChargeRequest, method: Method, now: float) -> Charge:
+    return Charge(
+        id=random_id("ch"),
+        idempotency_key=key,
+        reference=wanted.reference,
+        payment_method=wanted.payment_method,
+        currency_code=wanted.currency_code,
+        amount_minor_units=wanted.amount_minor_units,
+        status=method.status,
+        decline_code=method.decline_code,
+        authorized_minor_units=wanted.amount_minor_units if method.status == "authorized" else 0,
+        captured_minor_units=0,
+        refunded_minor_units=0,
+        voided_minor_units=0,
+        disputed_minor_units=0,
+        created=int(now),
+        expires=None,
+    )

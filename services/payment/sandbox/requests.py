@@ -4,7 +4,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from .rules import METHODS, Refused
+from .misbehaviour import KINDS
+from .rules import METHODS, Refused, method_name
 
 MAX_AMOUNT_MINOR_UNITS = 10**12
 MAX_TEXT = 200
@@ -17,6 +18,18 @@ class ChargeRequest(NamedTuple):
     currency_code: str
     payment_method: str
     reference: str
+
+
+class DisputeRequest(NamedTuple):
+    charge_id: str
+    amount_minor_units: int
+    reason: str
+
+
+class Misbehave(NamedTuple):
+    path: str
+    kind: str
+    times: int
 
 
 def invalid(field: str, reason: str) -> Refused:
@@ -49,41 +62,96 @@ def amount(body: dict[str, Any]) -> int:
     return value
 
 
+def text(body: dict[str, Any], field: str) -> str:
+    value = body.get(field)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        raise invalid(field, f"must have 1 to {MAX_TEXT} printable characters")
+    return value
+
+
+def choice(body: dict[str, Any], field: str, choices: tuple[str, ...]) -> str:
+    value = body.get(field)
+    if not isinstance(value, str) or value not in choices:
+        raise invalid(field, f"must be one of {', '.join(choices)}")
+    return value
+
+
 CHARGE_FIELDS = frozenset({*ChargeRequest._fields, "capture"})
 AMOUNT_FIELDS = frozenset({"amount_minor_units"})
-CHALLENGE_FIELDS = frozenset({"outcome"})
+OUTCOME_FIELDS = frozenset({"outcome"})
+DISPUTE_FIELDS = frozenset(DisputeRequest._fields)
+PLANT_FIELDS = frozenset({"kind", "idempotency_key"})
+PLANTS = ("missing", "extra", "amount", "currency")
+REDELIVER_FIELDS = frozenset({"charge_id"})
+MISBEHAVE_FIELDS = frozenset(Misbehave._fields)
+MAX_TIMES = 100_000
 NO_FIELDS: frozenset[str] = frozenset()
 
 
 def charge_request(raw: bytes) -> ChargeRequest:
     body = parse(raw, CHARGE_FIELDS)
-    currency_code, reference = body.get("currency_code"), body.get("reference")
+    currency_code, method = body.get("currency_code"), body.get("payment_method")
     if not isinstance(currency_code, str) or not CURRENCY_CODE.fullmatch(currency_code):
         raise invalid("currency_code", "must be three capital letters")
-    if not isinstance(reference, str) or not 0 < len(reference) <= MAX_TEXT or not reference.isprintable():
-        raise invalid("reference", f"must have 1 to {MAX_TEXT} printable characters")
-    if not isinstance(body.get("payment_method"), str) or body["payment_method"] not in METHODS:
-        raise invalid("payment_method", f"must be one of {', '.join(METHODS)}")
+    reference = text(body, "reference")
+    if not isinstance(method, str) or method_name(method) is None:
+        raise invalid("payment_method", f"must be one of {', '.join(METHODS)}, or one with _ and [a-z0-9]")
     if body.get("capture", False) is not False:
         raise invalid(
             "capture", "must be false: a charge is authorized first and captured by its own request"
         )
-    return ChargeRequest(amount(body), currency_code, body["payment_method"], reference)
+    return ChargeRequest(amount(body), currency_code, method, reference)
 
 
 def challenge_step(raw: bytes) -> str:
     """The step of a charge's life that the customer's answer is."""
-    outcome = parse(raw, CHALLENGE_FIELDS).get("outcome")
-    if outcome not in ("pass", "fail"):
-        raise invalid("outcome", 'must be "pass" or "fail"')
+    outcome = choice(parse(raw, OUTCOME_FIELDS), "outcome", ("pass", "fail"))
     return "authorize" if outcome == "pass" else "decline"
 
 
+def dispute_request(raw: bytes) -> DisputeRequest:
+    body = parse(raw, DISPUTE_FIELDS)
+    return DisputeRequest(text(body, "charge_id"), amount(body), text(body, "reason"))
+
+
+def dispute_outcome(raw: bytes) -> str:
+    return choice(parse(raw, OUTCOME_FIELDS), "outcome", ("won", "lost"))
+
+
+def plant(raw: bytes) -> tuple[str, str]:
+    """What is to be wrong in the settlement report, and the key of the operation."""
+    body = parse(raw, PLANT_FIELDS)
+    return choice(body, "kind", PLANTS), text(body, "idempotency_key")
+
+
+def redelivered(raw: bytes) -> str:
+    return text(parse(raw, REDELIVER_FIELDS), "charge_id")
+
+
+def misbehave(raw: bytes) -> Misbehave:
+    body = parse(raw, MISBEHAVE_FIELDS)
+    path, kind, times = text(body, "path"), choice(body, "kind", KINDS), body.get("times", 1)
+    if not path.startswith("/"):
+        raise invalid("path", "must start with /")
+    if type(times) is not int or not 0 <= times <= MAX_TIMES:
+        raise invalid("times", f"must be a whole number from 0 to {MAX_TIMES}")
+    return Misbehave(path, kind, times)
+
+
 def page(query: dict[str, str]) -> tuple[int, int]:
-    """The row to start after, and how many charges."""
+    """The row to start after, and how many."""
     after, limit = query.get("after", "0"), query.get("limit", "10000")
     if not re.fullmatch(r"[0-9]{1,15}", after):
-        raise invalid("after", "must be the row of a charge")
+        raise invalid("after", "must be a row")
     if not re.fullmatch(r"[0-9]{1,5}", limit) or not 0 < int(limit) <= 10_000:
         raise invalid("limit", "must be from 1 to 10000")
     return int(after), int(limit)
+
+
+def period(query: dict[str, str]) -> tuple[int, int]:
+    """From when, and until before when (Unix seconds); from ever, and to ever, if nothing is said."""
+    begin, end = query.get("from", "0"), query.get("to", "9" * 15)
+    for field, value in (("from", begin), ("to", end)):
+        if not re.fullmatch(r"[0-9]{1,15}", value):
+            raise invalid(field, "must be Unix seconds")
+    return int(begin), int(end)

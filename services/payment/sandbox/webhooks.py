@@ -8,8 +8,8 @@ import time
 
 import aiohttp
 
+from .alarm import until
 from .book import Book, Delivery
-from .provider import until
 from .rules import webhook_delay
 from .settings import Settings
 

@@ -1,5 +1,6 @@
 """The real process on a free port with a book of its own, and the merchant's side of the webhooks."""
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -103,6 +104,22 @@ class Merchant:
     ) -> Reply:
         return await self.post("/v1/charges", wanted(method, **changed), key, timeout)
 
+    async def captured(self, method: str = "ok", amount: int = 1999, **changed: Any) -> Any:
+        """A charge of 1999 of which an amount is captured."""
+        charge = (await self.charge(method, **changed)).body
+        path = f"/v1/charges/{charge['id']}/capture"
+        return (await self.post(path, {"amount_minor_units": amount})).body
+
+    async def becomes(self, path: str, **wanted: Any) -> Any:
+        """What is found there, once it is so."""
+        deadline = time.monotonic() + 15
+        while True:
+            body = (await self.get(path)).body
+            if body.items() >= wanted.items():
+                return body
+            assert time.monotonic() < deadline, body
+            await asyncio.sleep(0.05)
+
     async def operation(self, key: str) -> Reply:
         return await self.get(f"/v1/operations/{key}")
 
@@ -123,6 +140,14 @@ class Receiver:
         self.events: list[dict[str, Any]] = []
         self.arrivals: list[float] = []
         self.answers: list[int] = []
+
+    async def has(self, *types: str) -> list[dict[str, Any]]:
+        """The events, once there is one of each of these types."""
+        deadline = time.monotonic() + 15
+        while not {event["type"] for event in self.events} >= set(types):
+            assert time.monotonic() < deadline, self.events
+            await asyncio.sleep(0.02)
+        return [next(event for event in self.events if event["type"] == type_) for type_ in types]
 
     async def receive(self, request: web.Request) -> web.Response:
         raw = await request.read()

@@ -16,7 +16,8 @@ async def test_ok_is_authorized_for_the_whole_amount(merchant):
     assert charge["next_action_url"] is None
     booked = await merchant.booked(charge["id"])
     assert booked.pop("row") > 0
-    assert booked == charge
+    assert charge.pop("operation_reference") == charge["id"]
+    assert booked == charge == (await merchant.get(f"/v1/charges/{charge['id']}")).body
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import asyncio
+
+
 async def authorized(merchant):
     return f"/v1/charges/{(await merchant.charge()).body['id']}"
 
@@ -31,17 +34,83 @@ async def test_refunds_in_parts_up_to_what_was_captured(merchant):
     assert rest.body["refunded_minor_units"] == 1000
 
 
-async def test_voids_only_when_nothing_is_captured(merchant):
-    fresh, taken = await authorized(merchant), await authorized(merchant)
-    await move(merchant, f"{taken}/capture", 1)
+async def test_a_void_of_an_untouched_charge_ends_it(merchant):
+    charge = await authorized(merchant)
 
-    voided = await merchant.post(f"{fresh}/void", {})
-    refused = await merchant.post(f"{taken}/void", {})
+    voided = await merchant.post(f"{charge}/void", {})
 
     assert (voided.body["status"], voided.body["voided_minor_units"]) == ("voided", 1999)
+    assert (await move(merchant, f"{charge}/capture", 1)).code == "step_not_allowed"
+    assert (await merchant.post(f"{charge}/void", {})).code == "step_not_allowed"
+
+
+async def test_a_void_after_a_capture_gives_up_the_rest(merchant):
+    charge = await authorized(merchant)
+    await move(merchant, f"{charge}/capture", 1500)
+
+    released = await merchant.post(f"{charge}/void", {}, key="release")
+
+    assert (released.status, released.body["status"]) == (200, "captured")
+    assert (released.body["captured_minor_units"], released.body["voided_minor_units"]) == (1500, 499)
+    assert (await move(merchant, f"{charge}/capture", 1)).code == "amount_exceeds_authorized"
+    assert (await move(merchant, f"{charge}/refund", 1500)).status == 200
+    found = (await merchant.operation("release")).body
+    assert (found["operation"], found["status"], found["charge_status"]) == ("void", "captured", "refunded")
+
+
+async def test_nothing_is_left_to_void_when_all_is_captured(merchant):
+    charge = await authorized(merchant)
+    await move(merchant, f"{charge}/capture", 1999)
+
+    refused = await merchant.post(f"{charge}/void", {})
+
     assert (refused.status, refused.code) == (409, "step_not_allowed")
     assert refused.body["error"]["charge_status"] == "captured"
-    assert (await move(merchant, f"{fresh}/capture", 1)).code == "step_not_allowed"
+
+
+async def test_the_rest_is_captured_after_a_refund_of_the_first_part(merchant):
+    charge = await authorized(merchant)
+    await move(merchant, f"{charge}/capture", 1000)
+    await move(merchant, f"{charge}/refund", 1000)
+
+    rest = await move(merchant, f"{charge}/capture", 999)
+
+    assert (rest.body["status"], rest.body["captured_minor_units"]) == ("captured", 1999)
+    assert (await move(merchant, f"{charge}/refund", 1000)).code == "amount_exceeds_captured"
+    assert (await move(merchant, f"{charge}/refund", 999)).status == 200
+
+
+async def test_captures_against_a_void_take_what_they_took_and_no_more(merchant):
+    charge = await authorized(merchant)
+    captures = (move(merchant, f"{charge}/capture", 300) for _ in range(4))
+
+    *replies, voided = await asyncio.gather(*captures, merchant.post(f"{charge}/void", {}))
+
+    assert voided.status == 200
+    booked = (await merchant.get(charge)).body
+    assert booked["captured_minor_units"] == 300 * sum(reply.status == 200 for reply in replies)
+    assert booked["captured_minor_units"] + booked["voided_minor_units"] == 1999
+
+
+async def test_each_operation_has_a_reference_of_its_own(merchant):
+    charge = await authorized(merchant)
+    done = [
+        await move(merchant, f"{charge}/capture", 700, key="own-capture"),
+        await move(merchant, f"{charge}/capture", 700, key="own-capture-2"),
+        await merchant.post(f"{charge}/void", {}, key="own-void"),
+        await move(merchant, f"{charge}/refund", 5, key="own-refund"),
+    ]
+    references = [reply.body["operation_reference"] for reply in done]
+
+    assert [reference.partition("_")[0] for reference in references] == ["cap", "cap", "void", "re"]
+    assert len(set(references)) == 4
+    for key, reference in zip(
+        ("own-capture", "own-capture-2", "own-void", "own-refund"), references, strict=True
+    ):
+        assert (await merchant.operation(key)).body["operation_reference"] == reference
+    refused = await move(merchant, f"{charge}/capture", 5000, key="own-refused")
+    assert refused.status == 409
+    assert (await merchant.operation("own-refused")).body["operation_reference"] is None
 
 
 async def test_a_refusal_is_recorded_like_any_outcome(merchant):

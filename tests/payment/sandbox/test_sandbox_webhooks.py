@@ -37,7 +37,7 @@ async def test_every_change_is_sent_when_all_are_wanted(open_sandbox, receiver):
     await merchant.post(f"{path}/capture", {"amount_minor_units": 10}, key="all-capture")
     await merchant.post(f"{path}/refund", {"amount_minor_units": 4}, key="all-refund-part")
     await merchant.post(f"{path}/refund", {"amount_minor_units": 6}, key="all-refund-rest")
-    await merchant.post(f"{path}/void", {}, key="all-refused")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 1}, key="all-refused")
 
     events = await arrived(receiver, 4)
 
@@ -107,3 +107,79 @@ async def test_a_late_outcome_outlives_the_process_that_owes_it(open_sandbox, re
     assert event["data"]["id"] == reply.body["id"]
     assert (event["data"]["idempotency_key"], event["data"]["reference"]) == ("late", "order-late")
     assert (await merchant.operation("late")).body["status"] == "authorized"
+
+
+async def test_a_wrong_amount_is_sent_besides_the_true_one(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url, webhooks="all")
+    charge = (await merchant.charge("wrong_amount", key="wrong")).body
+    assert (charge["status"], charge["amount_minor_units"]) == ("authorized", 1999)
+
+    events = await arrived(receiver, 2)
+
+    data = {event["data"]["amount_minor_units"]: event["data"] for event in events}
+    assert data.keys() == {1999, 2099}
+    assert data[2099]["authorized_minor_units"] == 2099
+    assert {(one["id"], one["idempotency_key"]) for one in data.values()} == {(charge["id"], "wrong")}
+    assert len({event["id"] for event in events}) == 2
+
+
+async def test_a_webhook_about_nothing_is_sent_besides(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url)
+    charge = (await merchant.charge("unknown_webhook")).body
+
+    [event] = await arrived(receiver, 1)
+
+    assert event["type"] == "charge.authorized"
+    assert event["data"]["id"] != charge["id"]
+    assert (await merchant.get(f"/v1/charges/{event['data']['id']}")).code == "charge_unknown"
+    assert (await merchant.operation(event["data"]["idempotency_key"])).status == 404
+
+
+async def test_all_events_of_a_charge_are_sent_again_with_the_same_ids(open_sandbox, receiver):
+    merchant = open_sandbox(receiver.url)
+    charge = (await merchant.charge("duplicate_webhook", key="again-authorize")).body
+    path = f"/v1/charges/{charge['id']}"
+    await merchant.post(f"{path}/capture", {"amount_minor_units": 700}, key="again-capture")
+    await merchant.post(f"{path}/refund", {"amount_minor_units": 5000}, key="again-refused")
+    await merchant.charge()
+    first = {event["id"]: event for event in await arrived(receiver, 3)}
+    receiver.events.clear()
+
+    told = await merchant.post("/v1/webhooks/redeliver", {"charge_id": charge["id"]})
+    once = {event["id"]: event for event in await arrived(receiver, 2)}
+    receiver.events.clear()
+    await merchant.post("/v1/webhooks/redeliver", {"charge_id": charge["id"]})
+    twice = {event["id"]: event for event in await arrived(receiver, 2)}
+
+    assert told.body == {"charge_id": charge["id"], "events": 2}
+    assert len(receiver.events) == 2
+    assert first.items() <= once.items()
+    assert once == twice
+    assert {(event["type"], event["data"]["idempotency_key"]) for event in once.values()} == {
+        ("charge.authorized", "again-authorize"),
+        ("charge.captured", "again-capture"),
+    }
+    unknown = await merchant.post("/v1/webhooks/redeliver", {"charge_id": "ch_none"})
+    assert unknown.code == "charge_unknown"
+
+
+async def test_the_shares_of_mixed_are_drawn_by_the_key(open_sandbox, receiver):
+    shares = {"unknown_share": "0.2", "duplicate_share": "0.3", "late_share": "0.5"}
+    merchant = open_sandbox(receiver.url, **shares, late_seconds="0")
+
+    async def outcome(key):
+        try:
+            return (await merchant.charge("mixed", key=key, timeout=3)).body["status"]
+        except TimeoutError:
+            return "silent"
+
+    keys = [f"mixed-{number}" for number in range(40)]
+    outcomes = dict(zip(keys, await asyncio.gather(*map(outcome, keys)), strict=True))
+
+    assert set(outcomes.values()) == {"silent", "authorized", "processing"}
+    late = [key for key in keys if outcomes[key] == "processing"]
+    duplicated = [key for key in keys if outcomes[key] == "authorized"]
+    events = await arrived(receiver, len(late) + 2 * len(duplicated))
+    assert sorted(event["data"]["idempotency_key"] for event in events) == sorted(late + duplicated * 2)
+    for key in keys:
+        assert (await merchant.operation(key)).body["status"] == "authorized"

@@ -126,6 +126,26 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The webhook's signature is missing, wrong or too old. Metadata: cause."""
     ERROR_REASON_WEBHOOK_MALFORMED: _ErrorReason.ValueType  # 506
     """The webhook's body is not what the provider documents. Metadata: cause."""
+    ERROR_REASON_CAPTURE_TOO_LARGE: _ErrorReason.ValueType  # 508
+    """More is to be taken than is left of what was authorized. Metadata: limit."""
+    ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: _ErrorReason.ValueType  # 509
+    """The customer has no such saved payment method. Metadata: payment_method_id."""
+    ERROR_REASON_PAYMENT_METHOD_REFUSED: _ErrorReason.ValueType  # 510
+    """The provider knows no such payment method, or will not keep it. Metadata: gateway."""
+    ERROR_REASON_PAYMENT_METHODS_TOO_MANY: _ErrorReason.ValueType  # 511
+    """The customer has saved as many payment methods as they may. Metadata: limit."""
+    ERROR_REASON_GATEWAY_UNAVAILABLE: _ErrorReason.ValueType  # 512
+    """The provider cannot be asked now; nothing was sent, ask again. Metadata: gateway, cause."""
+    ERROR_REASON_GATEWAY_UNABLE: _ErrorReason.ValueType  # 513
+    """The gateway cannot do this. Metadata: gateway, ability."""
+    ERROR_REASON_WEBHOOK_NOT_FOUND: _ErrorReason.ValueType  # 514
+    """There is no such webhook. Metadata: gateway, event_id."""
+    ERROR_REASON_SETTLEMENT_NOT_FOUND: _ErrorReason.ValueType  # 515
+    """There is no such settlement. Metadata: settlement_id."""
+    ERROR_REASON_SETTLEMENT_OUT_OF_ORDER: _ErrorReason.ValueType  # 516
+    """The settlement's batches must come in order. Metadata: expected, the number of the first batch not taken in."""
+    ERROR_REASON_DISCREPANCY_NOT_FOUND: _ErrorReason.ValueType  # 517
+    """There is no such discrepancy. Metadata: discrepancy_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. A refusal is a google.rpc.Status with one google.rpc.ErrorInfo whose reason is the name
@@ -236,3 +256,23 @@ ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: ErrorReason.ValueType  # 505
 """The webhook's signature is missing, wrong or too old. Metadata: cause."""
 ERROR_REASON_WEBHOOK_MALFORMED: ErrorReason.ValueType  # 506
 """The webhook's body is not what the provider documents. Metadata: cause."""
+ERROR_REASON_CAPTURE_TOO_LARGE: ErrorReason.ValueType  # 508
+"""More is to be taken than is left of what was authorized. Metadata: limit."""
+ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: ErrorReason.ValueType  # 509
+"""The customer has no such saved payment method. Metadata: payment_method_id."""
+ERROR_REASON_PAYMENT_METHOD_REFUSED: ErrorReason.ValueType  # 510
+"""The provider knows no such payment method, or will not keep it. Metadata: gateway."""
+ERROR_REASON_PAYMENT_METHODS_TOO_MANY: ErrorReason.ValueType  # 511
+"""The customer has saved as many payment methods as they may. Metadata: limit."""
+ERROR_REASON_GATEWAY_UNAVAILABLE: ErrorReason.ValueType  # 512
+"""The provider cannot be asked now; nothing was sent, ask again. Metadata: gateway, cause."""
+ERROR_REASON_GATEWAY_UNABLE: ErrorReason.ValueType  # 513
+"""The gateway cannot do this. Metadata: gateway, ability."""
+ERROR_REASON_WEBHOOK_NOT_FOUND: ErrorReason.ValueType  # 514
+"""There is no such webhook. Metadata: gateway, event_id."""
+ERROR_REASON_SETTLEMENT_NOT_FOUND: ErrorReason.ValueType  # 515
+"""There is no such settlement. Metadata: settlement_id."""
+ERROR_REASON_SETTLEMENT_OUT_OF_ORDER: ErrorReason.ValueType  # 516
+"""The settlement's batches must come in order. Metadata: expected, the number of the first batch not taken in."""
+ERROR_REASON_DISCREPANCY_NOT_FOUND: ErrorReason.ValueType  # 517
+"""There is no such discrepancy. Metadata: discrepancy_id."""

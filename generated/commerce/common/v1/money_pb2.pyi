@@ -39,3 +39,29 @@ class Money(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["currency_code", b"currency_code", "minor_units", b"minor_units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LineAmount(message.Message):
+    """What one line of an order has of an amount of money."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The line's product; empty for shipping."""
+    @builtins.property
+    def amount(self) -> Money:
+        """Its share."""
+
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        amount: Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -27,7 +27,7 @@ from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money
 from commerce.order.v1 import order_pb2 as commerce_dot_order_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$commerce/order/v1/order_events.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\x1d\x63ommerce/order/v1/order.proto\"\xd2\x01\n\x0eOrderReference\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12)\n\x0b\x63ustomer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x1a\n\x08sequence\x18\x04 \x01(\x03R\x08sequence\x12/\n\x05total\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05total\"\x85\x01\n\x0cOrderCreated\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12<\n\x05lines\x18\x02 \x03(\x0b\x32\x1c.commerce.order.v1.OrderLineB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\"I\n\x0eOrderConfirmed\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"j\n\rOrderRejected\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"o\n\x12OrderPaymentFailed\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"H\n\rOrderAccepted\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"\x80\x01\n\x0cOrderShipped\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12\x37\n\x08shipment\x18\x02 \x01(\x0b\x32\x1b.commerce.order.v1.ShipmentR\x08shipment\"z\n\x14OrderParcelDelivered\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12)\n\x0bshipment_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nshipmentId\"I\n\x0eOrderDelivered\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"k\n\x0eOrderCancelled\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"i\n\x0cOrderExpired\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"\x84\x01\n\rOrderReturned\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12:\n\x08returned\x18\x02 \x01(\x0b\x32\x1e.commerce.order.v1.OrderReturnR\x08returnedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$commerce/order/v1/order_events.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a\x1d\x63ommerce/order/v1/order.proto\"\xd2\x01\n\x0eOrderReference\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12)\n\x0b\x63ustomer_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x1a\n\x08sequence\x18\x04 \x01(\x03R\x08sequence\x12/\n\x05total\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05total\"\x85\x01\n\x0cOrderCreated\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12<\n\x05lines\x18\x02 \x03(\x0b\x32\x1c.commerce.order.v1.OrderLineB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x05lines\"I\n\x0eOrderConfirmed\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"j\n\rOrderRejected\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"o\n\x12OrderPaymentFailed\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"H\n\rOrderAccepted\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"\xc4\x01\n\x0cOrderShipped\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12\x37\n\x08shipment\x18\x02 \x01(\x0b\x32\x1b.commerce.order.v1.ShipmentR\x08shipment\x12\x42\n\x07\x61mounts\x18\x03 \x03(\x0b\x32\x1e.commerce.common.v1.LineAmountB\x08\xbaH\x05\x92\x01\x02\x10\x65R\x07\x61mounts\"z\n\x14OrderParcelDelivered\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12)\n\x0bshipment_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nshipmentId\"I\n\x0eOrderDelivered\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\"k\n\x0eOrderCancelled\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"i\n\x0cOrderExpired\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12 \n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\"\xc8\x01\n\rOrderReturned\x12\x37\n\x05order\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderReferenceR\x05order\x12:\n\x08returned\x18\x02 \x01(\x0b\x32\x1e.commerce.order.v1.OrderReturnR\x08returned\x12\x42\n\x07\x61mounts\x18\x03 \x03(\x0b\x32\x1e.commerce.common.v1.LineAmountB\x08\xbaH\x05\x92\x01\x02\x10\x65R\x07\x61mountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,12 +46,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERREJECTED'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_ORDERPAYMENTFAILED'].fields_by_name['reason']._loaded_options = None
   _globals['_ORDERPAYMENTFAILED'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ORDERSHIPPED'].fields_by_name['amounts']._loaded_options = None
+  _globals['_ORDERSHIPPED'].fields_by_name['amounts']._serialized_options = b'\272H\005\222\001\002\020e'
   _globals['_ORDERPARCELDELIVERED'].fields_by_name['shipment_id']._loaded_options = None
   _globals['_ORDERPARCELDELIVERED'].fields_by_name['shipment_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ORDERCANCELLED'].fields_by_name['reason']._loaded_options = None
   _globals['_ORDERCANCELLED'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_ORDEREXPIRED'].fields_by_name['reason']._loaded_options = None
   _globals['_ORDEREXPIRED'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ORDERRETURNED'].fields_by_name['amounts']._loaded_options = None
+  _globals['_ORDERRETURNED'].fields_by_name['amounts']._serialized_options = b'\272H\005\222\001\002\020e'
   _globals['_ORDERREFERENCE']._serialized_start=152
   _globals['_ORDERREFERENCE']._serialized_end=362
   _globals['_ORDERCREATED']._serialized_start=365
@@ -65,15 +69,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERACCEPTED']._serialized_start=796
   _globals['_ORDERACCEPTED']._serialized_end=868
   _globals['_ORDERSHIPPED']._serialized_start=871
-  _globals['_ORDERSHIPPED']._serialized_end=999
-  _globals['_ORDERPARCELDELIVERED']._serialized_start=1001
-  _globals['_ORDERPARCELDELIVERED']._serialized_end=1123
-  _globals['_ORDERDELIVERED']._serialized_start=1125
-  _globals['_ORDERDELIVERED']._serialized_end=1198
-  _globals['_ORDERCANCELLED']._serialized_start=1200
-  _globals['_ORDERCANCELLED']._serialized_end=1307
-  _globals['_ORDEREXPIRED']._serialized_start=1309
-  _globals['_ORDEREXPIRED']._serialized_end=1414
-  _globals['_ORDERRETURNED']._serialized_start=1417
-  _globals['_ORDERRETURNED']._serialized_end=1549
+  _globals['_ORDERSHIPPED']._serialized_end=1067
+  _globals['_ORDERPARCELDELIVERED']._serialized_start=1069
+  _globals['_ORDERPARCELDELIVERED']._serialized_end=1191
+  _globals['_ORDERDELIVERED']._serialized_start=1193
+  _globals['_ORDERDELIVERED']._serialized_end=1266
+  _globals['_ORDERCANCELLED']._serialized_start=1268
+  _globals['_ORDERCANCELLED']._serialized_end=1375
+  _globals['_ORDEREXPIRED']._serialized_start=1377
+  _globals['_ORDEREXPIRED']._serialized_end=1482
+  _globals['_ORDERRETURNED']._serialized_start=1485
+  _globals['_ORDERRETURNED']._serialized_end=1685
 # @@protoc_insertion_point(module_scope)

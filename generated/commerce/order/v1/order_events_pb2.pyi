@@ -192,6 +192,7 @@ class OrderShipped(message.Message):
 
     ORDER_FIELD_NUMBER: builtins.int
     SHIPMENT_FIELD_NUMBER: builtins.int
+    AMOUNTS_FIELD_NUMBER: builtins.int
     @builtins.property
     def order(self) -> OrderReference:
         """The order."""
@@ -200,15 +201,20 @@ class OrderShipped(message.Message):
     def shipment(self) -> order_pb2.Shipment:
         """The parcel."""
 
+    @builtins.property
+    def amounts(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
+        """What its units cost, by line, taxes included; shipping comes with the last parcel."""
+
     def __init__(
         self,
         *,
         order: OrderReference | None = ...,
         shipment: order_pb2.Shipment | None = ...,
+        amounts: abc.Iterable[money_pb2.LineAmount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "shipment", b"shipment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "shipment", b"shipment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amounts", b"amounts", "order", b"order", "shipment", b"shipment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,6 +326,7 @@ class OrderReturned(message.Message):
 
     ORDER_FIELD_NUMBER: builtins.int
     RETURNED_FIELD_NUMBER: builtins.int
+    AMOUNTS_FIELD_NUMBER: builtins.int
     @builtins.property
     def order(self) -> OrderReference:
         """The order."""
@@ -328,14 +335,19 @@ class OrderReturned(message.Message):
     def returned(self) -> order_pb2.OrderReturn:
         """What came back, and how much money goes back for it."""
 
+    @builtins.property
+    def amounts(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
+        """That money, by line; shipping comes back with the last unit."""
+
     def __init__(
         self,
         *,
         order: OrderReference | None = ...,
         returned: order_pb2.OrderReturn | None = ...,
+        amounts: abc.Iterable[money_pb2.LineAmount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amounts", b"amounts", "order", b"order", "returned", b"returned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -26,15 +26,49 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money__pb2
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/ledger_service.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"=\n\x16GetTrialBalanceRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"\xad\x01\n\x17GetTrialBalanceResponse\x12J\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32#.commerce.payment.v1.AccountBalanceB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x08\x61\x63\x63ounts\x12\x46\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32\x19.commerce.common.v1.MoneyB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x0b\x64ifferences\"\x9b\x01\n\x0e\x41\x63\x63ountBalance\x12!\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x07\x61\x63\x63ount\x12\x31\n\x06\x64\x65\x62its\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x64\x65\x62its\x12\x33\n\x07\x63redits\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x07\x63redits2\xbe\x01\n\rLedgerService\x12\xac\x01\n\x0fGetTrialBalance\x12+.commerce.payment.v1.GetTrialBalanceRequest\x1a,.commerce.payment.v1.GetTrialBalanceResponse\">\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02+\x12)/v1/stores/{store_id}/ledger:trialBalanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/ledger_service.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x03\n\x18ListLedgerEntriesRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12!\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x07\x61\x63\x63ount\x12*\n\npayment_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpaymentId\x12&\n\x08order_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12;\n\x0bposted_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\npostedFrom\x12?\n\rposted_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpostedBefore\x12\'\n\tpage_size\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x94\x01\n\x19ListLedgerEntriesResponse\x12\x45\n\x07\x65ntries\x18\x01 \x03(\x0b\x32 .commerce.payment.v1.LedgerEntryB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x65ntries\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rnextPageToken\"\xbb\x03\n\x0bLedgerEntry\x12/\n\x0etransaction_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\rtransactionId\x12\x1a\n\x08position\x18\x02 \x01(\x05R\x08position\x12\x1b\n\x04kind\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x14R\x04kind\x12!\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x07\x61\x63\x63ount\x12/\n\x05\x64\x65\x62it\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x05\x64\x65\x62it\x12\x31\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x63redit\x12*\n\npayment_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tpaymentId\x12&\n\x08order_id\x18\x08 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x07orderId\x12*\n\nproduct_id\x18\t \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"l\n\x19GetAccountBalancesRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12*\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x02\x61t\"h\n\x1aGetAccountBalancesResponse\x12J\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32#.commerce.payment.v1.AccountBalanceB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x08\x61\x63\x63ounts\"=\n\x16GetTrialBalanceRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"\xad\x01\n\x17GetTrialBalanceResponse\x12J\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32#.commerce.payment.v1.AccountBalanceB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x08\x61\x63\x63ounts\x12\x46\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32\x19.commerce.common.v1.MoneyB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x0b\x64ifferences\"\x9b\x01\n\x0e\x41\x63\x63ountBalance\x12!\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x07\x61\x63\x63ount\x12\x31\n\x06\x64\x65\x62its\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x64\x65\x62its\x12\x33\n\x07\x63redits\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x07\x63redits\"\xfd\x01\n\x13\x45xportLedgerRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x43\n\x06\x66ormat\x18\x02 \x01(\x0e\x32!.commerce.payment.v1.ExportFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12;\n\x0bposted_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\npostedFrom\x12?\n\rposted_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpostedBefore\"f\n\x13VerifyLedgerRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12*\n\x0c\x61\x66ter_number\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0b\x61\x66terNumber\"\x9c\x01\n\x14VerifyLedgerResponse\x12\x16\n\x06number\x18\x01 \x01(\x03R\x06number\x12\x1b\n\x04hash\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04hash\x12\x16\n\x06intact\x18\x03 \x01(\x08R\x06intact\x12#\n\rbroken_number\x18\x04 \x01(\x03R\x0c\x62rokenNumber\x12\x12\n\x04more\x18\x05 \x01(\x08R\x04more*b\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x01\x12\x1c\n\x18\x45XPORT_FORMAT_JSON_LINES\x10\x02\x32\xd8\x06\n\rLedgerService\x12\xad\x01\n\x11ListLedgerEntries\x12-.commerce.payment.v1.ListLedgerEntriesRequest\x1a..commerce.payment.v1.ListLedgerEntriesResponse\"9\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02&\x12$/v1/stores/{store_id}/ledger/entries\x12\xb1\x01\n\x12GetAccountBalances\x12..commerce.payment.v1.GetAccountBalancesRequest\x1a/.commerce.payment.v1.GetAccountBalancesResponse\":\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\'\x12%/v1/stores/{store_id}/ledger:balances\x12\xac\x01\n\x0fGetTrialBalance\x12+.commerce.payment.v1.GetTrialBalanceRequest\x1a,.commerce.payment.v1.GetTrialBalanceResponse\">\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02+\x12)/v1/stores/{store_id}/ledger:trialBalance\x12\x8f\x01\n\x0c\x45xportLedger\x12(.commerce.payment.v1.ExportLedgerRequest\x1a\x14.google.api.HttpBody\"=\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x90\xb5\x18\x90\x1c\x82\xd3\xe4\x93\x02%\x12#/v1/stores/{store_id}/ledger:export0\x01\x12\xa1\x01\n\x0cVerifyLedger\x12(.commerce.payment.v1.VerifyLedgerRequest\x1a).commerce.payment.v1.VerifyLedgerResponse\"<\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x90\xb5\x18<\x82\xd3\xe4\x93\x02%\x12#/v1/stores/{store_id}/ledger:verifyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.payment.v1.ledger_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['store_id']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['account']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['account']._serialized_options = b'\272H\004r\002\030<'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTLEDGERENTRIESRESPONSE'].fields_by_name['entries']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESRESPONSE'].fields_by_name['entries']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_LISTLEDGERENTRIESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTLEDGERENTRIESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LEDGERENTRY'].fields_by_name['transaction_id']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['transaction_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LEDGERENTRY'].fields_by_name['kind']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030\024'
+  _globals['_LEDGERENTRY'].fields_by_name['account']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['account']._serialized_options = b'\272H\004r\002\030<'
+  _globals['_LEDGERENTRY'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['payment_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LEDGERENTRY'].fields_by_name['order_id']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_LEDGERENTRY'].fields_by_name['product_id']._loaded_options = None
+  _globals['_LEDGERENTRY'].fields_by_name['product_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_GETACCOUNTBALANCESREQUEST'].fields_by_name['store_id']._loaded_options = None
+  _globals['_GETACCOUNTBALANCESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETACCOUNTBALANCESRESPONSE'].fields_by_name['accounts']._loaded_options = None
+  _globals['_GETACCOUNTBALANCESRESPONSE'].fields_by_name['accounts']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_GETTRIALBALANCEREQUEST'].fields_by_name['store_id']._loaded_options = None
   _globals['_GETTRIALBALANCEREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETTRIALBALANCERESPONSE'].fields_by_name['accounts']._loaded_options = None
@@ -43,14 +77,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRIALBALANCERESPONSE'].fields_by_name['differences']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_ACCOUNTBALANCE'].fields_by_name['account']._loaded_options = None
   _globals['_ACCOUNTBALANCE'].fields_by_name['account']._serialized_options = b'\272H\004r\002\030<'
+  _globals['_EXPORTLEDGERREQUEST'].fields_by_name['store_id']._loaded_options = None
+  _globals['_EXPORTLEDGERREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_EXPORTLEDGERREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_EXPORTLEDGERREQUEST'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_VERIFYLEDGERREQUEST'].fields_by_name['store_id']._loaded_options = None
+  _globals['_VERIFYLEDGERREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_VERIFYLEDGERREQUEST'].fields_by_name['after_number']._loaded_options = None
+  _globals['_VERIFYLEDGERREQUEST'].fields_by_name['after_number']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_VERIFYLEDGERRESPONSE'].fields_by_name['hash']._loaded_options = None
+  _globals['_VERIFYLEDGERRESPONSE'].fields_by_name['hash']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LEDGERSERVICE'].methods_by_name['ListLedgerEntries']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['ListLedgerEntries']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002&\022$/v1/stores/{store_id}/ledger/entries'
+  _globals['_LEDGERSERVICE'].methods_by_name['GetAccountBalances']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['GetAccountBalances']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002\'\022%/v1/stores/{store_id}/ledger:balances'
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['GetTrialBalance']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002+\022)/v1/stores/{store_id}/ledger:trialBalance'
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=191
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=252
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=255
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=428
-  _globals['_ACCOUNTBALANCE']._serialized_start=431
-  _globals['_ACCOUNTBALANCE']._serialized_end=586
-  _globals['_LEDGERSERVICE']._serialized_start=589
-  _globals['_LEDGERSERVICE']._serialized_end=779
+  _globals['_LEDGERSERVICE'].methods_by_name['ExportLedger']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['ExportLedger']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\220\265\030\220\034\202\323\344\223\002%\022#/v1/stores/{store_id}/ledger:export'
+  _globals['_LEDGERSERVICE'].methods_by_name['VerifyLedger']._loaded_options = None
+  _globals['_LEDGERSERVICE'].methods_by_name['VerifyLedger']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\220\265\030<\202\323\344\223\002%\022#/v1/stores/{store_id}/ledger:verify'
+  _globals['_EXPORTFORMAT']._serialized_start=2373
+  _globals['_EXPORTFORMAT']._serialized_end=2471
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=252
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=642
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=645
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=793
+  _globals['_LEDGERENTRY']._serialized_start=796
+  _globals['_LEDGERENTRY']._serialized_end=1239
+  _globals['_GETACCOUNTBALANCESREQUEST']._serialized_start=1241
+  _globals['_GETACCOUNTBALANCESREQUEST']._serialized_end=1349
+  _globals['_GETACCOUNTBALANCESRESPONSE']._serialized_start=1351
+  _globals['_GETACCOUNTBALANCESRESPONSE']._serialized_end=1455
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=1457
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=1518
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=1521
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=1694
+  _globals['_ACCOUNTBALANCE']._serialized_start=1697
+  _globals['_ACCOUNTBALANCE']._serialized_end=1852
+  _globals['_EXPORTLEDGERREQUEST']._serialized_start=1855
+  _globals['_EXPORTLEDGERREQUEST']._serialized_end=2108
+  _globals['_VERIFYLEDGERREQUEST']._serialized_start=2110
+  _globals['_VERIFYLEDGERREQUEST']._serialized_end=2212
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=2215
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=2371
+  _globals['_LEDGERSERVICE']._serialized_start=2474
+  _globals['_LEDGERSERVICE']._serialized_end=3330
 # @@protoc_insertion_point(module_scope)

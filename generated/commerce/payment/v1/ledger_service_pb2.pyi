@@ -7,7 +7,9 @@ from collections import abc as abc
 from commerce.common.v1 import money_pb2 as money_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
 import sys
 import typing as typing
@@ -18,6 +20,219 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _ExportFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExportFormatEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
+    """CSV."""
+    EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 1
+    """Comma-separated values with a header; no cell is a formula to a spreadsheet."""
+    EXPORT_FORMAT_JSON_LINES: _ExportFormat.ValueType  # 2
+    """A JSON object a line."""
+
+class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper):
+    """How a journal is written."""
+
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
+"""CSV."""
+EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 1
+"""Comma-separated values with a header; no cell is a formula to a spreadsheet."""
+EXPORT_FORMAT_JSON_LINES: ExportFormat.ValueType  # 2
+"""A JSON object a line."""
+
+@typing.final
+class ListLedgerEntriesRequest(message.Message):
+    """Which entries to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    POSTED_FROM_FIELD_NUMBER: builtins.int
+    POSTED_BEFORE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    account: builtins.str
+    """Only entries of this account; empty means all."""
+    payment_id: builtins.str
+    """Only entries of this payment; empty means all."""
+    order_id: builtins.str
+    """Only entries of this order; empty means all."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    @builtins.property
+    def posted_from(self) -> timestamp_pb2.Timestamp:
+        """Only entries posted at this time or later."""
+
+    @builtins.property
+    def posted_before(self) -> timestamp_pb2.Timestamp:
+        """Only entries posted before this time."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        account: builtins.str = ...,
+        payment_id: builtins.str = ...,
+        order_id: builtins.str = ...,
+        posted_from: timestamp_pb2.Timestamp | None = ...,
+        posted_before: timestamp_pb2.Timestamp | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["posted_before", b"posted_before", "posted_from", b"posted_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "payment_id", b"payment_id", "posted_before", b"posted_before", "posted_from", b"posted_from", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLedgerEntriesResponse(message.Message):
+    """One page of entries."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def entries(self) -> containers.RepeatedCompositeFieldContainer[LedgerEntry]:
+        """The newest transaction first; its entries in their own order."""
+
+    def __init__(
+        self,
+        *,
+        entries: abc.Iterable[LedgerEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LedgerEntry(message.Message):
+    """One side of a transaction."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    DEBIT_FIELD_NUMBER: builtins.int
+    CREDIT_FIELD_NUMBER: builtins.int
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    ORDER_ID_FIELD_NUMBER: builtins.int
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    """What belongs together, and balances."""
+    position: builtins.int
+    """Which entry of the transaction, 1 at first."""
+    kind: builtins.str
+    """What happened: authorize, capture, refund, void, expire, dispute, dispute_won, fee, payout."""
+    account: builtins.str
+    """The account: customer_receivable, authorizations, provider_clearing, revenue, tax, shipping, discounts, refunds, fees,
+    disputes or bank.
+    """
+    payment_id: builtins.str
+    """The payment; empty where there is none, as with a payout."""
+    order_id: builtins.str
+    """The order; empty where there is none."""
+    product_id: builtins.str
+    """The order line's product; empty where it concerns the order as a whole."""
+    @builtins.property
+    def debit(self) -> money_pb2.Money:
+        """What was debited; unset in a credit."""
+
+    @builtins.property
+    def credit(self) -> money_pb2.Money:
+        """What was credited; unset in a debit."""
+
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When it was posted."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        position: builtins.int = ...,
+        kind: builtins.str = ...,
+        account: builtins.str = ...,
+        debit: money_pb2.Money | None = ...,
+        credit: money_pb2.Money | None = ...,
+        payment_id: builtins.str = ...,
+        order_id: builtins.str = ...,
+        product_id: builtins.str = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "credit", b"credit", "debit", b"debit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "create_time", b"create_time", "credit", b"credit", "debit", b"debit", "kind", b"kind", "order_id", b"order_id", "payment_id", b"payment_id", "position", b"position", "product_id", b"product_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetAccountBalancesRequest(message.Message):
+    """Whose balances, and when."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp:
+        """What was posted before this time counts; unset means everything."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        at: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetAccountBalancesResponse(message.Message):
+    """The balances."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def accounts(self) -> containers.RepeatedCompositeFieldContainer[AccountBalance]:
+        """By currency, then account."""
+
+    def __init__(
+        self,
+        *,
+        accounts: abc.Iterable[AccountBalance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class GetTrialBalanceRequest(message.Message):
@@ -96,5 +311,101 @@ class AccountBalance(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["credits", b"credits", "debits", b"debits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "credits", b"credits", "debits", b"debits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExportLedgerRequest(message.Message):
+    """Which journal to send, and how."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    POSTED_FROM_FIELD_NUMBER: builtins.int
+    POSTED_BEFORE_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    format: ExportFormat.ValueType
+    """CSV when it is not said."""
+    @builtins.property
+    def posted_from(self) -> timestamp_pb2.Timestamp:
+        """Only entries posted at this time or later."""
+
+    @builtins.property
+    def posted_before(self) -> timestamp_pb2.Timestamp:
+        """Only entries posted before this time."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        format: ExportFormat.ValueType = ...,
+        posted_from: timestamp_pb2.Timestamp | None = ...,
+        posted_before: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["posted_before", b"posted_before", "posted_from", b"posted_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["format", b"format", "posted_before", b"posted_before", "posted_from", b"posted_from", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerifyLedgerRequest(message.Message):
+    """Whose chain to verify, and from where."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    AFTER_NUMBER_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    after_number: builtins.int
+    """The number of the transaction to go on after; 0 at first."""
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        after_number: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after_number", b"after_number", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerifyLedgerResponse(message.Message):
+    """How far the chain holds."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    HASH_FIELD_NUMBER: builtins.int
+    INTACT_FIELD_NUMBER: builtins.int
+    BROKEN_NUMBER_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Up to this transaction it holds; go on after it."""
+    hash: builtins.str
+    """Its hash, in hexadecimal digits."""
+    intact: builtins.bool
+    """True when the chain holds as far as it was looked at."""
+    broken_number: builtins.int
+    """The first transaction that does not fit; 0 when all do."""
+    more: builtins.bool
+    """True when there is more to look at."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        hash: builtins.str = ...,
+        intact: builtins.bool = ...,
+        broken_number: builtins.int = ...,
+        more: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["broken_number", b"broken_number", "hash", b"hash", "intact", b"intact", "more", b"more", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

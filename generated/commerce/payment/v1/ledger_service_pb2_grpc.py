@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from commerce.payment.v1 import ledger_service_pb2 as commerce_dot_payment_dot_v1_dot_ledger__service__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.82.3'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """The books: every movement of money as balanced double entry.
+    """The books: every movement of money as balanced double entry, append only.
     """
 
     def __init__(self, channel):
@@ -35,16 +36,50 @@ class LedgerServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListLedgerEntries = channel.unary_unary(
+                '/commerce.payment.v1.LedgerService/ListLedgerEntries',
+                request_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesResponse.FromString,
+                _registered_method=True)
+        self.GetAccountBalances = channel.unary_unary(
+                '/commerce.payment.v1.LedgerService/GetAccountBalances',
+                request_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesResponse.FromString,
+                _registered_method=True)
         self.GetTrialBalance = channel.unary_unary(
                 '/commerce.payment.v1.LedgerService/GetTrialBalance',
                 request_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceRequest.SerializeToString,
                 response_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceResponse.FromString,
                 _registered_method=True)
+        self.ExportLedger = channel.unary_stream(
+                '/commerce.payment.v1.LedgerService/ExportLedger',
+                request_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.VerifyLedger = channel.unary_unary(
+                '/commerce.payment.v1.LedgerService/VerifyLedger',
+                request_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
-    """The books: every movement of money as balanced double entry.
+    """The books: every movement of money as balanced double entry, append only.
     """
+
+    def ListLedgerEntries(self, request, context):
+        """List a store's entries, the newest transaction first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAccountBalances(self, request, context):
+        """Get what each account of a store held at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetTrialBalance(self, request, context):
         """Sum every account of a store, read in one snapshot. In each currency debits equal credits.
@@ -53,13 +88,54 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportLedger(self, request, context):
+        """Send the whole journal of a store, or of some time, the oldest transaction first, as a file in pieces.
+
+        What is posted meanwhile may be missing.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyLedger(self, request, context):
+        """Compute the chain of hashes over a store's journal anew, and compare it with what was recorded: a transaction that was
+        changed, left out or put in since breaks it.
+
+        At most 100,000 transactions a call: go on with after_number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLedgerEntries,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'GetAccountBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccountBalances,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesResponse.SerializeToString,
+            ),
             'GetTrialBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrialBalance,
                     request_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceRequest.FromString,
                     response_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceResponse.SerializeToString,
+            ),
+            'ExportLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLedger,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'VerifyLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyLedger,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -70,8 +146,62 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """The books: every movement of money as balanced double entry.
+    """The books: every movement of money as balanced double entry, append only.
     """
+
+    @staticmethod
+    def ListLedgerEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.LedgerService/ListLedgerEntries',
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccountBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.LedgerService/GetAccountBalances',
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetAccountBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetTrialBalance(request,
@@ -90,6 +220,60 @@ class LedgerService:
             '/commerce.payment.v1.LedgerService/GetTrialBalance',
             commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceRequest.SerializeToString,
             commerce_dot_payment_dot_v1_dot_ledger__service__pb2.GetTrialBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/commerce.payment.v1.LedgerService/ExportLedger',
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.ExportLedgerRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.LedgerService/VerifyLedger',
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_ledger__service__pb2.VerifyLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as abc
 from commerce.payment.v1 import ledger_service_pb2 as ledger_service_pb2
+from google.api import httpbody_pb2 as httpbody_pb2
 from grpc import aio as aio
 import abc as abc_1
 
@@ -13,14 +14,47 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LedgerServiceStub:
-    """The books: every movement of money as balanced double entry."""
+    """The books: every movement of money as balanced double entry, append only."""
 
     def __init__(self, channel: aio.Channel) -> None: ...
+    ListLedgerEntries: aio.UnaryUnaryMultiCallable[ledger_service_pb2.ListLedgerEntriesRequest, ledger_service_pb2.ListLedgerEntriesResponse]
+    """List a store's entries, the newest transaction first."""
+    GetAccountBalances: aio.UnaryUnaryMultiCallable[ledger_service_pb2.GetAccountBalancesRequest, ledger_service_pb2.GetAccountBalancesResponse]
+    """Get what each account of a store held at a time."""
     GetTrialBalance: aio.UnaryUnaryMultiCallable[ledger_service_pb2.GetTrialBalanceRequest, ledger_service_pb2.GetTrialBalanceResponse]
     """Sum every account of a store, read in one snapshot. In each currency debits equal credits."""
+    ExportLedger: aio.UnaryStreamMultiCallable[ledger_service_pb2.ExportLedgerRequest, httpbody_pb2.HttpBody]
+    """Send the whole journal of a store, or of some time, the oldest transaction first, as a file in pieces.
+
+    What is posted meanwhile may be missing.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    """
+    VerifyLedger: aio.UnaryUnaryMultiCallable[ledger_service_pb2.VerifyLedgerRequest, ledger_service_pb2.VerifyLedgerResponse]
+    """Compute the chain of hashes over a store's journal anew, and compare it with what was recorded: a transaction that was
+    changed, left out or put in since breaks it.
+
+    At most 100,000 transactions a call: go on with after_number.
+    """
 
 class LedgerServiceServicer(metaclass=abc_1.ABCMeta):
-    """The books: every movement of money as balanced double entry."""
+    """The books: every movement of money as balanced double entry, append only."""
+
+    @abc_1.abstractmethod
+    def ListLedgerEntries(
+        self,
+        request: ledger_service_pb2.ListLedgerEntriesRequest,
+        context: aio.ServicerContext[ledger_service_pb2.ListLedgerEntriesRequest, abc.Awaitable[ledger_service_pb2.ListLedgerEntriesResponse]],
+    ) -> abc.Awaitable[ledger_service_pb2.ListLedgerEntriesResponse]:
+        """List a store's entries, the newest transaction first."""
+
+    @abc_1.abstractmethod
+    def GetAccountBalances(
+        self,
+        request: ledger_service_pb2.GetAccountBalancesRequest,
+        context: aio.ServicerContext[ledger_service_pb2.GetAccountBalancesRequest, abc.Awaitable[ledger_service_pb2.GetAccountBalancesResponse]],
+    ) -> abc.Awaitable[ledger_service_pb2.GetAccountBalancesResponse]:
+        """Get what each account of a store held at a time."""
 
     @abc_1.abstractmethod
     def GetTrialBalance(
@@ -29,5 +63,30 @@ class LedgerServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[ledger_service_pb2.GetTrialBalanceRequest, abc.Awaitable[ledger_service_pb2.GetTrialBalanceResponse]],
     ) -> abc.Awaitable[ledger_service_pb2.GetTrialBalanceResponse]:
         """Sum every account of a store, read in one snapshot. In each currency debits equal credits."""
+
+    @abc_1.abstractmethod
+    def ExportLedger(
+        self,
+        request: ledger_service_pb2.ExportLedgerRequest,
+        context: aio.ServicerContext[ledger_service_pb2.ExportLedgerRequest, abc.AsyncIterator[httpbody_pb2.HttpBody]],
+    ) -> abc.AsyncIterator[httpbody_pb2.HttpBody]:
+        """Send the whole journal of a store, or of some time, the oldest transaction first, as a file in pieces.
+
+        What is posted meanwhile may be missing.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        """
+
+    @abc_1.abstractmethod
+    def VerifyLedger(
+        self,
+        request: ledger_service_pb2.VerifyLedgerRequest,
+        context: aio.ServicerContext[ledger_service_pb2.VerifyLedgerRequest, abc.Awaitable[ledger_service_pb2.VerifyLedgerResponse]],
+    ) -> abc.Awaitable[ledger_service_pb2.VerifyLedgerResponse]:
+        """Compute the chain of hashes over a store's journal anew, and compare it with what was recorded: a transaction that was
+        changed, left out or put in since breaks it.
+
+        At most 100,000 transactions a call: go on with after_number.
+        """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: aio.Server) -> None: ...

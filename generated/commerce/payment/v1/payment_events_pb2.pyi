@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from commerce.common.v1 import money_pb2 as money_pb2
+from commerce.payment.v1 import payment_pb2 as payment_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 import builtins as builtins
@@ -105,7 +106,41 @@ class PaymentFailed(message.Message):
 
 @typing.final
 class PaymentCaptured(message.Message):
-    """The money was taken."""
+    """The money, or a part of it, was taken."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: builtins.int
+    CAPTURE_FIELD_NUMBER: builtins.int
+    CAPTURED_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def payment(self) -> PaymentReference:
+        """The payment."""
+
+    @builtins.property
+    def capture(self) -> money_pb2.Money:
+        """How much, this time."""
+
+    @builtins.property
+    def captured(self) -> money_pb2.Money:
+        """How much has been taken by now."""
+
+    def __init__(
+        self,
+        *,
+        payment: PaymentReference | None = ...,
+        capture: money_pb2.Money | None = ...,
+        captured: money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["capture", b"capture", "captured", b"captured", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["capture", b"capture", "captured", b"captured", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PaymentVoided(message.Message):
+    """The promise, or what was left of it, was given up."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -126,8 +161,8 @@ class PaymentCaptured(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class PaymentVoided(message.Message):
-    """The promise was given up."""
+class PaymentExpired(message.Message):
+    """The customer did not confirm, or nobody took the money, in time: nothing was taken, and nothing can be any more."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -144,6 +179,62 @@ class PaymentVoided(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PaymentDisputed(message.Message):
+    """The customer's bank holds money back."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: builtins.int
+    DISPUTE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def payment(self) -> PaymentReference:
+        """The payment."""
+
+    @builtins.property
+    def dispute(self) -> payment_pb2.Dispute:
+        """The dispute."""
+
+    def __init__(
+        self,
+        *,
+        payment: PaymentReference | None = ...,
+        dispute: payment_pb2.Dispute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dispute", b"dispute", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dispute", b"dispute", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PaymentDisputeClosed(message.Message):
+    """A dispute was decided."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: builtins.int
+    DISPUTE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def payment(self) -> PaymentReference:
+        """The payment."""
+
+    @builtins.property
+    def dispute(self) -> payment_pb2.Dispute:
+        """The dispute."""
+
+    def __init__(
+        self,
+        *,
+        payment: PaymentReference | None = ...,
+        dispute: payment_pb2.Dispute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dispute", b"dispute", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dispute", b"dispute", "payment", b"payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

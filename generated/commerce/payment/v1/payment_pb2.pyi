@@ -21,6 +21,64 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _CaptureMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CaptureModeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CaptureMode.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CAPTURE_MODE_UNSPECIFIED: _CaptureMode.ValueType  # 0
+    """As ON_ACCEPTANCE."""
+    CAPTURE_MODE_ON_ACCEPTANCE: _CaptureMode.ValueType  # 1
+    """All of it, when the store accepts the order."""
+    CAPTURE_MODE_AT_ONCE: _CaptureMode.ValueType  # 2
+    """All of it, as soon as it is authorized."""
+    CAPTURE_MODE_ON_SHIPMENT: _CaptureMode.ValueType  # 3
+    """For each parcel, when it is sent; shipping with the last one."""
+    CAPTURE_MODE_MANUAL: _CaptureMode.ValueType  # 4
+    """When somebody says CapturePayment."""
+
+class CaptureMode(_CaptureMode, metaclass=_CaptureModeEnumTypeWrapper):
+    """When the money of a store's orders is taken."""
+
+CAPTURE_MODE_UNSPECIFIED: CaptureMode.ValueType  # 0
+"""As ON_ACCEPTANCE."""
+CAPTURE_MODE_ON_ACCEPTANCE: CaptureMode.ValueType  # 1
+"""All of it, when the store accepts the order."""
+CAPTURE_MODE_AT_ONCE: CaptureMode.ValueType  # 2
+"""All of it, as soon as it is authorized."""
+CAPTURE_MODE_ON_SHIPMENT: CaptureMode.ValueType  # 3
+"""For each parcel, when it is sent; shipping with the last one."""
+CAPTURE_MODE_MANUAL: CaptureMode.ValueType  # 4
+"""When somebody says CapturePayment."""
+
+class _DisputeStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisputeStatusEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_DisputeStatus.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    DISPUTE_STATUS_UNSPECIFIED: _DisputeStatus.ValueType  # 0
+    """Never sent."""
+    DISPUTE_STATUS_OPEN: _DisputeStatus.ValueType  # 1
+    """Nothing is decided; the money is held back."""
+    DISPUTE_STATUS_WON: _DisputeStatus.ValueType  # 2
+    """The store keeps the money."""
+    DISPUTE_STATUS_LOST: _DisputeStatus.ValueType  # 3
+    """The customer has it back."""
+
+class DisputeStatus(_DisputeStatus, metaclass=_DisputeStatusEnumTypeWrapper):
+    """How a dispute stands."""
+
+DISPUTE_STATUS_UNSPECIFIED: DisputeStatus.ValueType  # 0
+"""Never sent."""
+DISPUTE_STATUS_OPEN: DisputeStatus.ValueType  # 1
+"""Nothing is decided; the money is held back."""
+DISPUTE_STATUS_WON: DisputeStatus.ValueType  # 2
+"""The store keeps the money."""
+DISPUTE_STATUS_LOST: DisputeStatus.ValueType  # 3
+"""The customer has it back."""
+
 class _PaymentOperationState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -82,6 +140,12 @@ class _PaymentStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_PaymentSt
     """Declined. An end."""
     PAYMENT_STATE_PARTIALLY_REFUNDED: _PaymentState.ValueType  # 9
     """A part of it was given back."""
+    PAYMENT_STATE_PARTIALLY_CAPTURED: _PaymentState.ValueType  # 10
+    """A part of it was taken; the rest is still promised."""
+    PAYMENT_STATE_EXPIRED: _PaymentState.ValueType  # 11
+    """The customer did not confirm, or nobody took the money, in time. An end."""
+    PAYMENT_STATE_DISPUTED: _PaymentState.ValueType  # 12
+    """The customer's bank has taken back what was captured, or holds it back. An end when a lost dispute leaves nothing."""
 
 class PaymentState(_PaymentState, metaclass=_PaymentStateEnumTypeWrapper):
     """Where a payment stands. services/payment/README.md draws how it moves."""
@@ -106,6 +170,12 @@ PAYMENT_STATE_FAILED: PaymentState.ValueType  # 8
 """Declined. An end."""
 PAYMENT_STATE_PARTIALLY_REFUNDED: PaymentState.ValueType  # 9
 """A part of it was given back."""
+PAYMENT_STATE_PARTIALLY_CAPTURED: PaymentState.ValueType  # 10
+"""A part of it was taken; the rest is still promised."""
+PAYMENT_STATE_EXPIRED: PaymentState.ValueType  # 11
+"""The customer did not confirm, or nobody took the money, in time. An end."""
+PAYMENT_STATE_DISPUTED: PaymentState.ValueType  # 12
+"""The customer's bank has taken back what was captured, or holds it back. An end when a lost dispute leaves nothing."""
 
 @typing.final
 class Payment(message.Message):
@@ -129,6 +199,13 @@ class Payment(message.Message):
     OPERATIONS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
+    CAPTURE_MODE_FIELD_NUMBER: builtins.int
+    VOIDED_FIELD_NUMBER: builtins.int
+    DISPUTED_FIELD_NUMBER: builtins.int
+    CHARGED_BACK_FIELD_NUMBER: builtins.int
+    DISPUTES_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     """UUIDv7."""
     order_id: builtins.str
@@ -149,6 +226,8 @@ class Payment(message.Message):
     """Why the provider declined; empty otherwise."""
     next_action_url: builtins.str
     """Where the customer confirms, while the payment is REQUIRES_ACTION."""
+    capture_mode: CaptureMode.ValueType
+    """When the money is taken, as the store had it when the payment was asked for."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """What was asked for."""
@@ -163,7 +242,7 @@ class Payment(message.Message):
 
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[PaymentOperation]:
-        """What was done, the first one first."""
+        """What was done, the first one first. Empty in messages of a list."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
@@ -172,6 +251,32 @@ class Payment(message.Message):
     @builtins.property
     def update_time(self) -> timestamp_pb2.Timestamp:
         """When it changed last."""
+
+    @builtins.property
+    def voided(self) -> money_pb2.Money:
+        """What was authorized and given up again: it is never captured."""
+
+    @builtins.property
+    def disputed(self) -> money_pb2.Money:
+        """What is held back by disputes that are open."""
+
+    @builtins.property
+    def charged_back(self) -> money_pb2.Money:
+        """What was taken back by disputes that were lost."""
+
+    @builtins.property
+    def disputes(self) -> containers.RepeatedCompositeFieldContainer[Dispute]:
+        """Disputes, the first one first. Empty in messages of a list."""
+
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[PaymentLine]:
+        """What the amount is made of. Empty in messages of a list."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the payment EXPIRES by itself: unconfirmed while it is REQUIRES_ACTION, not captured while it is AUTHORIZED or
+        PARTIALLY_CAPTURED. Unset otherwise.
+        """
 
     def __init__(
         self,
@@ -192,10 +297,111 @@ class Payment(message.Message):
         operations: abc.Iterable[PaymentOperation] | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         update_time: timestamp_pb2.Timestamp | None = ...,
+        capture_mode: CaptureMode.ValueType = ...,
+        voided: money_pb2.Money | None = ...,
+        disputed: money_pb2.Money | None = ...,
+        charged_back: money_pb2.Money | None = ...,
+        disputes: abc.Iterable[Dispute] | None = ...,
+        lines: abc.Iterable[PaymentLine] | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "captured", b"captured", "create_time", b"create_time", "refunded", b"refunded", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "captured", b"captured", "charged_back", b"charged_back", "create_time", b"create_time", "disputed", b"disputed", "expire_time", b"expire_time", "refunded", b"refunded", "update_time", b"update_time", "voided", b"voided"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "captured", b"captured", "create_time", b"create_time", "customer_id", b"customer_id", "decline_code", b"decline_code", "gateway", b"gateway", "next_action_url", b"next_action_url", "operations", b"operations", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "provider_reference", b"provider_reference", "refunded", b"refunded", "state", b"state", "store_id", b"store_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "capture_mode", b"capture_mode", "captured", b"captured", "charged_back", b"charged_back", "create_time", b"create_time", "customer_id", b"customer_id", "decline_code", b"decline_code", "disputed", b"disputed", "disputes", b"disputes", "expire_time", b"expire_time", "gateway", b"gateway", "lines", b"lines", "next_action_url", b"next_action_url", "operations", b"operations", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "provider_reference", b"provider_reference", "refunded", b"refunded", "state", b"state", "store_id", b"store_id", "update_time", b"update_time", "voided", b"voided"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PaymentLine(message.Message):
+    """What a line of the order adds to the amount: gross - discount + tax."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    GROSS_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    product_id: builtins.str
+    """The line's product; empty for shipping."""
+    @builtins.property
+    def gross(self) -> money_pb2.Money:
+        """Before discount and tax."""
+
+    @builtins.property
+    def discount(self) -> money_pb2.Money:
+        """What is taken off."""
+
+    @builtins.property
+    def tax(self) -> money_pb2.Money:
+        """The tax on the rest."""
+
+    def __init__(
+        self,
+        *,
+        product_id: builtins.str = ...,
+        gross: money_pb2.Money | None = ...,
+        discount: money_pb2.Money | None = ...,
+        tax: money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["discount", b"discount", "gross", b"gross", "tax", b"tax"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["discount", b"discount", "gross", b"gross", "product_id", b"product_id", "tax", b"tax"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Dispute(message.Message):
+    """The customer's bank takes money back, until it is decided who is right."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DISPUTE_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    FEE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    PROVIDER_REFERENCE_FIELD_NUMBER: builtins.int
+    OPEN_TIME_FIELD_NUMBER: builtins.int
+    CLOSE_TIME_FIELD_NUMBER: builtins.int
+    dispute_id: builtins.str
+    """UUIDv7."""
+    status: DisputeStatus.ValueType
+    """How it stands."""
+    reason: builtins.str
+    """The customer's reason, as the provider names it."""
+    provider_reference: builtins.str
+    """The provider's own id."""
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """How much is disputed."""
+
+    @builtins.property
+    def fee(self) -> money_pb2.Money:
+        """What the provider asks for the trouble."""
+
+    @builtins.property
+    def open_time(self) -> timestamp_pb2.Timestamp:
+        """When it was opened."""
+
+    @builtins.property
+    def close_time(self) -> timestamp_pb2.Timestamp:
+        """When it was decided; unset before."""
+
+    def __init__(
+        self,
+        *,
+        dispute_id: builtins.str = ...,
+        status: DisputeStatus.ValueType = ...,
+        amount: money_pb2.Money | None = ...,
+        fee: money_pb2.Money | None = ...,
+        reason: builtins.str = ...,
+        provider_reference: builtins.str = ...,
+        open_time: timestamp_pb2.Timestamp | None = ...,
+        close_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "close_time", b"close_time", "fee", b"fee", "open_time", b"open_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "close_time", b"close_time", "dispute_id", b"dispute_id", "fee", b"fee", "open_time", b"open_time", "provider_reference", b"provider_reference", "reason", b"reason", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,16 +419,27 @@ class PaymentOperation(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     SETTLE_TIME_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
+    PROVIDER_REFERENCE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    FAILURE_CODE_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    DUE_TIME_FIELD_NUMBER: builtins.int
     operation_id: builtins.str
     """UUIDv7; the provider's idempotency key."""
     kind: builtins.str
-    """authorize, capture, void or refund."""
+    """authorize, capture, void, refund, or expire: a void because the payment's time was over."""
     state: PaymentOperationState.ValueType
     """Whether the provider has answered, and what."""
     attempts: builtins.int
     """How often the provider was asked."""
     trace_id: builtins.str
     """The trace in which it was recorded, 32 hexadecimal digits."""
+    provider_reference: builtins.str
+    """The provider's own id of what it did: of the capture, the refund …; empty where it has none."""
+    reason: builtins.str
+    """Why it was asked for, as whoever asked put it."""
+    failure_code: builtins.str
+    """Why the provider refused; empty otherwise."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much."""
@@ -235,6 +452,14 @@ class PaymentOperation(message.Message):
     def settle_time(self) -> timestamp_pb2.Timestamp:
         """When it was settled."""
 
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
+        """How the amount is spread over the order's lines. Of a capture or a refund."""
+
+    @builtins.property
+    def due_time(self) -> timestamp_pb2.Timestamp:
+        """When the provider is asked next, while it is open."""
+
     def __init__(
         self,
         *,
@@ -246,9 +471,14 @@ class PaymentOperation(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         settle_time: timestamp_pb2.Timestamp | None = ...,
         trace_id: builtins.str = ...,
+        provider_reference: builtins.str = ...,
+        reason: builtins.str = ...,
+        failure_code: builtins.str = ...,
+        lines: abc.Iterable[money_pb2.LineAmount] | None = ...,
+        due_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "settle_time", b"settle_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "due_time", b"due_time", "settle_time", b"settle_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "kind", b"kind", "operation_id", b"operation_id", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "due_time", b"due_time", "failure_code", b"failure_code", "kind", b"kind", "lines", b"lines", "operation_id", b"operation_id", "provider_reference", b"provider_reference", "reason", b"reason", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -3,11 +3,15 @@
 isort:skip_file
 """
 
+from collections import abc as abc
 from commerce.common.v1 import money_pb2 as money_pb2
 from commerce.payment.v1 import payment_pb2 as payment_pb2
 from google.api import httpbody_pb2 as httpbody_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
+from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
 import sys
 import typing as typing
@@ -18,6 +22,33 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _GatewayHealth:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GatewayHealthEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_GatewayHealth.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    GATEWAY_HEALTH_UNSPECIFIED: _GatewayHealth.ValueType  # 0
+    """Never sent."""
+    GATEWAY_HEALTH_OK: _GatewayHealth.ValueType  # 1
+    """As it should."""
+    GATEWAY_HEALTH_OPEN: _GatewayHealth.ValueType  # 2
+    """It has failed again and again, and is not asked for some seconds."""
+    GATEWAY_HEALTH_TRYING: _GatewayHealth.ValueType  # 3
+    """It has failed again and again, and is being tried."""
+
+class GatewayHealth(_GatewayHealth, metaclass=_GatewayHealthEnumTypeWrapper):
+    """How a provider answers."""
+
+GATEWAY_HEALTH_UNSPECIFIED: GatewayHealth.ValueType  # 0
+"""Never sent."""
+GATEWAY_HEALTH_OK: GatewayHealth.ValueType  # 1
+"""As it should."""
+GATEWAY_HEALTH_OPEN: GatewayHealth.ValueType  # 2
+"""It has failed again and again, and is not asked for some seconds."""
+GATEWAY_HEALTH_TRYING: GatewayHealth.ValueType  # 3
+"""It has failed again and again, and is being tried."""
 
 @typing.final
 class AuthorizePaymentRequest(message.Message):
@@ -31,6 +62,7 @@ class AuthorizePaymentRequest(message.Message):
     AMOUNT_FIELD_NUMBER: builtins.int
     PAYMENT_METHOD_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order, which is the key."""
     store_id: builtins.str
@@ -38,12 +70,18 @@ class AuthorizePaymentRequest(message.Message):
     customer_id: builtins.str
     """The customer who pays."""
     payment_method: builtins.str
-    """The provider's token for how the customer pays."""
+    """How the customer pays: the provider's token (pm_<gateway>_…), the id of a payment method that the customer has saved,
+    "default" for the one that they prefer, or "hosted": they tell the provider, at next_action_url.
+    """
     request_id: builtins.str
     """Makes a retry safe; the order is a key of its own besides."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much; at least nothing."""
+
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[payment_pb2.PaymentLine]:
+        """What the amount is made of, shipping last; their sum is the amount. Without any, all of it is revenue."""
 
     def __init__(
         self,
@@ -54,15 +92,62 @@ class AuthorizePaymentRequest(message.Message):
         amount: money_pb2.Money | None = ...,
         payment_method: builtins.str = ...,
         request_id: builtins.str = ...,
+        lines: abc.Iterable[payment_pb2.PaymentLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "customer_id", b"customer_id", "order_id", b"order_id", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "customer_id", b"customer_id", "lines", b"lines", "order_id", b"order_id", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class AuthorizePaymentResponse(message.Message):
+    """The payment after the provider was asked."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def payment(self) -> payment_pb2.Payment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        payment: payment_pb2.Payment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ConfirmPaymentRequest(message.Message):
+    """Whose customer has decided."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    payment_id: builtins.str
+    """The payment."""
+    request_id: builtins.str
+    """Makes a retry safe: one id is one question to the provider."""
+    def __init__(
+        self,
+        *,
+        payment_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["payment_id", b"payment_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ConfirmPaymentResponse(message.Message):
     """The payment after the provider was asked."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -91,19 +176,37 @@ class CapturePaymentRequest(message.Message):
 
     PAYMENT_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    FINAL_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     """The payment."""
     request_id: builtins.str
     """Makes a retry safe: one id is one capture."""
+    final: builtins.bool
+    """Give up what is left after this capture."""
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """How much; unset means all that is left."""
+
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
+        """How the amount is spread over the order's lines; their sum is the amount. Without any, the first lines are filled
+        first.
+        """
+
     def __init__(
         self,
         *,
         payment_id: builtins.str = ...,
         request_id: builtins.str = ...,
+        amount: money_pb2.Money | None = ...,
+        final: builtins.bool = ...,
+        lines: abc.Iterable[money_pb2.LineAmount] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment_id", b"payment_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "final", b"final", "lines", b"lines", "payment_id", b"payment_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,6 +288,7 @@ class RefundPaymentRequest(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     AMOUNT_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     """The payment."""
     reason: builtins.str
@@ -195,6 +299,12 @@ class RefundPaymentRequest(message.Message):
     def amount(self) -> money_pb2.Money:
         """How much; unset means all that is left."""
 
+    @builtins.property
+    def lines(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
+        """How the amount is spread over the order's lines; their sum is the amount. Without any, the first lines are emptied
+        first.
+        """
+
     def __init__(
         self,
         *,
@@ -202,10 +312,11 @@ class RefundPaymentRequest(message.Message):
         reason: builtins.str = ...,
         request_id: builtins.str = ...,
         amount: money_pb2.Money | None = ...,
+        lines: abc.Iterable[money_pb2.LineAmount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "lines", b"lines", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,6 +381,260 @@ class GetPaymentResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListPaymentsRequest(message.Message):
+    """Whose payments to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STORE_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    GATEWAY_FIELD_NUMBER: builtins.int
+    CREATED_FROM_FIELD_NUMBER: builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: builtins.int
+    AMOUNT_FROM_FIELD_NUMBER: builtins.int
+    AMOUNT_BEFORE_FIELD_NUMBER: builtins.int
+    store_id: builtins.str
+    """The store."""
+    state: payment_pb2.PaymentState.ValueType
+    """Only payments in this state; unspecified means all."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    customer_id: builtins.str
+    """Only this customer's; empty means everybody's."""
+    gateway: builtins.str
+    """Only payments of this gateway; empty means all."""
+    currency_code: builtins.str
+    """Only payments in this currency; needed where an amount is asked for."""
+    amount_from: builtins.int
+    """Only payments of this amount or a larger one, in minor units."""
+    amount_before: builtins.int
+    """Only payments of an amount below this one, in minor units."""
+    @builtins.property
+    def created_from(self) -> timestamp_pb2.Timestamp:
+        """Only payments created at this time or later."""
+
+    @builtins.property
+    def created_before(self) -> timestamp_pb2.Timestamp:
+        """Only payments created before this time."""
+
+    def __init__(
+        self,
+        *,
+        store_id: builtins.str = ...,
+        state: payment_pb2.PaymentState.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        customer_id: builtins.str = ...,
+        gateway: builtins.str = ...,
+        created_from: timestamp_pb2.Timestamp | None = ...,
+        created_before: timestamp_pb2.Timestamp | None = ...,
+        currency_code: builtins.str = ...,
+        amount_from: builtins.int | None = ...,
+        amount_before: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_amount_before", b"_amount_before", "_amount_from", b"_amount_from", "amount_before", b"amount_before", "amount_from", b"amount_from", "created_before", b"created_before", "created_from", b"created_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_amount_before", b"_amount_before", "_amount_from", b"_amount_from", "amount_before", b"amount_before", "amount_from", b"amount_from", "created_before", b"created_before", "created_from", b"created_from", "currency_code", b"currency_code", "customer_id", b"customer_id", "gateway", b"gateway", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount_before: _TypeAlias = typing.Literal["amount_before"]  # noqa: Y015
+    _WhichOneofArgType__amount_before: _TypeAlias = typing.Literal["_amount_before", b"_amount_before"]  # noqa: Y015
+    _WhichOneofReturnType__amount_from: _TypeAlias = typing.Literal["amount_from"]  # noqa: Y015
+    _WhichOneofArgType__amount_from: _TypeAlias = typing.Literal["_amount_from", b"_amount_from"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_before) -> _WhichOneofReturnType__amount_before | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_from) -> _WhichOneofReturnType__amount_from | None: ...
+
+@typing.final
+class ListPaymentsResponse(message.Message):
+    """One page of a store's payments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def payments(self) -> containers.RepeatedCompositeFieldContainer[payment_pb2.Payment]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        payments: abc.Iterable[payment_pb2.Payment] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "payments", b"payments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCustomerPaymentsRequest(message.Message):
+    """Whose payments to list."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    customer_id: builtins.str
+    """The customer."""
+    state: payment_pb2.PaymentState.ValueType
+    """Only payments in this state; unspecified means all."""
+    page_size: builtins.int
+    """At most so many; 50 when 0."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
+    def __init__(
+        self,
+        *,
+        customer_id: builtins.str = ...,
+        state: payment_pb2.PaymentState.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListCustomerPaymentsResponse(message.Message):
+    """One page of a customer's payments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def payments(self) -> containers.RepeatedCompositeFieldContainer[payment_pb2.Payment]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        payments: abc.Iterable[payment_pb2.Payment] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "payments", b"payments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListGatewaysRequest(message.Message):
+    """All providers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListGatewaysResponse(message.Message):
+    """The providers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    GATEWAYS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def gateways(self) -> containers.RepeatedCompositeFieldContainer[Gateway]:
+        """By code."""
+
+    def __init__(
+        self,
+        *,
+        gateways: abc.Iterable[Gateway] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["gateways", b"gateways"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Gateway(message.Message):
+    """A provider, and what it can do."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    PARTIAL_CAPTURE_FIELD_NUMBER: builtins.int
+    MULTIPLE_CAPTURE_FIELD_NUMBER: builtins.int
+    PARTIAL_REFUND_FIELD_NUMBER: builtins.int
+    CUSTOMER_ACTION_FIELD_NUMBER: builtins.int
+    HOSTED_FIELD_NUMBER: builtins.int
+    SAVED_METHODS_FIELD_NUMBER: builtins.int
+    DISPUTES_FIELD_NUMBER: builtins.int
+    SETTLEMENTS_FIELD_NUMBER: builtins.int
+    CURRENCY_CODES_FIELD_NUMBER: builtins.int
+    HEALTH_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    """sandbox, stripe, paypal …"""
+    partial_capture: builtins.bool
+    """True when it takes parts of what was authorized."""
+    multiple_capture: builtins.bool
+    """True when it takes several parts of what was authorized."""
+    partial_refund: builtins.bool
+    """True when it gives parts back."""
+    customer_action: builtins.bool
+    """True when customers may have to confirm, as with 3-D Secure."""
+    hosted: builtins.bool
+    """True when customers can tell it how they pay: the payment method "hosted"."""
+    saved_methods: builtins.bool
+    """True when it keeps payment methods for customers."""
+    disputes: builtins.bool
+    """True when it tells of disputes."""
+    settlements: builtins.bool
+    """True when its settlements can be fetched."""
+    health: GatewayHealth.ValueType
+    """How it answers of late."""
+    @builtins.property
+    def currency_codes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The currencies it takes; empty means any."""
+
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        partial_capture: builtins.bool = ...,
+        multiple_capture: builtins.bool = ...,
+        partial_refund: builtins.bool = ...,
+        customer_action: builtins.bool = ...,
+        hosted: builtins.bool = ...,
+        saved_methods: builtins.bool = ...,
+        disputes: builtins.bool = ...,
+        settlements: builtins.bool = ...,
+        currency_codes: abc.Iterable[builtins.str] | None = ...,
+        health: GatewayHealth.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "currency_codes", b"currency_codes", "customer_action", b"customer_action", "disputes", b"disputes", "health", b"health", "hosted", b"hosted", "multiple_capture", b"multiple_capture", "partial_capture", b"partial_capture", "partial_refund", b"partial_refund", "saved_methods", b"saved_methods", "settlements", b"settlements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

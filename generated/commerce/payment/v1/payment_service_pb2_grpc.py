@@ -40,6 +40,11 @@ class PaymentServiceStub:
                 request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.SerializeToString,
                 response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.FromString,
                 _registered_method=True)
+        self.ConfirmPayment = channel.unary_unary(
+                '/commerce.payment.v1.PaymentService/ConfirmPayment',
+                request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentResponse.FromString,
+                _registered_method=True)
         self.CapturePayment = channel.unary_unary(
                 '/commerce.payment.v1.PaymentService/CapturePayment',
                 request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.CapturePaymentRequest.SerializeToString,
@@ -60,6 +65,21 @@ class PaymentServiceStub:
                 request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.SerializeToString,
                 response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentResponse.FromString,
                 _registered_method=True)
+        self.ListPayments = channel.unary_unary(
+                '/commerce.payment.v1.PaymentService/ListPayments',
+                request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
+                _registered_method=True)
+        self.ListCustomerPayments = channel.unary_unary(
+                '/commerce.payment.v1.PaymentService/ListCustomerPayments',
+                request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsResponse.FromString,
+                _registered_method=True)
+        self.ListGateways = channel.unary_unary(
+                '/commerce.payment.v1.PaymentService/ListGateways',
+                request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysRequest.SerializeToString,
+                response_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysResponse.FromString,
+                _registered_method=True)
         self.IngestWebhook = channel.unary_unary(
                 '/commerce.payment.v1.PaymentService/IngestWebhook',
                 request_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.IngestWebhookRequest.SerializeToString,
@@ -74,26 +94,38 @@ class PaymentServiceServicer:
     def AuthorizePayment(self, request, context):
         """Ask the provider to promise an order's total.
 
-        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED,
-        FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING (the provider will tell), UNKNOWN (its answer was lost;
-        it is being asked), or VOIDED when the order was cancelled before. Refused with PAYMENT_MISMATCH when the order is
-        paid with another sum or method, GATEWAY_UNKNOWN when no gateway takes the method.
+        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED
+        (CAPTURED where the store takes the money at once), FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING
+        (the provider will tell), UNKNOWN (its answer was lost; it is being asked), or VOIDED when the order was cancelled
+        before. Refused with PAYMENT_MISMATCH when the order is paid with another sum or method, GATEWAY_UNKNOWN when no
+        gateway of the store takes the method in this currency, PAYMENT_METHOD_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmPayment(self, request, context):
+        """Ask the provider at once what the customer has decided at the next_action_url, and go on from there.
+
+        For whoever comes back from there; a payment that waits for nobody is answered as it stands. Refused with
+        PAYMENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CapturePayment(self, request, context):
-        """Take the promised money.
+        """Take the promised money, or a part of it; as often as something is left.
 
-        Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+        Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED, CAPTURE_TOO_LARGE, or GATEWAY_UNABLE when the provider
+        takes no parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VoidPayment(self, request, context):
-        """Give the promise up.
+        """Give the promise up, or what is left of it after captures.
 
         Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
         """
@@ -117,6 +149,27 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPayments(self, request, context):
+        """List a store's payments, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCustomerPayments(self, request, context):
+        """List a customer's payments, newest first; those of the caller's store where the caller has one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGateways(self, request, context):
+        """List the providers that this cluster can ask, and what each can do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def IngestWebhook(self, request, context):
         """Take a provider's message: the body as it was sent, its signature in the provider's own header.
 
@@ -134,6 +187,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.AuthorizePayment,
                     request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.FromString,
                     response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.SerializeToString,
+            ),
+            'ConfirmPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmPayment,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentResponse.SerializeToString,
             ),
             'CapturePayment': grpc.unary_unary_rpc_method_handler(
                     servicer.CapturePayment,
@@ -154,6 +212,21 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.GetPayment,
                     request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.FromString,
                     response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentResponse.SerializeToString,
+            ),
+            'ListPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPayments,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.SerializeToString,
+            ),
+            'ListCustomerPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCustomerPayments,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsResponse.SerializeToString,
+            ),
+            'ListGateways': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGateways,
+                    request_deserializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysRequest.FromString,
+                    response_serializer=commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysResponse.SerializeToString,
             ),
             'IngestWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.IngestWebhook,
@@ -189,6 +262,33 @@ class PaymentService:
             '/commerce.payment.v1.PaymentService/AuthorizePayment',
             commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentRequest.SerializeToString,
             commerce_dot_payment_dot_v1_dot_payment__service__pb2.AuthorizePaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.PaymentService/ConfirmPayment',
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ConfirmPaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -297,6 +397,87 @@ class PaymentService:
             '/commerce.payment.v1.PaymentService/GetPayment',
             commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentRequest.SerializeToString,
             commerce_dot_payment_dot_v1_dot_payment__service__pb2.GetPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.PaymentService/ListPayments',
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCustomerPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.PaymentService/ListCustomerPayments',
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListCustomerPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGateways(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/commerce.payment.v1.PaymentService/ListGateways',
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysRequest.SerializeToString,
+            commerce_dot_payment_dot_v1_dot_payment__service__pb2.ListGatewaysResponse.FromString,
             options,
             channel_credentials,
             insecure,

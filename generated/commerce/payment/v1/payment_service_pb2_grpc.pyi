@@ -19,18 +19,26 @@ class PaymentServiceStub:
     AuthorizePayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.AuthorizePaymentRequest, payment_service_pb2.AuthorizePaymentResponse]
     """Ask the provider to promise an order's total.
 
-    Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED,
-    FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING (the provider will tell), UNKNOWN (its answer was lost;
-    it is being asked), or VOIDED when the order was cancelled before. Refused with PAYMENT_MISMATCH when the order is
-    paid with another sum or method, GATEWAY_UNKNOWN when no gateway takes the method.
+    Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED
+    (CAPTURED where the store takes the money at once), FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING
+    (the provider will tell), UNKNOWN (its answer was lost; it is being asked), or VOIDED when the order was cancelled
+    before. Refused with PAYMENT_MISMATCH when the order is paid with another sum or method, GATEWAY_UNKNOWN when no
+    gateway of the store takes the method in this currency, PAYMENT_METHOD_NOT_FOUND.
+    """
+    ConfirmPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.ConfirmPaymentRequest, payment_service_pb2.ConfirmPaymentResponse]
+    """Ask the provider at once what the customer has decided at the next_action_url, and go on from there.
+
+    For whoever comes back from there; a payment that waits for nobody is answered as it stands. Refused with
+    PAYMENT_NOT_FOUND.
     """
     CapturePayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.CapturePaymentRequest, payment_service_pb2.CapturePaymentResponse]
-    """Take the promised money.
+    """Take the promised money, or a part of it; as often as something is left.
 
-    Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+    Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED, CAPTURE_TOO_LARGE, or GATEWAY_UNABLE when the provider
+    takes no parts.
     """
     VoidPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.VoidPaymentRequest, payment_service_pb2.VoidPaymentResponse]
-    """Give the promise up.
+    """Give the promise up, or what is left of it after captures.
 
     Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
     """
@@ -41,6 +49,12 @@ class PaymentServiceStub:
     """
     GetPayment: aio.UnaryUnaryMultiCallable[payment_service_pb2.GetPaymentRequest, payment_service_pb2.GetPaymentResponse]
     """Get a payment with what was done on it. Refused with PAYMENT_NOT_FOUND."""
+    ListPayments: aio.UnaryUnaryMultiCallable[payment_service_pb2.ListPaymentsRequest, payment_service_pb2.ListPaymentsResponse]
+    """List a store's payments, newest first."""
+    ListCustomerPayments: aio.UnaryUnaryMultiCallable[payment_service_pb2.ListCustomerPaymentsRequest, payment_service_pb2.ListCustomerPaymentsResponse]
+    """List a customer's payments, newest first; those of the caller's store where the caller has one."""
+    ListGateways: aio.UnaryUnaryMultiCallable[payment_service_pb2.ListGatewaysRequest, payment_service_pb2.ListGatewaysResponse]
+    """List the providers that this cluster can ask, and what each can do."""
     IngestWebhook: aio.UnaryUnaryMultiCallable[payment_service_pb2.IngestWebhookRequest, payment_service_pb2.IngestWebhookResponse]
     """Take a provider's message: the body as it was sent, its signature in the provider's own header.
 
@@ -59,10 +73,23 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[payment_service_pb2.AuthorizePaymentResponse]:
         """Ask the provider to promise an order's total.
 
-        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED,
-        FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING (the provider will tell), UNKNOWN (its answer was lost;
-        it is being asked), or VOIDED when the order was cancelled before. Refused with PAYMENT_MISMATCH when the order is
-        paid with another sum or method, GATEWAY_UNKNOWN when no gateway takes the method.
+        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED
+        (CAPTURED where the store takes the money at once), FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING
+        (the provider will tell), UNKNOWN (its answer was lost; it is being asked), or VOIDED when the order was cancelled
+        before. Refused with PAYMENT_MISMATCH when the order is paid with another sum or method, GATEWAY_UNKNOWN when no
+        gateway of the store takes the method in this currency, PAYMENT_METHOD_NOT_FOUND.
+        """
+
+    @abc_1.abstractmethod
+    def ConfirmPayment(
+        self,
+        request: payment_service_pb2.ConfirmPaymentRequest,
+        context: aio.ServicerContext[payment_service_pb2.ConfirmPaymentRequest, abc.Awaitable[payment_service_pb2.ConfirmPaymentResponse]],
+    ) -> abc.Awaitable[payment_service_pb2.ConfirmPaymentResponse]:
+        """Ask the provider at once what the customer has decided at the next_action_url, and go on from there.
+
+        For whoever comes back from there; a payment that waits for nobody is answered as it stands. Refused with
+        PAYMENT_NOT_FOUND.
         """
 
     @abc_1.abstractmethod
@@ -71,9 +98,10 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
         request: payment_service_pb2.CapturePaymentRequest,
         context: aio.ServicerContext[payment_service_pb2.CapturePaymentRequest, abc.Awaitable[payment_service_pb2.CapturePaymentResponse]],
     ) -> abc.Awaitable[payment_service_pb2.CapturePaymentResponse]:
-        """Take the promised money.
+        """Take the promised money, or a part of it; as often as something is left.
 
-        Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
+        Refused with PAYMENT_NOT_FOUND, PAYMENT_OPERATION_NOT_ALLOWED, CAPTURE_TOO_LARGE, or GATEWAY_UNABLE when the provider
+        takes no parts.
         """
 
     @abc_1.abstractmethod
@@ -82,7 +110,7 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
         request: payment_service_pb2.VoidPaymentRequest,
         context: aio.ServicerContext[payment_service_pb2.VoidPaymentRequest, abc.Awaitable[payment_service_pb2.VoidPaymentResponse]],
     ) -> abc.Awaitable[payment_service_pb2.VoidPaymentResponse]:
-        """Give the promise up.
+        """Give the promise up, or what is left of it after captures.
 
         Refused with PAYMENT_NOT_FOUND or PAYMENT_OPERATION_NOT_ALLOWED.
         """
@@ -105,6 +133,30 @@ class PaymentServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[payment_service_pb2.GetPaymentRequest, abc.Awaitable[payment_service_pb2.GetPaymentResponse]],
     ) -> abc.Awaitable[payment_service_pb2.GetPaymentResponse]:
         """Get a payment with what was done on it. Refused with PAYMENT_NOT_FOUND."""
+
+    @abc_1.abstractmethod
+    def ListPayments(
+        self,
+        request: payment_service_pb2.ListPaymentsRequest,
+        context: aio.ServicerContext[payment_service_pb2.ListPaymentsRequest, abc.Awaitable[payment_service_pb2.ListPaymentsResponse]],
+    ) -> abc.Awaitable[payment_service_pb2.ListPaymentsResponse]:
+        """List a store's payments, newest first."""
+
+    @abc_1.abstractmethod
+    def ListCustomerPayments(
+        self,
+        request: payment_service_pb2.ListCustomerPaymentsRequest,
+        context: aio.ServicerContext[payment_service_pb2.ListCustomerPaymentsRequest, abc.Awaitable[payment_service_pb2.ListCustomerPaymentsResponse]],
+    ) -> abc.Awaitable[payment_service_pb2.ListCustomerPaymentsResponse]:
+        """List a customer's payments, newest first; those of the caller's store where the caller has one."""
+
+    @abc_1.abstractmethod
+    def ListGateways(
+        self,
+        request: payment_service_pb2.ListGatewaysRequest,
+        context: aio.ServicerContext[payment_service_pb2.ListGatewaysRequest, abc.Awaitable[payment_service_pb2.ListGatewaysResponse]],
+    ) -> abc.Awaitable[payment_service_pb2.ListGatewaysResponse]:
+        """List the providers that this cluster can ask, and what each can do."""
 
     @abc_1.abstractmethod
     def IngestWebhook(

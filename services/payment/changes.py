@@ -1,0 +1,32 @@
+"""What something changes in a payment: the payment, its operations and disputes, the books; and what follows."""
+
+from dataclasses import dataclass
+
+from services.payment.ledger import Transaction
+from services.payment.payments import Dispute, Operation, Payment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """`operation` is the one that it came of, `begun` one that waited, `next` the kind of a new one.
+
+    `spoiled` are operations that waited and can no longer be. `dispute` is new, or has been decided.
+    """
+
+    before: Payment
+    payment: Payment
+    operation: Operation
+    booked: tuple[Transaction, ...] = ()
+    begun: Operation | None = None
+    next: str = ""
+    spoiled: tuple[Operation, ...] = ()
+    dispute: Dispute | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the state is another one, or more was taken or given back."""
+        return _place(self.payment) != _place(self.before)
+
+
+def _place(payment: Payment) -> tuple[int, int, int, int]:
+    return payment.state, payment.captured, payment.refunded, payment.charged_back

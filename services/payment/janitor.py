@@ -1,0 +1,102 @@
+"""The janitor: it takes up operations that nobody carries, and ends payments whose time is over.
+
+What became of an operation whose answer was lost, the provider is asked by our key, more seldom each time. Each gateway
+has its own places, so that a provider that is slow holds up its own payments only.
+"""
+
+import asyncio
+import random
+from collections import Counter
+
+from services.payment import queries, rules
+from services.payment.driver import Driver, locked
+from services.runtime import logs, telemetry, times
+from services.runtime.database import AWAY
+from services.runtime.refusals import Refusal
+from services.runtime.service import Runtime
+from services.runtime.telemetry import Trace
+from services.runtime.work import Work
+
+# So many operations of one gateway are carried at once.
+AT_ONCE = 32
+SWEEP_SECONDS = 0.5
+EXPIRING = 100
+# When something is in flight on a payment whose time is over, that is waited for.
+EXPIRY_SECONDS = 5.0
+
+
+class Janitor:
+    """Carries what is due, and sees to expiry."""
+
+    def __init__(self, runtime: Runtime, driver: Driver) -> None:
+        self._runtime, self._driver = runtime, driver
+        self._tasks: dict[asyncio.Task[None], str] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                try:
+                    while await self._take():
+                        pass
+                    await self._expire()
+                except Refusal as refusal:
+                    logs.log.warning("operations wait", reason=refusal.name)
+                await self._driver.bell.wait(SWEEP_SECONDS * random.uniform(0.8, 1.2))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _take(self) -> bool:
+        """Lease operations that are due, of gateways that have places left. Return whether there may be more."""
+        full = [code for code, number in Counter(self._tasks.values()).items() if number >= AT_ONCE]
+        found = await self._runtime.database.rows(
+            queries.OPERATIONS_DUE, size=AT_ONCE, lease_seconds=self._driver.long_lease_seconds, full=full
+        )
+        for row in found:
+            task = asyncio.create_task(self._resume(str(row["payment_id"]), str(row["operation_id"])))
+            self._tasks[task] = row["gateway"]
+            task.add_done_callback(self._done)
+        return len(found) == AT_ONCE
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        code = self._tasks.pop(task)
+        if sum(each == code for each in self._tasks.values()) == AT_ONCE - 1:
+            self._driver.bell.ring()
+
+    async def _resume(self, payment_id: str, operation_id: str) -> None:
+        """Carry an operation that was recorded before. One that fails stays due."""
+        try:
+            payment = await self._driver.payment(payment_id)
+            operation = payment.operation(operation_id)
+            if operation.open:
+                parent = Trace.parse(operation.traceparent)
+                with telemetry.span(f"resume {operation.kind}", parent=parent):
+                    await self._driver.find_out(payment, operation)
+        except (Refusal, *AWAY) as error:
+            logs.log.warning("operation waits", operation_id=operation_id, error=str(error))
+        except Exception as error:
+            logs.log.error("operation not carried", operation_id=operation_id, exc_info=error)
+
+    async def _expire(self) -> None:
+        found = await self._runtime.database.rows(queries.PAYMENTS_EXPIRING, size=EXPIRING)
+        for row in found:
+            await self._expire_one(str(row["payment_id"]))
+
+    async def _expire_one(self, payment_id: str) -> None:
+        async def record(work: Work) -> None:
+            payment = await locked(work, queries.PAYMENT_LOCKED, payment_id=payment_id)
+            if payment is None or payment.expire_time is None or payment.expire_time > times.now():
+                return
+            change = rules.overdue(payment, times.now())
+            if change is None:
+                await work.rows(queries.EXPIRY_LATER, payment_id=payment_id, seconds=EXPIRY_SECONDS)
+                return
+            trace = Trace.parse(change.operation.traceparent)
+            with telemetry.span("expire payment", parent=trace):
+                await self._driver.change(change, work)
+
+        try:
+            await self._runtime.carry_out(record, "expire payment")
+        except Exception as error:
+            logs.log.error("payment not expired", payment_id=payment_id, exc_info=error)

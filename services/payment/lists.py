@@ -1,0 +1,89 @@
+"""Lists of payments: each kind of question has its own statement, and goes on after the last payment of the page before.
+
+Ids are UUIDv7, so the order of ids is the order of time: what is asked for meanwhile moves nothing to another page.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from commerce.payment.v1.payment_service_pb2 import ListPaymentsRequest
+from sqlalchemy import BigInteger, DateTime, Integer, select
+from sqlalchemy.dialects.postgresql import UUID
+
+from services.payment.tables import payments
+from services.runtime.ids import LAST_ID, first_id
+from services.runtime.statements import Statement, param, statement
+from services.runtime.times import given_time
+
+# What is asked for by these alone an index holds in order, whatever their values.
+PLAIN = (
+    ("store_id",),
+    ("store_id", "state"),
+    ("store_id", "customer_id"),
+    ("store_id", "gateway"),
+    ("customer_id",),
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+# A payment's id and its create_time are taken one after the other.
+_APART_MILLISECONDS = 1000
+
+_ID, _TIME = UUID(as_uuid=False), DateTime(timezone=True)
+_p = payments.c
+_NAMES = ("store_id", "state", "customer_id", "gateway", "currency_code")
+_EQUAL = {name: _p[name] == param(name) for name in _NAMES}
+_CREATED = (
+    _p.payment_id >= param("first_id", _ID),
+    _p.payment_id < param("last_id", _ID),
+    _p.create_time >= param("created_from", _TIME),
+    _p.create_time < param("created_before", _TIME),
+)
+_AMOUNT = (
+    _p.amount_minor_units >= param("amount_from", BigInteger),
+    _p.amount_minor_units < param("amount_before", BigInteger),
+)
+
+
+def question(
+    asked: ListPaymentsRequest, position: Sequence[str] | None = None
+) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement of a list that goes on after a position, and its values but for `size`."""
+    given = tuple(name for name in _NAMES if getattr(asked, name))
+    (before,) = position or (LAST_ID,)
+    values = {name: getattr(asked, name) for name in given} | {"before": before}
+    created = given_time(asked, "created_from"), given_time(asked, "created_before")
+    if given in PLAIN and created == (None, None):
+        return _page(given), values
+    begin, end = (time or always for time, always in zip(created, _ALWAYS, strict=True))
+    values |= {
+        "first_id": first_id(_milliseconds(begin) - _APART_MILLISECONDS),
+        "last_id": first_id(_milliseconds(end) + _APART_MILLISECONDS),
+        "created_from": begin,
+        "created_before": end,
+        "amount_from": asked.amount_from,
+        "amount_before": asked.amount_before if asked.HasField("amount_before") else 2**63 - 1,
+    }
+    return _page(given, bounded=True), values
+
+
+@cache
+def _page(given: Sequence[str], bounded: bool = False) -> Statement:
+    """Make the statement of a kind of question. Which index answers one with bounds depends on what is looked for."""
+    conditions = [_EQUAL[name] for name in given]
+    if bounded:
+        conditions += (*_CREATED, *_AMOUNT) if "currency_code" in given else _CREATED
+    return statement(
+        select(payments)
+        .where(*conditions, _p.payment_id < param("before", _ID))
+        .order_by(_p.payment_id.desc())
+        .limit(param("size", Integer)),
+        f"payments by {', '.join(given)}",
+        fresh_plan=bounded,
+    )
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,69 @@
+"""All gateways by their codes, and which of them may take a payment."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.payment.v1.settings_service_pb2 import PaymentSettings
+
+from services.payment.gateways import HOSTED
+from services.payment.guard import Guard
+from services.runtime.refusals import Refusal
+
+
+class Gateways:
+    """The gateways that this cluster can ask."""
+
+    def __init__(self, gateways: Iterable[Guard]) -> None:
+        self._gateways = {gateway.code: gateway for gateway in gateways}
+
+    def __iter__(self) -> Iterator[Guard]:
+        return iter(self._gateways.values())
+
+    def named(self, code: str) -> Guard:
+        """Return a gateway. Refused with GATEWAY_UNKNOWN."""
+        try:
+            return self._gateways[code]
+        except KeyError:
+            raise unknown(code, f"There is no gateway {code}") from None
+
+    def of_token(self, token: str) -> Guard:
+        """Return the gateway that a payment method names: pm_<code>_… Refused with GATEWAY_UNKNOWN."""
+        for code, gateway in self._gateways.items():
+            if token.startswith(f"pm_{code}_"):
+                return gateway
+        raise unknown("", "No gateway takes this payment method")
+
+    def taking(self, payment_method: str, currency_code: str, settings: PaymentSettings) -> Sequence[str]:
+        """Return the codes of a store's gateways that take a method in a currency, the preferred one first.
+
+        The others may be asked only when nothing was sent to those before. Refused with GATEWAY_UNKNOWN.
+        """
+        if payment_method == HOSTED:
+            able = [gateway.code for gateway in self._gateways.values() if gateway.abilities.hosted]
+        else:
+            able = [self.of_token(payment_method).code]
+        wanted = preferred(settings, currency_code)
+        codes = able if wanted is None else [code for code in wanted if code in able]
+        takes = [code for code in codes if self._gateways[code].abilities.takes(currency_code)]
+        if not takes:
+            text = f"No gateway of the store takes this payment method in {currency_code}"
+            raise unknown(codes[0] if codes else "", text)
+        return takes
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for gateway in self._gateways.values():
+            await gateway.close()
+
+
+def preferred(settings: PaymentSettings, currency_code: str) -> Sequence[str] | None:
+    """Return the gateways that a store uses for a currency, the preferred one first; None when it leaves that open."""
+    if not settings.gateway_rules:
+        return None
+    rules = {rule.currency_code: list(rule.gateways) for rule in settings.gateway_rules}
+    return rules.get(currency_code, rules.get("", []))
+
+
+def unknown(code: str, text: str) -> Refusal:
+    """Refuse because there is no such gateway, or it does not take this."""
+    return Refusal(ErrorReason.ERROR_REASON_GATEWAY_UNKNOWN, text, gateway=code)

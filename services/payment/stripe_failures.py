@@ -1,0 +1,62 @@
+"""What Stripe's errors leave known: whether nothing was done, ever, or whether nobody can tell. Pure.
+
+https://docs.stripe.com/error-codes
+"""
+
+from typing import Any
+
+import stripe
+
+from services.payment import stripe_answers as answers
+from services.payment.outcomes import NotSent, Refused, Told, Unknown
+from services.payment.stripe_client import Unanswered
+
+# Nothing was done, but it may be another time.
+PASSING = frozenset({"idempotency_key_in_use", "lock_timeout"})
+
+
+def failure(error: stripe.StripeError) -> Refused | Unknown | NotSent:
+    """Return what an error says of the request."""
+    told = _told(error)
+    code = str(told.get("decline_code") or told.get("code") or "")[:100]
+    match error:
+        case Unanswered():
+            return error.outcome
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return NotSent("unauthorized")
+        case stripe.IdempotencyError():
+            return Unknown("the idempotency key was used for another request")
+        case stripe.CardError() if code:
+            return Refused(code)
+        case stripe.InvalidRequestError() if told.get("type") == "invalid_request_error":
+            if code not in PASSING:
+                return Refused(code or f"invalid_request_{told.get('param') or ''}"[:100].rstrip("_"))
+    return Unknown(f"answered {error.http_status} {code}".rstrip())
+
+
+def asked_in_vain(error: stripe.StripeError) -> Unknown | NotSent:
+    """Return what an error leaves known when it answers a question: Stripe should know what we ask about."""
+    outcome = failure(error)
+    return Unknown(f"asked, {outcome.code}") if isinstance(outcome, Refused) else outcome
+
+
+def declined(error: stripe.StripeError) -> Told | None:
+    """Return the decline that an error is about, if the intent in it says so."""
+    try:
+        read = answers.intent(_told(error).get("payment_intent"))
+    except answers.Malformed:
+        return None
+    return read.told("declined") if read.standing == "declined" else None
+
+
+def cause(error: stripe.StripeError) -> str:
+    """Return what went wrong, for people."""
+    outcome = failure(error)
+    return outcome.code if isinstance(outcome, Refused) else outcome.cause
+
+
+def _told(error: stripe.StripeError) -> dict[str, Any]:
+    """Return the error object that Stripe sent; empty where it sent none."""
+    body = error.json_body
+    told = body.get("error") if isinstance(body, dict) else None
+    return told if isinstance(told, dict) else {}

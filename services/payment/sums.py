@@ -1,0 +1,133 @@
+"""How much of a payment may be taken and given back, and how that is spread over the order's lines. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import LineAmount, Money
+
+from services.payment import ledger
+from services.payment.life import DISPUTED, OPERATIONS, UNTAKEN, not_allowed
+from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED, VOIDS, Payment, Share
+from services.runtime.refusals import Refusal, invalid
+
+COUNTED = (OPERATION_SUCCEEDED, *UNSETTLED)
+
+
+def left_to_take(payment: Payment) -> int:
+    """Return what is authorized, and neither taken, given up nor about to be taken."""
+    return payment.capturable - payment.unsettled("capture")
+
+
+def left_to_give(payment: Payment) -> int:
+    """Return what is neither given back nor promised to be; of what will be captured, before it is."""
+    taken = payment.amount if payment.state in UNTAKEN else payment.captured + payment.unsettled("capture")
+    gone = payment.refunded + payment.disputed + payment.charged_back + payment.unsettled("refund")
+    return max(taken - gone, 0)
+
+
+def capture(payment: Payment, money: Money | None) -> int:
+    """Return how much a caller takes: all that is left, unless they say how much."""
+    given_up = payment.in_flight is not None and payment.in_flight.kind in VOIDS
+    if ("capture", payment.state) not in OPERATIONS or given_up:
+        raise not_allowed("capture", payment)
+    limit = left_to_take(payment)
+    amount = limit if money is None else _fitting(payment, money, limit, "CAPTURE")
+    if not amount and (payment.amount or payment.in_flight):
+        raise not_allowed("capture", payment)
+    return amount
+
+
+def refund(payment: Payment, money: Money | None) -> int:
+    """Return how much a caller gets back: all that is left, unless they say how much."""
+    if ("refund", payment.state) not in OPERATIONS:
+        raise not_allowed("refund", payment)
+    limit = left_to_give(payment)
+    amount = limit if money is None else _fitting(payment, money, limit, "REFUND")
+    if not amount and (payment.captured or payment.in_flight):
+        raise _too_large("REFUND", limit)
+    return amount
+
+
+def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -> int:
+    """Return how much is to be taken for a parcel: nothing when that is recorded."""
+    amount = sum(each.amount.minor_units for each in amounts)
+    return _once(payment, shipment_id, amount, left_to_take(payment), "CAPTURE")
+
+
+def returned(payment: Payment, return_id: str, money: Money) -> int:
+    """Return how much is still to be given back for a return of the order: nothing, when that is recorded."""
+    if money.currency_code != payment.currency_code:
+        raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
+    return _once(payment, return_id, money.minor_units, left_to_give(payment), "REFUND")
+
+
+def spread(
+    kind: str, payment: Payment, amount: int, lines: Sequence[LineAmount] = (), strict: bool = False
+) -> tuple[Share, ...]:
+    """Spread the amount of a capture or a refund over the order's lines, as given where that fits.
+
+    With `strict` what does not fit is refused, naming the field; otherwise the first lines come first.
+    """
+    limits = {line.product_id: line.total for line in payment.lines}
+    if kind == "refund" and payment.state not in UNTAKEN:
+        limits = dict(payment.shares("capture", *COUNTED))
+    before = payment.shares(kind, *COUNTED)
+    problem = _misfit(payment, amount, lines, before, limits)
+    if lines and not problem:
+        return tuple(Share(each.product_id.lower(), each.amount.minor_units) for each in lines)
+    if lines and strict:
+        raise invalid("lines", problem)
+    return ledger.spread(payment.lines, before, limits, amount)
+
+
+def _misfit(
+    payment: Payment,
+    amount: int,
+    lines: Sequence[LineAmount],
+    before: Mapping[str, int],
+    limits: Mapping[str, int],
+) -> str:
+    if any(each.amount.currency_code != payment.currency_code for each in lines):
+        return f"must be in the payment's currency: {payment.currency_code}"
+    if sum(each.amount.minor_units for each in lines) != amount:
+        return f"must add up to the amount: {amount}"
+    for each in lines:
+        product_id = each.product_id.lower()
+        if not 0 <= each.amount.minor_units <= limits.get(product_id, 0) - before.get(product_id, 0):
+            return f"has more of {product_id or 'the shipping'} than is left of it"
+    return ""
+
+
+def _once(payment: Payment, request_id: str, amount: int, limit: int, what: str) -> int:
+    """Return the amount of something that is asked for by an event, unless it was before."""
+    for operation in payment.operations:
+        if operation.request_id == request_id:
+            if operation.amount != amount:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+                    "Another sum was asked for under this id",
+                    request_id=request_id,
+                )
+            return 0
+    # While a dispute is open, what is asked for waits.
+    if payment.state not in (*UNTAKEN, DISPUTED) and (what.lower(), payment.state) not in OPERATIONS:
+        raise not_allowed(what.lower(), payment)
+    if not 0 <= amount <= limit:
+        raise _too_large(what, limit)
+    return amount
+
+
+def _fitting(payment: Payment, money: Money, limit: int, what: str) -> int:
+    if money.currency_code != payment.currency_code:
+        raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
+    if not 0 <= money.minor_units <= limit:
+        raise _too_large(what, limit)
+    return money.minor_units
+
+
+def _too_large(what: str, limit: int) -> Refusal:
+    return Refusal(
+        ErrorReason.Value(f"ERROR_REASON_{what}_TOO_LARGE"),
+        f"No more than {limit} is left to {'take' if what == 'CAPTURE' else 'give back'}",
+        limit=str(limit),
+    )
