@@ -119,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "each return rounded by itself",
         "services/order/prices.py",
-        "return rounded(paid, returned_before + quantity, line.quantity) - before",
+        "return rounded(paid, before + quantity, line.quantity) - rounded(paid, before, line.quantity)",
         "return rounded(paid, quantity, line.quantity)",
         (
             "tests/order/test_prices.py"

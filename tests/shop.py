@@ -1,13 +1,14 @@
 """A shop: a store of its own on the running cluster, and whoever uses it, as clients do.
 
 shop.customers, shop.catalog, shop.stock, shop.orders, … are the generated stubs of every service that the definitions
-name: CustomerService is `customers` (or `customer`), StockService is `stock`.
+name: CustomerService is `customers` (or `customer`), PaymentMethodService is `payment_methods`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -140,11 +141,10 @@ class Shop:
     def __getattr__(self, name: str) -> Any:
         for definition in self.clients.cluster.chosen:
             for service in definition.proto_services:
-                stem = service.rpartition(".")[2].removesuffix("Service").lower()
+                kind = service.rpartition(".")[2]
+                stem = re.sub("(?<!^)(?=[A-Z])", "_", kind.removesuffix("Service")).lower()
                 if name in (stem, f"{stem}s"):
-                    stub = getattr(
-                        importlib.import_module(modules()[service]), f"{stem.capitalize()}ServiceStub"
-                    )
+                    stub = getattr(importlib.import_module(modules()[service]), f"{kind}Stub")
                     address = self.address or self.clients.cluster.address(definition.code)
                     found = self.__dict__[name] = stub(
                         Bearer(self.clients.channel(address), self.token or "")

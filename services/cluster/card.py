@@ -32,6 +32,7 @@ call POST /v1/stores/$STORE/orders:preview "{{$CART}}"
 ORDER=$(call POST /v1/stores/$STORE/orders "{{$CART, $(new), "'
   "paymentMethod": "pm_sandbox_ok"}}' | field order orderId)
 curl -sN --max-time 2 "$GATEWAY/v1/orders/$ORDER:watch" -H "Authorization: Bearer $TOKEN"
+call GET "/v1/stores/$STORE/payments?pageSize=1"
 commerce trace $ORDER"""
 
 

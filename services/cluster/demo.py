@@ -17,12 +17,14 @@ from services.cluster.home import Home, HomeError
 from services.cluster.processes import Process, StartFailed, State
 from services.cluster.progress import Progress
 from services.cluster.story import (
+    books,
     bulk,
     checkout,
     endings,
     feed,
     money,
     parcels,
+    payments,
     pricing,
     screen,
     traces,
@@ -118,22 +120,29 @@ async def _story(cluster: Cluster, teller: Teller) -> bool:
     try:
         await checkout.open_store(shop)
         await checkout.greet_customers(shop)
-        await checkout.deliver(shop, *await checkout.confirm(shop))
+        order_id, *watches = await checkout.confirm(shop)
+        await checkout.deliver(shop, order_id, *watches)
         await money.try_cards(shop)
         unpaid = await endings.never_pay(shop)
         await checkout.decline(shop)
         await checkout.last_unit(shop)
         await checkout.retry(shop)
         await money.refund(shop)
+        await payments.secure(shop)
+        await payments.save_method(shop)
+        await payments.set_up(shop)
         await pricing.set_up(shop)
         await parcels.send(shop, await pricing.buy(shop))
         await parcels.take_back(shop)
         await bulk.bring(shop)
         await endings.cancel_in_flight(shop)
+        await payments.lose_dispute(shop, order_id)
         await endings.expire(shop, unpaid)
+        await payments.hear_silence(shop)
         await money.settle_cards(shop)
         await money.bought(shop)
-        await money.balance(shop)
+        await books.reconcile(shop)
+        await books.balance(shop)
         await feed.compare(shop)
         await traces.show(shop)
         await screen.show(shop, teller.console)

@@ -232,12 +232,11 @@ class Driver:
         if rules.step(step, driven.order.state) is None:
             await self._let_go([driving.unsettled(driven, self._now())])
             return
-        reason = {"decline": "the payment was given up", "expire": driving.OVERDUE}.get(step, "")
         waits = step in ("lose", "challenge")
         self._move(
             driven,
             step,
-            reason=payment.decline_code or reason,
+            reason=driving.reason(step, payment),
             payment_id=payment.payment_id,
             next_action_url=payment.next_action_url,
             due_time=driving.due(driven.order, self._now(), driving.recheck_seconds(0)) if waits else None,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from commerce.order.v1.order_pb2 import Order, OrderState
+from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 
 from services.order import rules
 from services.order.rules import AWAITING_CUSTOMER, PAYMENT_UNKNOWN, PENDING, RESERVED
@@ -16,9 +17,10 @@ AT_ONCE = (PENDING, RESERVED)
 # Reasons that say that somebody is away or busy: no order's fault, and it passes.
 AWAY = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "RESOURCE_EXHAUSTED", "CANCELLED"))
 # Refusals that say that there is no payment and never will be; any other says nothing about the payment.
-HOPELESS = frozenset(("INVALID_ARGUMENT", "GATEWAY_UNKNOWN"))
+HOPELESS = frozenset(("INVALID_ARGUMENT", "GATEWAY_UNKNOWN", "PAYMENT_METHOD_NOT_FOUND"))
 TRIES = 8
 OVERDUE = "not paid for in time"
+LAPSED = "the payment expired"
 _LONGEST_ERROR = 500
 
 
@@ -57,6 +59,25 @@ def expired(order: Order, now: datetime) -> bool:
 def news(step: str, order: Order, now: datetime) -> str:
     """Return the step that the news of its payment means for an order: when its time is over, good news is none."""
     return "expire" if step != "decline" and expired(order, now) else step
+
+
+def reason(step: str, payment: Payment) -> str:
+    """Return why an order takes the step that its payment means for it."""
+    if step == "expire":
+        return OVERDUE
+    if payment.state == PaymentState.PAYMENT_STATE_EXPIRED:
+        return LAPSED
+    return payment.decline_code or ("the payment was given up" if step == "decline" else "")
+
+
+def lapsed(state: OrderState.ValueType) -> str:
+    """Return the step of an order whose payment expired: while nothing was sent it comes to nothing."""
+    return "cancel" if state in (rules.CONFIRMED, rules.ACCEPTED) else "decline"
+
+
+def outlived(order: Order, payment_id: str) -> bool:
+    """Tell whether an order has failed with this payment: what the payment was before is no news any more."""
+    return order.state == rules.PAYMENT_FAILED and order.payment_id == payment_id
 
 
 def unreserved(state: OrderState.ValueType) -> tuple[str, str]:

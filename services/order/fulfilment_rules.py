@@ -1,10 +1,13 @@
-"""What a parcel takes, who may deliver it, what a return gives back. Pure; each rule brings its order up to date."""
+"""What a parcel takes, who may deliver it, what a return gives back. Pure; each rule brings its order up to date.
+
+What units cost is told by line, without what costs nothing. Shipping, a line without product, goes with the last unit.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.common.v1.money_pb2 import Money
+from commerce.common.v1.money_pb2 import LineAmount, Money
 from commerce.order.v1.order_pb2 import LineQuantity, Order, OrderReturn, Shipment, ShipmentStatus
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,8 +26,11 @@ class _Units(Protocol):
     quantity: int
 
 
-def send(order: Order, parcel: Shipment) -> None:
-    """Pack a parcel with what its lines name, or with every unit that is left, and send it."""
+def send(order: Order, parcel: Shipment) -> list[LineAmount]:
+    """Pack a parcel with what its lines name, or with every unit that is left, and send it. Return what it costs.
+
+    All parcels of an order together cost its total.
+    """
     _room("ship", order, len(order.shipments))
     left = {line.product_id: line.quantity - line.shipped_quantity for line in order.lines}
     if not parcel.lines:
@@ -32,10 +38,12 @@ def send(order: Order, parcel: Shipment) -> None:
     if not parcel.lines:
         raise rules.not_allowed("ship", order.state, "Every unit of the order was sent")
     units = _units(parcel.lines, left)
+    amounts = _cost(order, units, {line.product_id: line.shipped_quantity for line in order.lines})
     for line in order.lines:
         line.shipped_quantity += units.get(line.product_id, 0)
     parcel.status = ON_THE_WAY
     order.shipments.append(parcel)
+    return amounts
 
 
 def assign(order: Order, shipment_id: str, courier_id: str) -> None:
@@ -65,27 +73,24 @@ def deliver(order: Order, shipment_id: str, courier_id: str | None, time: Timest
     return "deliver" if whole else "deliver_parcel", [parcel.shipment_id for parcel in parcels]
 
 
-def take_back(order: Order, returned: OrderReturn) -> str:
-    """Take units back, say what they give back, and return the step that the order takes.
+def take_back(order: Order, returned: OrderReturn) -> tuple[str, list[LineAmount]]:
+    """Take units back, and say what they give back. Return the step that the order takes, and that money by line.
 
-    Shipping comes back with the last unit, so that an order that came back whole has given back its total.
+    An order that came back whole has given back its total.
     """
     _room("return", order, len(order.returns))
     units = _units(
         returned.lines,
         {line.product_id: line.shipped_quantity - line.returned_quantity for line in order.lines},
     )
-    refund = 0
+    amounts = _cost(order, units, {line.product_id: line.returned_quantity for line in order.lines})
     for line in order.lines:
-        quantity = units.get(line.product_id, 0)
-        refund += prices.refund(line, order.tax_included, line.returned_quantity, quantity)
-        line.returned_quantity += quantity
-    whole = all(line.returned_quantity == line.quantity for line in order.lines)
-    if whole:
-        refund += order.shipping.minor_units
+        line.returned_quantity += units.get(line.product_id, 0)
+    refund = sum(each.amount.minor_units for each in amounts)
     returned.refund.CopyFrom(Money(currency_code=order.total.currency_code, minor_units=refund))
     order.returns.append(returned)
-    return "return" if whole else "return_part"
+    whole = all(line.returned_quantity == line.quantity for line in order.lines)
+    return "return" if whole else "return_part", amounts
 
 
 def carries(order: Order, courier_id: str) -> bool:
@@ -126,6 +131,24 @@ def _units(lines: Iterable[_Units], limits: Mapping[str, int]) -> dict[str, int]
             )
         units[line.product_id] = line.quantity
     return units
+
+
+def _cost(order: Order, units: Mapping[str, int], before: Mapping[str, int]) -> list[LineAmount]:
+    """Return what so many units of each product cost when others were counted before."""
+    costs = {
+        line.product_id: prices.cost(
+            line, order.tax_included, before[line.product_id], units.get(line.product_id, 0)
+        )
+        for line in order.lines
+    }
+    if all(before[line.product_id] + units.get(line.product_id, 0) == line.quantity for line in order.lines):
+        costs[""] = order.shipping.minor_units
+    code = order.total.currency_code
+    return [
+        LineAmount(product_id=product_id, amount=Money(currency_code=code, minor_units=amount))
+        for product_id, amount in costs.items()
+        if amount
+    ]
 
 
 def _parcel(parcels: Sequence[Shipment], shipment_id: str) -> Shipment:

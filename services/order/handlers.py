@@ -123,10 +123,10 @@ class OrderService(OrderServiceServicer):
             ship_time=timestamp(now()),
         )
 
-        fulfilment_rules.send(order, parcel)
+        amounts = fulfilment_rules.send(order, parcel)
 
         await call.db.rows(fulfilment.SHIPPED, **fulfilment.shipped(order, parcel))
-        await self._move(call, order, "ship", events=[OrderShipped(shipment=parcel)])
+        await self._move(call, order, "ship", events=[OrderShipped(shipment=parcel, amounts=amounts)])
         return rpc.ShipOrderResponse(order=order)
 
     async def AssignCourier(self, request: rpc.AssignCourierRequest, call: Call) -> rpc.AssignCourierResponse:
@@ -166,7 +166,7 @@ class OrderService(OrderServiceServicer):
             return_id=str(new_id()), lines=request.lines, reason=request.reason, create_time=timestamp(now())
         )
 
-        step = fulfilment_rules.take_back(order, returned)
+        step, amounts = fulfilment_rules.take_back(order, returned)
 
         await call.db.rows(fulfilment.RETURNED, **fulfilment.returned(order, returned))
         await self._move(
@@ -175,7 +175,7 @@ class OrderService(OrderServiceServicer):
             step,
             reason=request.reason,
             refund=returned.refund.minor_units,
-            events=[OrderReturned(returned=returned)],
+            events=[OrderReturned(returned=returned, amounts=amounts)],
         )
         return rpc.ReturnOrderResponse(order=order)
 

@@ -16,6 +16,7 @@ from commerce.payment.v1.payment_pb2 import Payment
 from commerce.payment.v1.payment_service_pb2 import AuthorizePaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
+from services.order import prices
 from services.order.driving import Driven
 from services.runtime import telemetry
 from services.runtime.ids import new_id
@@ -94,4 +95,5 @@ def _authorization(order: Order) -> AuthorizePaymentRequest:
         amount=order.total,
         payment_method=order.payment_method,
         request_id=str(new_id()),
+        lines=prices.breakdown(order),
     )

@@ -1,4 +1,4 @@
-"""What an order costs, what a coupon takes off it, what a return gives back: pure, in whole minor units."""
+"""What an order costs, what a coupon takes off it, what some of its units cost: pure, in whole minor units."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from commerce.order.v1.coupon_pb2 import Coupon
 from commerce.order.v1.order_pb2 import Order, OrderLine
 from commerce.order.v1.order_service_pb2 import CreateOrderLine
 from commerce.order.v1.settings_service_pb2 import OrderSettings, ShippingRate
+from commerce.payment.v1.payment_pb2 import PaymentLine
 
 from services.runtime.refusals import Refusal
 
@@ -185,16 +186,36 @@ def check_coupon(coupon: Coupon, goods: Money, now: datetime, customers_uses: in
             )
 
 
-def refund(line: OrderLine, tax_included: bool, returned_before: int, quantity: int) -> int:
-    """Return what so many units of a line give back, in minor units, when others came back before.
+def breakdown(order: Order) -> list[PaymentLine]:
+    """Return what the total is made of, for the books: gross - discount + tax of each line, shipping last if any."""
+    code = order.total.currency_code
+    parts = []
+    for line in order.lines:
+        tax = line.tax.minor_units
+        gross = line.quantity * line.unit_price.minor_units - (tax if order.tax_included else 0)
+        parts.append((line.product_id, gross, line.discount.minor_units, tax))
+    if order.shipping.minor_units:
+        parts.append(("", order.shipping.minor_units, 0, 0))
+    return [
+        PaymentLine(
+            product_id=product_id,
+            gross=Money(currency_code=code, minor_units=gross),
+            discount=Money(currency_code=code, minor_units=off),
+            tax=Money(currency_code=code, minor_units=tax),
+        )
+        for product_id, gross, off, tax in parts
+    ]
 
-    However the units are split into returns, the refunds add up to what was paid for the line.
+
+def cost(line: OrderLine, tax_included: bool, before: int, quantity: int) -> int:
+    """Return what so many units of a line cost, in minor units, when others were counted before.
+
+    However the units are split into parcels or returns, they add up to what was paid for the line.
     """
     paid = line.quantity * line.unit_price.minor_units - line.discount.minor_units
     if not tax_included:
         paid += line.tax.minor_units
-    before = rounded(paid, returned_before, line.quantity)
-    return rounded(paid, returned_before + quantity, line.quantity) - before
+    return rounded(paid, before + quantity, line.quantity) - rounded(paid, before, line.quantity)
 
 
 def _sold(product_id: str, products: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

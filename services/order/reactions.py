@@ -7,7 +7,12 @@ from datetime import datetime
 from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated, ReservationExpired
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import Order
-from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentFailed, PaymentReference
+from commerce.payment.v1.payment_events_pb2 import (
+    PaymentAuthorized,
+    PaymentExpired,
+    PaymentFailed,
+    PaymentReference,
+)
 from google.protobuf.message import Message
 
 from services.order import copies, driving, queries, rules
@@ -50,6 +55,21 @@ class Settlements:
         """Fail an order whose payment was in doubt or up to its customer."""
         self._gather(event.payment, work, "decline", event.decline_code)
 
+    async def expired(self, event: PaymentExpired, work: Work) -> None:
+        """Fail an order that waits to be paid for; call off one whose money was still to be taken.
+
+        Refused, and so left to a person, when something was sent: goods went out, and no money comes.
+        """
+
+        def decided(order: Order, _: datetime) -> tuple[str, str]:
+            return driving.lapsed(order.state), driving.LAPSED
+
+        payment = event.payment
+        news = News(
+            payment.order_id, "SERVICE payment", decided, asked="decline", payment_id=payment.payment_id
+        )
+        work.gather(self._settle, news)
+
     async def unreserved(self, event: ReservationExpired, work: Work) -> None:
         """Let an order expire that is not paid for; call off one that is, for there is nothing to send."""
         news = News(event.order_id, "SERVICE catalog", lambda order, _: driving.unreserved(order.state))
@@ -57,6 +77,8 @@ class Settlements:
 
     def _gather(self, payment: PaymentReference, work: Work, step: str, reason: str = "") -> None:
         def decided(order: Order, now: datetime) -> tuple[str, str]:
+            if driving.outlived(order, payment.payment_id):
+                return "", ""
             taken = driving.news(step, order, now)
             return taken, reason if taken == step else driving.OVERDUE
 
@@ -106,5 +128,6 @@ def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
         ProductUpdated: on_product,
         PaymentAuthorized: settlements.authorized,
         PaymentFailed: settlements.failed,
+        PaymentExpired: settlements.expired,
         ReservationExpired: settlements.unreserved,
     }

@@ -98,10 +98,13 @@ _STEPS: Mapping[PaymentState.ValueType, str] = {
     PaymentState.PAYMENT_STATE_UNKNOWN: "lose",
     PaymentState.PAYMENT_STATE_REQUIRES_ACTION: "challenge",
     PaymentState.PAYMENT_STATE_AUTHORIZED: "authorize",
+    PaymentState.PAYMENT_STATE_PARTIALLY_CAPTURED: "authorize",
     PaymentState.PAYMENT_STATE_CAPTURED: "authorize",
     PaymentState.PAYMENT_STATE_PARTIALLY_REFUNDED: "authorize",
+    PaymentState.PAYMENT_STATE_DISPUTED: "authorize",  # It was paid for.
     PaymentState.PAYMENT_STATE_FAILED: "decline",
     PaymentState.PAYMENT_STATE_VOIDED: "decline",
+    PaymentState.PAYMENT_STATE_EXPIRED: "decline",
     PaymentState.PAYMENT_STATE_REFUNDED: "decline",
 }
 

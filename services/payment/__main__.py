@@ -5,22 +5,34 @@ from services.payment.driver import Driver
 from services.payment.handlers import PaymentService
 from services.payment.janitor import Janitor
 from services.payment.ledger_handlers import LedgerService
+from services.payment.method_handlers import PaymentMethodService
+from services.payment.operation_handlers import PaymentOperationsService
+from services.payment.providers import gateways as connected
 from services.payment.reactions import reactions
-from services.payment.registry import Gateways
-from services.payment.sandbox_gateway import SandboxGateway
+from services.payment.sealer import Sealer
 from services.payment.settings import PaymentSettings
+from services.payment.settings_handlers import PaymentSettingsService
+from services.payment.settlement_handlers import SettlementService
+from services.payment.settlements import Settlements
 from services.runtime.service import Parts, Runtime, run
 
 
 def build(runtime: Runtime) -> Parts:
     """Name the parts."""
     settings = PaymentSettings.load()
-    gateways = Gateways([SandboxGateway(settings)])
+    gateways = connected(settings)
     driver = Driver(runtime, gateways, settings.provider_timeout_seconds)
     return Parts(
-        handlers=[PaymentService(driver, gateways), LedgerService()],
+        handlers=[
+            PaymentService(driver, gateways, runtime.database, runtime.pages),
+            PaymentMethodService(gateways, runtime.database),
+            PaymentSettingsService(gateways),
+            PaymentOperationsService(driver, gateways, runtime.pages),
+            LedgerService(runtime.pages),
+            SettlementService(Settlements(runtime, gateways), runtime.pages),
+        ],
         reactions=reactions(driver),
-        workers=[Janitor(runtime, driver)],
+        workers=[Janitor(runtime, driver, gateways), Sealer(runtime)],
         on_stop=[gateways.close],
     )
 

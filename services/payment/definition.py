@@ -25,6 +25,13 @@ DEFINITION = Definition(
     code="payment",
     tier=Tier.OPTIONAL,
     port=7005,
-    proto_services=("commerce.payment.v1.PaymentService", "commerce.payment.v1.LedgerService"),
+    proto_services=(
+        "commerce.payment.v1.PaymentService",
+        "commerce.payment.v1.PaymentMethodService",
+        "commerce.payment.v1.PaymentSettingsService",
+        "commerce.payment.v1.PaymentOperationsService",
+        "commerce.payment.v1.LedgerService",
+        "commerce.payment.v1.SettlementService",
+    ),
     companions=(SANDBOX,),
 )

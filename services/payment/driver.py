@@ -6,9 +6,11 @@ due again, and the janitor of whichever replica looks first asks the provider wh
 operation at a time: one that finds another waits, and the change that settles that begins it.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -42,6 +44,7 @@ SILENT_SECONDS, SILENT_MOST_SECONDS = 0.5, 60.0
 WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
 
 Answer = Callable[[Payment], Message]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ class Driver:
     """Carries operations. `timeout_seconds` is the longest that one question to a provider takes."""
 
     def __init__(self, runtime: Runtime, gateways: Gateways, timeout_seconds: float) -> None:
-        self._runtime, self._gateways = runtime, gateways
+        self._runtime, self._gateways, self._timeout_seconds = runtime, gateways, timeout_seconds
         # For how long an operation is its carrier's own: one question, or a lookup and a question.
         self._lease_seconds = timeout_seconds + 1
         self.long_lease_seconds = 2 * timeout_seconds + 1
@@ -83,10 +86,15 @@ class Driver:
         }
         if await self._runtime.database.rows(queries.PAYMENT_RECORDED, **values):
             return await self._carry(asked, operation, call, answer, spare)
+        payment = await self.standing(asked)
+        assert payment is not None
+        return payment
+
+    async def standing(self, asked: Payment) -> Payment | None:
+        """Return the order's payment, if there is one. Refused with PAYMENT_MISMATCH."""
         found = await self._runtime.database.rows(queries.PAYMENT_OF_ORDER, order_id=asked.order_id)
         payment = rows.payment_of(found)
-        assert payment is not None
-        return rules.same(payment, asked)
+        return None if payment is None else rules.same(payment, asked)
 
     async def operate(self, asked: Asked, call: Call, answer: Answer) -> Payment:
         """Record an operation that a caller asks for and carry it; one that was asked for before stays one."""
@@ -195,7 +203,8 @@ class Driver:
             return foregone
         if failpoints.ARMED:
             await failpoints.reach(f"before provider {operation.kind}")
-        outcome = await self._gateways.named(payment.gateway).perform(operation, payment)
+        gateway = self._gateways.named(payment.gateway)
+        outcome = await self._in_time(gateway.perform(operation, payment))
         if failpoints.ARMED:
             await failpoints.reach(f"after provider {operation.kind}")
         return outcome
@@ -203,7 +212,12 @@ class Driver:
     async def _found_out(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """Ask what became of an operation; send it (again) when the provider has never seen it."""
         if payment.amount and operation.attempts > 1:
-            found = await self._gateways.named(payment.gateway).look_up(operation, payment)
+            gateway = self._gateways.named(payment.gateway)
+            if failpoints.ARMED:
+                await failpoints.reach(f"before provider look up {operation.kind}")
+            found = await self._in_time(gateway.look_up(operation, payment))
+            if failpoints.ARMED:
+                await failpoints.reach(f"after provider look up {operation.kind}")
             if not isinstance(found, NeverSeen):
                 return found
             if payment.in_flight is None:
@@ -211,6 +225,14 @@ class Driver:
                 logs.log.error("the provider has forgotten an operation", operation_id=operation.operation_id)
                 return Unknown("forgotten")
         return await self._perform(operation, payment)
+
+    async def _in_time(self, answer: Awaitable[Found]) -> Found | Unknown:
+        """Wait for a gateway, which may ask its provider more than one question, no longer than the lease lasts."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await answer
+        except TimeoutError:
+            return Unknown("timeout")
 
     async def _record(
         self,

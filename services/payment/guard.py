@@ -5,9 +5,10 @@ again is not asked for a while. Whoever is turned away knows that nothing was se
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from commerce.payment.v1.payment_service_pb2 import GatewayHealth
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
@@ -38,19 +39,19 @@ class Guard:
 
     async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """As the gateway does."""
-        return self._admit() or await self._asked(self._gateway.perform(operation, payment))
+        return await self._asked(partial(self._gateway.perform, operation, payment))
 
     async def look_up(self, operation: Operation, payment: Payment) -> Outcome | NeverSeen | NotSent:
         """As the gateway does."""
-        return self._admit() or await self._asked(self._gateway.look_up(operation, payment))
+        return await self._asked(partial(self._gateway.look_up, operation, payment))
 
     async def method(self, token: str) -> Method | Refused | Unknown | NotSent:
         """As the gateway does."""
-        return self._admit() or await self._asked(self._gateway.method(token))
+        return await self._asked(partial(self._gateway.method, token))
 
     async def forget(self, token: str) -> Refused | Unknown | NotSent | None:
         """As the gateway does."""
-        return self._admit() or await self._asked(self._gateway.forget(token))
+        return await self._asked(partial(self._gateway.forget, token))
 
     async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
         """As the gateway does."""
@@ -68,28 +69,22 @@ class Guard:
         """Close the connections."""
         await self._gateway.close()
 
-    def _admit(self) -> NotSent | None:
-        """Take a place for a question, or say why there is none."""
+    async def _asked(self, question: Callable[[], Awaitable[Answer]]) -> Answer | NotSent:
         if not self._places:
             return BUSY
         begun = self._breaker.begun(time.monotonic())
         if begun is None:
             return RESTING
-        self._breaker = begun
+        self._breaker, good = begun, None
         self._places -= 1
-        return None
-
-    async def _asked(self, question: Awaitable[Answer]) -> Answer:
-        """Ask with the place that was taken, and give it back."""
-        trial = self._breaker.trial
-        good: bool | None = None
         try:
-            answer: Any = await question
+            answer = await question()
             good = not isinstance(answer, Unknown | NotSent)
-            return answer  # type: ignore[no-any-return]
+            return answer
         finally:
+            # Whoever is cancelled does not know how it went.
             self._places += 1
-            self._ended(good, trial)
+            self._ended(good, begun.trial)
 
     def _ended(self, good: bool | None, trial: int) -> None:
         now = time.monotonic()

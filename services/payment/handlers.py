@@ -1,22 +1,26 @@
 """PaymentService: one method an RPC, in the order of the contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
 from commerce.payment.v1 import payment_service_pb2 as rpc
+from commerce.payment.v1.payment_pb2 import Payment as PaymentMessage
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
 from commerce.payment.v1.settings_service_pb2 import PaymentSettings
+from google.protobuf.message import Message
 
-from services.payment import queries, rows, store_settings, webhooks
+from services.payment import customers, lists, methods, queries, rows, store_settings, webhooks
 from services.payment.driver import Asked, Driver, not_found, started
 from services.payment.life import PENDING
-from services.payment.messages import lines_of, message
+from services.payment.messages import gateway_message, lines_of, message, summary
 from services.payment.payments import Payment
-from services.payment.registry import Gateways
+from services.payment.registry import Gateways, untaken
 from services.runtime import times
+from services.runtime.database import Runs
 from services.runtime.ids import new_id
+from services.runtime.pages import Pages
 from services.runtime.refusals import invalid
 from services.runtime.work import Call
 
@@ -26,18 +30,25 @@ Reply = TypeVar("Reply")
 class PaymentService(PaymentServiceServicer):
     """Promises, takes and gives back the money of orders; each once."""
 
-    def __init__(self, driver: Driver, gateways: Gateways) -> None:
-        self._driver, self._gateways = driver, gateways
+    def __init__(self, driver: Driver, gateways: Gateways, db: Runs, pages: Pages) -> None:
+        """`db` reads outside of any transaction, for a provider may be asked next."""
+        self._driver, self._gateways, self._db, self._pages = driver, gateways, db, pages
 
     async def AuthorizePayment(
         self, request: rpc.AuthorizePaymentRequest, call: Call
     ) -> rpc.AuthorizePaymentResponse:
-        settings = await store_settings.of(call, request.store_id)
-        amount = request.amount
-        first, *spare = self._gateways.taking(request.payment_method, amount.currency_code, settings)
-        asked = _asked(request, first, settings)
+        settings = await store_settings.of(self._db, request.store_id)
+        token, currency = await methods.token(request, self._db), request.amount.currency_code
+        codes = self._gateways.taking(token, currency, settings)
+        asked = _asked(request, token, codes, settings)
+        if not codes:
+            # The store, or the cluster, may have used one when the order's payment was asked for.
+            payment = await self._driver.standing(asked)
+            if payment is None:
+                raise untaken(currency)
+            return _authorized(payment)
         answer = _Once(_authorized)
-        return answer(await self._driver.authorize(asked, call, answer, spare))
+        return answer(await self._driver.authorize(asked, call, answer, codes[1:]))
 
     async def ConfirmPayment(
         self, request: rpc.ConfirmPaymentRequest, call: Call
@@ -80,6 +91,25 @@ class PaymentService(PaymentServiceServicer):
             payment = rows.with_disputes(payment, found)
         return rpc.GetPaymentResponse(payment=message(payment))
 
+    async def ListPayments(self, request: rpc.ListPaymentsRequest, call: Call) -> rpc.ListPaymentsResponse:
+        found, token = await self._page(request, request, call)
+        return rpc.ListPaymentsResponse(payments=found, next_page_token=token)
+
+    async def ListCustomerPayments(
+        self, request: rpc.ListCustomerPaymentsRequest, call: Call
+    ) -> rpc.ListCustomerPaymentsResponse:
+        asked = rpc.ListPaymentsRequest(
+            store_id=call.caller.store_id,
+            customer_id=customers.own(call.caller, request.customer_id),
+            state=request.state,
+        )
+        found, token = await self._page(request, asked, call)
+        return rpc.ListCustomerPaymentsResponse(payments=found, next_page_token=token)
+
+    async def ListGateways(self, request: rpc.ListGatewaysRequest, call: Call) -> rpc.ListGatewaysResponse:
+        by_code = sorted(self._gateways, key=lambda gateway: gateway.code)
+        return rpc.ListGatewaysResponse(gateways=map(gateway_message, by_code))
+
     async def IngestWebhook(self, request: rpc.IngestWebhookRequest, call: Call) -> rpc.IngestWebhookResponse:
         body = request.payload.data
         gateway = self._gateways.named(request.gateway)
@@ -92,6 +122,14 @@ class PaymentService(PaymentServiceServicer):
         if not call.caller.may_see(payment.store_id, payment.customer_id):
             raise not_found(payment_id)
         return payment
+
+    async def _page(
+        self, request: Message, asked: rpc.ListPaymentsRequest, call: Call
+    ) -> tuple[list[PaymentMessage], str]:
+        statement, values = lists.question(asked, self._pages.position(request))
+        found = await call.db.rows(statement, **values, size=self._pages.size(request) + 1)
+        page, token = self._pages.cut(request, found, lambda last: [str(last["payment_id"])])
+        return [summary(rows.whole(row)) for row in page], token
 
 
 class _Once(Generic[Reply]):
@@ -107,8 +145,10 @@ class _Once(Generic[Reply]):
         return self._made[1]
 
 
-def _asked(request: rpc.AuthorizePaymentRequest, gateway: str, settings: PaymentSettings) -> Payment:
-    """The payment as it is recorded, before anybody is asked."""
+def _asked(
+    request: rpc.AuthorizePaymentRequest, token: str, gateways: Sequence[str], settings: PaymentSettings
+) -> Payment:
+    """The payment as it is recorded, before anybody is asked; the first of the gateways will be."""
     lines, amount = lines_of(request.lines), request.amount.minor_units
     if lines and sum(line.total for line in lines) != amount:
         raise invalid("lines", f"must add up to the amount: {amount}")
@@ -124,8 +164,8 @@ def _asked(request: rpc.AuthorizePaymentRequest, gateway: str, settings: Payment
         capture_mode=settings.capture_mode,
         lines=lines,
         expire_time=now + timedelta(seconds=settings.action_wait.ToSeconds()),
-        gateway=gateway,
-        payment_method=request.payment_method,
+        gateway=gateways[0] if gateways else "",
+        payment_method=token,
         create_time=now,
         update_time=now,
     )

@@ -9,7 +9,9 @@ import random
 from collections import Counter
 
 from services.payment import queries, rules
+from services.payment.breaker_rules import OPEN
 from services.payment.driver import Driver, locked
+from services.payment.registry import Gateways
 from services.runtime import logs, telemetry, times
 from services.runtime.database import AWAY
 from services.runtime.refusals import Refusal
@@ -28,8 +30,8 @@ EXPIRY_SECONDS = 5.0
 class Janitor:
     """Carries what is due, and sees to expiry."""
 
-    def __init__(self, runtime: Runtime, driver: Driver) -> None:
-        self._runtime, self._driver = runtime, driver
+    def __init__(self, runtime: Runtime, driver: Driver, gateways: Gateways) -> None:
+        self._runtime, self._driver, self._gateways = runtime, driver, gateways
         self._tasks: dict[asyncio.Task[None], str] = {}
 
     async def run(self) -> None:
@@ -48,8 +50,9 @@ class Janitor:
                 task.cancel()
 
     async def _take(self) -> bool:
-        """Lease operations that are due, of gateways that have places left. Return whether there may be more."""
+        """Lease operations that are due, of gateways that may be asked. Return whether there may be more."""
         full = [code for code, number in Counter(self._tasks.values()).items() if number >= AT_ONCE]
+        full += [gateway.code for gateway in self._gateways if gateway.health == OPEN]
         found = await self._runtime.database.rows(
             queries.OPERATIONS_DUE, size=AT_ONCE, lease_seconds=self._driver.long_lease_seconds, full=full
         )

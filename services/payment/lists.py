@@ -1,4 +1,4 @@
-"""Lists of payments: each kind of question has its own statement, and goes on after the last payment of the page before.
+"""Lists of payments: each kind of question has its own statement, and goes on after the last one of the page before.
 
 Ids are UUIDv7, so the order of ids is the order of time: what is asked for meanwhile moves nothing to another page.
 """

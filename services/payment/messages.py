@@ -1,6 +1,7 @@
 """Payments and what happened to them, as the contract's messages."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 
 from commerce.common.v1.money_pb2 import LineAmount, Money
@@ -8,11 +9,13 @@ from commerce.payment.v1 import payment_events_pb2 as events
 from commerce.payment.v1.payment_pb2 import Dispute as DisputeMessage
 from commerce.payment.v1.payment_pb2 import Payment as PaymentMessage
 from commerce.payment.v1.payment_pb2 import PaymentLine, PaymentOperation
+from commerce.payment.v1.payment_service_pb2 import Gateway
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.payment import life
 from services.payment.changes import Change
+from services.payment.guard import Guard
 from services.payment.payments import DISPUTE_OPEN, Dispute, Line, Operation, Payment
 from services.runtime.times import timestamp
 
@@ -74,6 +77,12 @@ def operation_message(operation: Operation, currency: str) -> PaymentOperation:
         ],
         due_time=_time(operation.due_time if operation.open else None),
     )
+
+
+def gateway_message(gateway: Guard) -> Gateway:
+    """Return what a gateway can do, and how its provider answers."""
+    able = {field.name: getattr(gateway.abilities, field.name) for field in fields(gateway.abilities)}
+    return Gateway(code=gateway.code, health=gateway.health, **able)
 
 
 def lines_of(lines: Sequence[PaymentLine]) -> tuple[Line, ...]:

@@ -78,8 +78,8 @@ class Notice:
     """A provider's webhook: what it tells, and of what.
 
     `operation_id` is our key, `charge_reference` the provider's id of the charge; either may be empty. One that tells
-    neither an outcome nor a dispute says that something has happened (`ask`), is for a person to look at (`alarm`), or is
-    none of our business.
+    neither an outcome nor a dispute says that something has happened (`ask`), is for a person to look at (`alarm`), or
+    is none of our business.
     """
 
     event_id: str

@@ -107,27 +107,29 @@ OPERATION_RECORDED = statement(
 )
 
 
-def _payments(condition: Any, name: str) -> Any:
-    """A payment with its operations, the first one first: a row each, one with nulls where there is none."""
-    of_operation = [
+# An operation's columns in a row of its payment's.
+OPERATION = (
+    operations.c.operation_id,
+    operations.c.kind,
+    operations.c.attempts,
+    operations.c.traceparent,
+    operations.c.request_id,
+    operations.c.settle_time,
+    operations.c.due_time,
+    operations.c.reason,
+    operations.c.failure_code,
+    operations.c.final,
+    *(
         operations.c[name].label(f"operation_{name}")
         for name in ("state", "amount_minor_units", "create_time", "provider_reference", "lines")
-    ]
+    ),
+)
+
+
+def _payments(condition: Any, name: str) -> Any:
+    """A payment with its operations, the first one first: a row each, one with nulls where there is none."""
     return statement(
-        select(
-            payments,
-            operations.c.operation_id,
-            operations.c.kind,
-            operations.c.attempts,
-            operations.c.traceparent,
-            operations.c.request_id,
-            operations.c.settle_time,
-            operations.c.due_time,
-            operations.c.reason,
-            operations.c.failure_code,
-            operations.c.final,
-            *of_operation,
-        )
+        select(payments, *OPERATION)
         .select_from(payments.outerjoin(operations, operations.c.payment_id == payments.c.payment_id))
         .where(condition)
         .order_by(operations.c.operation_id),
@@ -157,6 +159,16 @@ PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
 PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
 PAYMENT_OF_OPERATION_LOCKED = _locked(_by_operation, "payment of operation locked")
+PAYMENT_OF_OPERATION_REFERENCE_LOCKED = _locked(
+    payments.c.payment_id.in_(
+        select(operations.c.payment_id).where(
+            operations.c.gateway == param("gateway"),
+            operations.c.provider_reference == param("provider_reference"),
+            operations.c.provider_reference != text("''"),
+        )
+    ),
+    "payment of operation reference locked",
+)
 PAYMENT_OF_REFERENCE_LOCKED = _locked(_by_reference, "payment of reference locked")
 
 

@@ -28,32 +28,31 @@ class Gateways:
 
     def of_token(self, token: str) -> Guard:
         """Return the gateway that a payment method names: pm_<code>_… Refused with GATEWAY_UNKNOWN."""
-        for code, gateway in self._gateways.items():
-            if token.startswith(f"pm_{code}_"):
+        for gateway in self:
+            if token != HOSTED and _takes(gateway, token):
                 return gateway
         raise unknown("", "No gateway takes this payment method")
 
     def taking(self, payment_method: str, currency_code: str, settings: PaymentSettings) -> Sequence[str]:
         """Return the codes of a store's gateways that take a method in a currency, the preferred one first.
 
-        The others may be asked only when nothing was sent to those before. Refused with GATEWAY_UNKNOWN.
+        The others may be asked only when nothing was sent to those before. There may be none.
         """
-        if payment_method == HOSTED:
-            able = [gateway.code for gateway in self._gateways.values() if gateway.abilities.hosted]
-        else:
-            able = [self.of_token(payment_method).code]
+        able = [gateway.code for gateway in self if _takes(gateway, payment_method)]
         wanted = preferred(settings, currency_code)
         codes = able if wanted is None else [code for code in wanted if code in able]
-        takes = [code for code in codes if self._gateways[code].abilities.takes(currency_code)]
-        if not takes:
-            text = f"No gateway of the store takes this payment method in {currency_code}"
-            raise unknown(codes[0] if codes else "", text)
-        return takes
+        return [code for code in codes if self._gateways[code].abilities.takes(currency_code)]
 
     async def close(self) -> None:
         """Close all connections."""
         for gateway in self._gateways.values():
             await gateway.close()
+
+
+def _takes(gateway: Guard, payment_method: str) -> bool:
+    if payment_method == HOSTED:
+        return gateway.abilities.hosted
+    return payment_method.startswith(f"pm_{gateway.code}_")
 
 
 def preferred(settings: PaymentSettings, currency_code: str) -> Sequence[str] | None:
@@ -62,6 +61,11 @@ def preferred(settings: PaymentSettings, currency_code: str) -> Sequence[str] | 
         return None
     rules = {rule.currency_code: list(rule.gateways) for rule in settings.gateway_rules}
     return rules.get(currency_code, rules.get("", []))
+
+
+def untaken(currency_code: str) -> Refusal:
+    """Refuse because none of a store's gateways takes a payment method in a currency."""
+    return unknown("", f"No gateway of the store takes this payment method in {currency_code}")
 
 
 def unknown(code: str, text: str) -> Refusal:

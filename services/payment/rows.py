@@ -67,6 +67,13 @@ def payment_of(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
     )
 
 
+def whole(row: Mapping[str, Any]) -> Payment:
+    """Return the payment that one row is, with the operation that stands in it, if any."""
+    payment = payment_of([row])
+    assert payment is not None
+    return payment
+
+
 def _operation_of(row: Mapping[str, Any]) -> Operation:
     return Operation(
         operation_id=str(row["operation_id"]),

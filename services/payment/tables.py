@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.payment.payments import OPEN as OPEN_STATES
-from services.payment.payments import UNSETTLED
+from services.payment.payments import OPERATION_WAITING, UNSETTLED
 
 METADATA = MetaData()
 OPEN = f"operations.state IN {OPEN_STATES}"
@@ -134,6 +134,11 @@ operations = Table(
 )
 Index("operations_of_payment", operations.c.payment_id)
 Index("operations_due", operations.c.due_time, postgresql_where=OPEN)
+Index(
+    "operations_waiting",
+    operations.c.operation_id,
+    postgresql_where=f"operations.state = {OPERATION_WAITING}",
+)
 Index("operations_one_open", operations.c.payment_id, unique=True, postgresql_where=OPEN)
 Index(
     "operations_one_authorize",
@@ -182,6 +187,7 @@ disputes = Table(
     UniqueConstraint("payment_id", "provider_reference", name="disputes_once"),
     CheckConstraint("(status = 1) = (close_time IS NULL)", name="disputes_closed"),
 )
+Index("disputes_by_reference", disputes.c.provider_reference)
 
 # What each store has set, as a PaymentSettings message.
 store_settings = Table(
@@ -347,6 +353,7 @@ Index(
     unique=True,
     postgresql_where=_s.operation_id.is_not(None),
 )
+Index("settlement_lines_of_payment", _s.payment_id, postgresql_where=_s.payment_id.is_not(None))
 
 # Where a report and our books differ. `reason` is the contract's DiscrepancyReason.
 discrepancies = Table(
@@ -372,3 +379,5 @@ discrepancies = Table(
 _d = discrepancies.c
 Index("discrepancies_of_store", _d.store_id, _d.discrepancy_id)
 Index("discrepancies_of_settlement", _d.settlement_id, _d.discrepancy_id)
+Index("discrepancies_of_operation", _d.operation_id, postgresql_where=_d.operation_id.is_not(None))
+Index("discrepancies_of_line", _d.gateway, _d.line_id, postgresql_where=_d.line_id != text("''"))

@@ -50,8 +50,12 @@ async def _concerned(notice: Notice, gateway: str, work: Work) -> Payment | None
     if notice.operation_id:
         lock = queries.PAYMENT_OF_OPERATION_LOCKED
         return await locked(work, lock, operation_id=notice.operation_id)
-    lock = queries.PAYMENT_OF_REFERENCE_LOCKED
-    return await locked(work, lock, gateway=gateway, provider_reference=notice.charge_reference)
+    # Some providers name a charge by what was captured of it.
+    for lock in (queries.PAYMENT_OF_REFERENCE_LOCKED, queries.PAYMENT_OF_OPERATION_REFERENCE_LOCKED):
+        payment = await locked(work, lock, gateway=gateway, provider_reference=notice.charge_reference)
+        if payment is not None:
+            return payment
+    return None
 
 
 def _operation(notice: Notice, payment: Payment) -> Operation:

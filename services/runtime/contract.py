@@ -20,6 +20,7 @@ class Method:
     request: type[Message]
     response: type[Message]
     streams: bool  # one request, many replies
+    file: bool  # the replies are the pieces of one
     gathers: bool  # many requests, each of them a transaction; then one reply
     mutates: bool
     public: bool
@@ -44,6 +45,7 @@ def _method(service: str, method) -> Method:  # type: ignore[no-untyped-def]
         request=message_factory.GetMessageClass(method.input_type),
         response=message_factory.GetMessageClass(method.output_type),
         streams=method.server_streaming,
+        file=method.output_type.full_name == "google.api.HttpBody",
         gathers=method.client_streaming,
         mutates=options.idempotency_level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS,
         public=access.public,

@@ -130,7 +130,7 @@ class _Served:
     async def stream(self, data: bytes, context: _Context) -> AsyncIterator[bytes]:
         """Serve a call that has many replies."""
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-        started = time.monotonic()
+        started, begun = time.monotonic(), False
         trace = telemetry.Trace.parse(metadata.get("traceparent"))
         with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
             try:
@@ -142,6 +142,7 @@ class _Served:
                     # A stream may stay open for hours, among thousands: it keeps what it needs only.
                     del data, metadata
                     async for message in handled:
+                        begun = self._method.file
                         yield message if isinstance(message, bytes) else message.SerializeToString()
                 _ended(self._method, span, "OK", started)
                 return
@@ -151,6 +152,9 @@ class _Served:
             except Exception as error:
                 refusal = _refusal(error, self._at.constraints)
                 _ended(self._method, span, refusal.code.name, started, refusal)
+        if begun:
+            # The gateway would end what it has sent of a file as if that were all of it: it must see the call break.
+            raise asyncio.CancelledError
         await _abort(context, refusal)
 
     async def _reply(self, data: bytes, metadata: dict[str, Any]) -> bytes:

@@ -21,15 +21,21 @@ STEPS = [
     "Two buyers, one last unit",
     "A retry is no second order",
     "A refund",
+    "3-D Secure",
+    "A saved payment method",
+    "How money is taken",
     "Taxes, shipping, categories",
     "A coupon, to the cent",
-    "Two parcels, one courier",
+    "Two parcels, two captures",
     "A partial return",
     "A thousand products at once",
     "A cancel in flight",
+    "A dispute, lost",
     "The unpaid order expires",
+    "A silent provider",
     "How each payment ended",
     "What each has bought",
+    "The day's settlement",
     "The trial balance",
     "The store's feed",
     "One trace, every hop",
@@ -80,11 +86,18 @@ async def test_every_step_holds_and_the_last_screen_shows_what_came_of_it(tmp_pa
     assert "✗" not in steps
     for said in (
         r"87.97 − 8.80 coupon \+ 10.83 tax \+ 4.90 shipping = 94.90 EUR",
+        "Grace brings the pot: 52.48 EUR; the post the books, with shipping: 42.42 EUR",
         "one book of 3: 12.51 EUR refunded",
+        "RESERVED → AWAITING_CUSTOMER → CONFIRMED: Charles is back from his bank",
+        "Ada's bank takes 39.98 EUR back and asks 15.00 EUR for it: held, then lost",
+        "RESERVED → PAYMENT_UNKNOWN → CONFIRMED, as two streams told",
+        "7 lines fetched, 6 agree, 21.53 EUR of fees posted",
+        "zero; the provider owes 60.86 EUR, as in its own book",
+        "183.88 EUR captured − 61.51 EUR refunded − 39.98 EUR disputed − 21.53 EUR fees",
         "row 700: category_id is no category of the store",
         "CANCELLED while the provider was asked",
         "AWAITING_CUSTOMER → EXPIRED",
-        "[0-9]+ transitions of 17 orders, each once and in order",
+        "[0-9]+ transitions of 21 orders, each once and in order",
     ):
         assert re.search(said, steps), said
     for line in (
@@ -99,6 +112,11 @@ async def test_every_step_holds_and_the_last_screen_shows_what_came_of_it(tmp_pa
         "400 +COUPON_USED_UP",
         "404 +ORDER_NOT_FOUND",
         "EXPIRED +not paid for in time",
+        "PAYMENT_FAILED +authentication_failed",
+        "PAYMENT_FAILED +PAYMENT_METHOD_NOT_FOUND",
+        "400 +PAYMENT_OPERATION_NOT_ALLOWED",
+        r"provider_clearing +183\.88 EUR +123\.02 EUR",
+        r"\nch_\w+ +amount +42\.42 EUR +43\.42 EUR *\n6 of 7 lines agree; net 61\.86 EUR, fees 21\.53 EUR",
     ):
         assert re.search(line, screen), line
     assert "debits − credits = 0.00 EUR" in screen
@@ -110,7 +128,7 @@ async def test_every_step_holds_and_the_last_screen_shows_what_came_of_it(tmp_pa
         "payment .* POST sandbox /v1/charges ",
         "payment .* publish PaymentAuthorized ",
         "order .* react PaymentAuthorized ",
-        "Trace of accept: .*\n.*gateway, order, .*, no errors",
+        "Trace of ship: .*\n.*gateway, order, payment.*, no errors",
     ):
         assert re.search(f"\n{line}", screen), line
     assert "\x1b" not in demo.said

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 from commerce.order.v1.order_pb2 import Order, OrderState
-from commerce.payment.v1.payment_pb2 import PaymentState
+from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.order import driving, rules
 from services.order.driving import Driven
+from services.runtime.refusals import Refusal
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 states = st.sampled_from([state for state in OrderState.values() if state])
@@ -39,6 +40,50 @@ def test_good_news_of_a_payment_that_comes_too_late_lets_the_order_expire(paymen
     taken = driving.news(step, order(state, seconds), NOW)
     late = state in driving.DRIVEN and seconds is not None and seconds < 0
     assert taken == ("expire" if late and step != "decline" else step)
+
+
+@given(st.sampled_from([state for state in PaymentState.values() if state]), driven, distances)
+def test_why_an_order_came_to_nothing_is_told(payment, state, seconds):
+    step = driving.news(rules.payment_step(payment), order(state, seconds), NOW)
+    reason = driving.reason(step, Payment(state=payment))
+    assert (reason != "") == (step in ("decline", "expire"))
+    assert (reason == driving.OVERDUE) == (step == "expire")
+    assert (reason == driving.LAPSED) == (payment == PaymentState.PAYMENT_STATE_EXPIRED)
+
+
+def test_the_providers_own_reason_is_told_when_it_has_one():
+    declined = Payment(state=PaymentState.PAYMENT_STATE_FAILED, decline_code="insufficient_funds")
+    assert driving.reason("decline", declined) == "insufficient_funds"
+
+
+@given(states)
+def test_an_order_whose_payment_expired_fails_is_called_off_or_is_for_a_person_to_look_at(state):
+    try:
+        after = rules.step(driving.lapsed(state), state)
+    except Refusal:
+        assert state in (*rules.SENT, rules.PENDING, rules.REJECTED)
+        return
+    if state in rules.UNPAID:
+        assert after == rules.PAYMENT_FAILED
+    elif state in (rules.CONFIRMED, rules.ACCEPTED):
+        assert after == rules.CANCELLED
+    else:
+        assert after is None
+        assert state in rules.FAILED
+
+
+@given(states, st.sampled_from(["", "the payment"]))
+def test_only_an_order_that_failed_with_a_payment_hears_no_more_of_it(state, payment_id):
+    failed = Order(state=state, payment_id=payment_id)
+    expected = state == rules.PAYMENT_FAILED and payment_id == "the payment"
+    assert driving.outlived(failed, "the payment") == expected
+
+
+def test_no_payment_will_ever_come_of_some_refusals_and_of_no_silence():
+    for error in ("GATEWAY_UNKNOWN: none takes it", "PAYMENT_METHOD_NOT_FOUND: gone", "INVALID_ARGUMENT"):
+        assert driving.is_hopeless(error)
+    for error in ("PAYMENT_MISMATCH: another sum", "INTERNAL", *driving.AWAY):
+        assert not driving.is_hopeless(error)
 
 
 @given(states)

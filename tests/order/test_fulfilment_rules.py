@@ -1,14 +1,16 @@
 """What a parcel takes and a return gives back, by property."""
 
+from collections import Counter
+
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.common.v1.money_pb2 import Money
+from commerce.common.v1.money_pb2 import LineAmount, Money
 from commerce.order.v1.order_pb2 import LineQuantity, Order, OrderLine, OrderReturn, ReturnLine, Shipment
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.order import fulfilment_rules, rules
+from services.order import fulfilment_rules, prices, rules
 from services.runtime.refusals import Refusal
 
 
@@ -85,7 +87,7 @@ def test_an_order_that_came_back_whole_has_given_back_its_total_however_it_was_s
             fulfilment_rules.send(order, parcel("a parcel", some_of(data.draw, to_send)))
             continue
         back = returned(some_of(data.draw, to_return))
-        step = fulfilment_rules.take_back(order, back)
+        step, _ = fulfilment_rules.take_back(order, back)
         assert back.refund.minor_units >= 0
         refunded += back.refund.minor_units
         assert refunded <= order.total.minor_units
@@ -111,6 +113,48 @@ def test_parcels_take_each_unit_once_and_the_last_one_at_the_door_delivers_the_o
 
     assert [parcels for _, parcels in steps] == [[name] for name in names]
     assert [step for step, _ in steps] == ["deliver_parcel"] * (len(names) - 1) + ["deliver"]
+
+
+def by_line(amounts):
+    """How much of some money each line has."""
+    assert all(each.amount.minor_units and each.amount.currency_code == "EUR" for each in amounts)
+    shares = {each.product_id: each.amount.minor_units for each in amounts}
+    assert len(shares) == len(amounts), "each line is named once"
+    return Counter(shares)
+
+
+@given(orders(), st.data())
+def test_all_parcels_cost_the_total_and_no_line_gives_back_more_than_was_sent_of_it(order, data):
+    sent: Counter[str] = Counter()
+    back: Counter[str] = Counter()
+    step = ""
+    while step != "return":
+        to_send, to_return = left_to_send(order), left_to_return(order)
+        if to_send and (not to_return or data.draw(st.booleans())):
+            units = some_of(data.draw, to_send)
+            shares = by_line(fulfilment_rules.send(order, parcel("a parcel", units)))
+            sent += shares
+            assert ("" in shares) == (not left_to_send(order) and order.shipping.minor_units > 0)
+        else:
+            units = some_of(data.draw, to_return)
+            step, amounts = fulfilment_rules.take_back(order, returned(units))
+            shares = by_line(amounts)
+            back += shares
+            assert ("" in shares) == (step == "return" and order.shipping.minor_units > 0)
+            assert shares.total() == order.returns[-1].refund.minor_units
+        assert shares.keys() <= units.keys() | {""}
+        assert all(share > 0 for share in shares.values())
+        assert back <= sent, "of each line"
+        assert left_to_send(order) or sent.total() == order.total.minor_units
+    assert back == sent == by_line(list(paid(order)))
+
+
+def paid(order):
+    """What was paid for each line, from what the payment service is told."""
+    for part in prices.breakdown(order):
+        amount = part.gross.minor_units - part.discount.minor_units + part.tax.minor_units
+        if amount:
+            yield LineAmount(product_id=part.product_id, amount=euros(amount))
 
 
 @given(orders(), st.data())

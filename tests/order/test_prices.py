@@ -105,6 +105,40 @@ def test_the_lines_add_up_to_the_order_and_none_is_negative(order):
     assert order.total.minor_units >= 0
 
 
+def added(part):
+    """What a part of the total adds to it."""
+    return part.gross.minor_units - part.discount.minor_units + part.tax.minor_units
+
+
+@given(priced())
+def test_the_total_is_made_of_what_each_line_costs_and_the_shipping(order):
+    *goods, last = prices.breakdown(order)
+    if order.shipping.minor_units:
+        assert (last.product_id, added(last)) == ("", order.shipping.minor_units)
+    else:
+        goods.append(last)
+    assert [added(part) for part in goods] == [
+        prices.cost(line, order.tax_included, 0, line.quantity) for line in order.lines
+    ]
+    assert [part.product_id for part in goods] == [line.product_id for line in order.lines]
+    assert sum(added(part) for part in prices.breakdown(order)) == order.total.minor_units
+
+
+@given(priced())
+def test_of_the_total_tax_and_discount_are_told_apart_and_nothing_is_negative(order):
+    parts = prices.breakdown(order)
+    assert sum(part.tax.minor_units for part in parts) == order.tax.minor_units
+    assert sum(part.discount.minor_units for part in parts) == order.discount.minor_units
+    taxes = order.tax.minor_units if order.tax_included else 0
+    assert sum(part.gross.minor_units for part in parts) == (
+        order.subtotal.minor_units - taxes + order.shipping.minor_units
+    )
+    for part in parts:
+        assert min(part.gross.minor_units, part.discount.minor_units, part.tax.minor_units) >= 0
+        currencies = {each.currency_code for each in (part.gross, part.discount, part.tax)}
+        assert currencies == {order.total.currency_code}
+
+
 @given(priced())
 def test_every_sum_is_in_the_currency_of_the_lines(order):
     sums = [order.subtotal, order.discount, order.tax, order.shipping, order.total, order.refunded]
@@ -287,7 +321,7 @@ def test_however_units_are_split_into_returns_the_refunds_add_up_to_what_was_pai
     returned = refunded = 0
     while returned < quantity:
         units = data.draw(st.integers(1, quantity - returned) | st.just(quantity - returned))
-        refund = prices.refund(bought, included, returned, units)
+        refund = prices.cost(bought, included, returned, units)
         assert refund >= 0
         assert abs(refund - Fraction(order.total.minor_units * units, quantity)) <= 1
         returned, refunded = returned + units, refunded + refund
@@ -296,7 +330,7 @@ def test_however_units_are_split_into_returns_the_refunds_add_up_to_what_was_pai
 
 @given(priced())
 def test_when_everything_comes_back_so_does_everything_that_was_paid(order):
-    refunds = [prices.refund(line, order.tax_included, 0, line.quantity) for line in order.lines]
+    refunds = [prices.cost(line, order.tax_included, 0, line.quantity) for line in order.lines]
     assert sum(refunds) + order.shipping.minor_units == order.total.minor_units
 
 

@@ -8,12 +8,18 @@ import nats
 import pytest
 from commerce.catalog.v1.catalog_events_pb2 import ReservationExpired
 from commerce.catalog.v1.stock_service_pb2 import GetStockRequest
-from commerce.order.v1.order_events_pb2 import OrderCancelled, OrderConfirmed, OrderExpired
-from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentReference
+from commerce.order.v1.order_events_pb2 import (
+    OrderCancelled,
+    OrderConfirmed,
+    OrderExpired,
+    OrderPaymentFailed,
+)
+from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentExpired, PaymentReference
 from commerce.payment.v1.payment_pb2 import PaymentState
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 
 from tests.order.asks import order_of, state_of, steps_of
+from tests.order.deals import new_coupon, used
 from tests.shop import eventually, new_id
 
 AWAITING = {"method": "pm_sandbox_requires_action", "until": "AWAITING_CUSTOMER"}
@@ -42,6 +48,12 @@ async def tell(shop):
 
 def unreserved(shop, order_id):
     return ReservationExpired(order_id=order_id, store_id=shop.store_id)
+
+
+async def news(shop, kind, order_id):
+    """What the payment service tells of an order's payment."""
+    payment_id = (await order_of(shop, order_id)).payment_id
+    return kind(payment=PaymentReference(payment_id=payment_id, order_id=order_id, store_id=shop.store_id))
 
 
 async def applied(shop, *events):
@@ -119,14 +131,107 @@ async def test_an_order_that_is_paid_and_loses_its_reservation_at_once_goes_both
         assert told in (["OrderConfirmed", "OrderCancelled"], ["OrderExpired"]), told
 
 
+async def test_an_order_whose_customer_did_not_confirm_in_time_fails_and_holds_nothing(shop):
+    coupon, product = await new_coupon(shop, limit=1), await shop.product(stock=3)
+    order_id = await shop.order([(product, 2)], "pm_sandbox_challenge_expiring", coupon_code="TEN")
+
+    await shop.until(order_id, "PAYMENT_FAILED")
+
+    order = await order_of(shop, order_id)
+    assert (order.reason, order.next_action_url) == ("the payment expired", "")
+    assert await steps_of(shop, order_id) == ["create", "reserve", "challenge", "decline"]
+    (event,) = await shop.published(OrderPaymentFailed)
+    assert (event.order.order_id, event.reason) == (order_id, "the payment expired")
+    assert await payment_is(shop, order, "EXPIRED")
+    await eventually(lambda: has_free(shop, product, 3))
+    assert await used(shop, coupon) == 0
+
+
+async def test_an_order_whose_money_was_not_taken_in_time_is_called_off(shop):
+    product = await shop.product(stock=3)
+    order_id = await shop.order([(product, 2)], "pm_sandbox_expiring", until="CONFIRMED")
+
+    await shop.until(order_id, "CANCELLED")
+
+    order = await order_of(shop, order_id)
+    assert order.reason == "the payment expired"
+    (event,) = await shop.published(OrderCancelled)
+    assert (event.order.order_id, event.reason) == (order_id, "the payment expired")
+    assert await payment_is(shop, order, "EXPIRED")
+    await eventually(lambda: has_free(shop, product, 3))
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ("AWAITING_CUSTOMER", "PAYMENT_FAILED"),
+        ("PAYMENT_UNKNOWN", "PAYMENT_FAILED"),
+        ("CONFIRMED", "CANCELLED"),
+        ("ACCEPTED", "CANCELLED"),
+    ],
+)
+async def test_an_expired_payment_ends_an_order_of_which_nothing_was_sent(shop, tell, state, end):
+    product = await shop.product(stock=3)
+    order_id = await shop.order([(product, 1)], state=state)
+
+    await tell(await news(shop, PaymentExpired, order_id))
+    await shop.until(order_id, end)
+
+    assert (await order_of(shop, order_id)).reason == "the payment expired"
+    await eventually(lambda: has_free(shop, product, 3))
+
+
+@pytest.mark.parametrize("state", ["PAYMENT_FAILED", "CANCELLED"])
+async def test_an_expired_payment_is_late_news_for_an_order_that_came_to_nothing(shop, tell, state):
+    order_id = await shop.order(state=state)
+    before = await steps_of(shop, order_id)
+
+    await applied(shop, await tell(await news(shop, PaymentExpired, order_id)))
+
+    assert await steps_of(shop, order_id) == before
+
+
+async def test_an_authorization_that_is_told_after_its_end_is_late_news(shop, tell):
+    order_id = await shop.order(**AWAITING)
+    authorized = await news(shop, PaymentAuthorized, order_id)
+    await tell(await news(shop, PaymentExpired, order_id))
+    await shop.until(order_id, "PAYMENT_FAILED")
+
+    await applied(shop, await tell(authorized))
+
+    assert await state_of(shop, order_id) == "PAYMENT_FAILED"
+
+
+async def test_goods_that_went_out_for_a_payment_that_expired_are_left_to_a_person(hurried):
+    order_id = await hurried.order(state="SHIPPED")
+    async with telling(hurried) as tell:
+        event_id = await tell(await news(hurried, PaymentExpired, order_id))
+
+        assert "ORDER_STEP_NOT_ALLOWED" in await given_up(hurried, event_id)
+    assert await state_of(hurried, order_id) == "SHIPPED"
+
+
+async def test_money_for_an_order_that_failed_without_a_payment_is_left_to_a_person(hurried):
+    order_id = await hurried.order(method="pm_nobody_takes", until="PAYMENT_FAILED")
+    reference = PaymentReference(payment_id=new_id(), order_id=order_id, store_id=hurried.store_id)
+    async with telling(hurried) as tell:
+        event_id = await tell(PaymentAuthorized(payment=reference))
+
+        assert "ORDER_STEP_NOT_ALLOWED" in await given_up(hurried, event_id)
+
+
 async def test_news_of_an_order_that_does_not_exist_is_left_to_a_person(hurried):
     async with telling(hurried) as tell:
         event_id = await tell(unreserved(hurried, new_id()))
 
-    sql = 'SELECT reason FROM "order".dead_letters WHERE event_id = $1'
-    rows = await eventually(lambda: hurried.clients.rows(sql, uuid.UUID(event_id)))
+    assert "ORDER_NOT_FOUND" in await given_up(hurried, event_id)
 
-    assert "ORDER_NOT_FOUND" in rows[0]["reason"]
+
+async def given_up(shop, event_id):
+    """Why the order service has given up an event."""
+    sql = 'SELECT reason FROM "order".dead_letters WHERE event_id = $1'
+    rows = await eventually(lambda: shop.clients.rows(sql, uuid.UUID(event_id)))
+    return rows[0]["reason"]
 
 
 async def has_free(shop, product, units):

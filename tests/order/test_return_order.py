@@ -67,6 +67,11 @@ async def test_discount_tax_and_shipping_come_back_to_the_cent(shop, included):
     assert order.discount.minor_units and order.tax.minor_units
     assert order.returns[-1].refund.minor_units > order.shipping.minor_units == 490
     assert all(0 < each.refund.minor_units < 1000 for each in order.returns[:-1])
+    events = await shop.published(OrderReturned)
+    lines = [{each.product_id: each.amount.minor_units for each in event.amounts} for event in events]
+    assert [share.keys() for share in lines] == [{second}, {first}, {second}, {first, ""}]
+    assert [sum(share.values()) for share in lines] == [each.refund.minor_units for each in order.returns]
+    assert lines[-1][""] == 490
 
 
 async def test_what_is_on_its_way_may_come_back_too(shop):

@@ -7,6 +7,7 @@ from commerce.order.v1.order_events_pb2 import OrderCancelled, OrderShipped
 from commerce.order.v1.order_pb2 import ShipmentStatus
 
 from tests.order.asks import cancel, courier, name, order_of, ship, state_of, steps_of
+from tests.order.deals import new_coupon, set_up, ships, tax
 from tests.shop import new_id, refused
 
 
@@ -56,6 +57,29 @@ async def test_an_order_goes_in_several_parcels(shop):
     assert await order_of(shop, order_id) == order
     assert (await steps_of(shop, order_id))[-3:] == ["ship"] * 3
     assert [event.shipment for event in await shop.published(OrderShipped)] == list(order.shipments)
+
+
+@pytest.mark.parametrize("included", [True, False])
+async def test_says_what_each_parcel_costs_by_line_until_it_is_the_total(shop, included):
+    """Of 3 × 9.99 less a third: its tax added or not. The first unit is a third of that, rounded; shipping comes last."""
+    await set_up(shop, tax_rates=[tax(190_000)], tax_included=included, shipping_rates=[ships(490)])
+    await new_coupon(shop, "THIRD", percentage_ppm=333_333)
+    first, second = await shop.product(price=999), await shop.product(price=35)
+    order_id = await shop.order([(first, 3), (second, 1)], state="ACCEPTED", coupon_code="THIRD")
+    for lines in (((first, 1),), ((first, 1), (second, 1)), ()):
+        order = (await shop.orders.ShipOrder(ship(order_id, *lines))).order
+
+    costs = [by_line(event) for event in await shop.published(OrderShipped)]
+    each, other = (666, 23) if included else (793, 27)
+    assert [parcel.keys() for parcel in costs] == [{first}, {first, second}, {first, ""}]
+    assert costs[0][first] == each
+    assert costs[1][second] == other
+    assert costs[2][""] == 490
+    assert sum(sum(parcel.values()) for parcel in costs) == order.total.minor_units
+
+
+def by_line(event):
+    return {each.product_id: each.amount.minor_units for each in event.amounts}
 
 
 async def test_refuses_more_than_is_left_and_changes_nothing(shop):

@@ -1,5 +1,6 @@
 """A cluster with no service but payment, whose orders exist in these tests only, and a till to use it by."""
 
+import asyncpg
 import nats
 import pytest
 
@@ -32,6 +33,14 @@ async def events(payment_cluster):
     client = await nats.connect(payment_cluster.nats_url)
     yield client.jetstream()
     await client.close()
+
+
+@pytest.fixture
+async def ledger(payment_cluster):
+    """A connection as the payment service itself has one."""
+    connection = await asyncpg.connect(payment_cluster.dsn("payment"))
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

@@ -20,6 +20,23 @@ async def life(world):
     return purchase
 
 
+async def life_in_parts(world):
+    """A part taken, the rest given up, a part of that given back."""
+    needs(world, "partial_capture", "multiple_capture", "partial_refund")
+    purchase = await buy(world)
+    for kind, amount in (("authorize", None), ("capture", PART), ("void", None), ("refund", 1)):
+        await purchase.done(kind, amount)
+    return purchase
+
+
+async def life_for_nothing(world):
+    """Nothing taken."""
+    purchase = await buy(world)
+    await purchase.done("authorize")
+    await purchase.done("void")
+    return purchase
+
+
 async def webhooks(world, purchase):
     sent = await world.webhooks(purchase.reference)
     assert sent
@@ -32,8 +49,19 @@ def ours(notice, purchase):
     return notice.charge_reference == purchase.reference or notice.operation_id in operations
 
 
-async def test_every_event_is_verified_and_names_the_charge_or_the_operation(world):
-    purchase = await life(world)
+LIVES = [life, life_in_parts, life_for_nothing]
+# What a webhook may say has become of an operation.
+NEWS = {
+    "authorize": ("processing", "requires_action", "authorized", "declined", "voided", "expired"),
+    "capture": ("captured",),
+    "void": ("voided", "expired"),
+    "refund": ("refunded",),
+}
+
+
+@pytest.mark.parametrize("live", LIVES)
+async def test_every_event_is_verified_and_names_the_charge_or_the_operation(world, live):
+    purchase = await live(world)
     for sent in await webhooks(world, purchase):
         await world.gateway.verify(sent.body, sent.headers)
         notice = world.gateway.read(sent.body)
@@ -42,15 +70,17 @@ async def test_every_event_is_verified_and_names_the_charge_or_the_operation(wor
         assert ours(notice, purchase), notice
 
 
-async def test_what_an_event_tells_is_true(world):
-    purchase = await life(world)
+@pytest.mark.parametrize("live", LIVES)
+async def test_what_an_event_tells_is_true_and_of_the_operation_that_did_it(world, live):
+    purchase = await live(world)
     for sent in await webhooks(world, purchase):
         notice = world.gateway.read(sent.body)
         if notice.told:
             assert notice.told.reference == purchase.reference
             assert (notice.told.amount, notice.told.currency_code) == (AMOUNT, world.currencies[0])
-            assert notice.told.captured <= AMOUNT
+            assert notice.told.captured <= purchase.payment.captured
             assert notice.told.refunded <= purchase.payment.refunded
+            assert notice.told.status in NEWS[purchase.payment.operation(notice.operation_id).kind]
 
 
 async def test_the_end_of_a_challenge_is_told_or_at_least_that_it_has_ended(world):

@@ -1,21 +1,33 @@
 """GetTrialBalance, and the ledger that it sums."""
 
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
 import asyncpg
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.ledger_service_pb2 import GetTrialBalanceRequest
 
+from tests.payment.ledgers import (
+    behind_the_triggers,
+    post,
+    said,
+    sealed,
+    some_transactions,
+    sums,
+    transaction,
+    unsealed,
+)
 from tests.shop import new_id, refused
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def balance(shop):
     reply = await shop.ledger.GetTrialBalance(GetTrialBalanceRequest(store_id=shop.store_id))
-    accounts = [
-        (one.debits.currency_code, one.account, one.debits.minor_units, one.credits.minor_units)
-        for one in reply.accounts
-    ]
-    return accounts, {one.currency_code: one.minor_units for one in reply.differences}
+    return said(reply.accounts), {one.currency_code: one.minor_units for one in reply.differences}
 
 
 async def test_debits_equal_credits_in_each_currency(till, shop):
@@ -25,22 +37,32 @@ async def test_debits_equal_credits_in_each_currency(till, shop):
         if minor_units == 501:
             await till.refund(payment)
 
-    assert await balance(shop) == (
+    expected = (
         [
+            ("EUR", "authorizations", 2500, 2500),
+            ("EUR", "customer_receivable", 2500, 2500),
             ("EUR", "provider_clearing", 2500, 501),
             ("EUR", "refunds", 501, 0),
             ("EUR", "revenue", 0, 2500),
+            ("USD", "authorizations", 7, 7),
+            ("USD", "customer_receivable", 7, 7),
             ("USD", "provider_clearing", 7, 0),
             ("USD", "revenue", 0, 7),
         ],
         {"EUR": 0, "USD": 0},
     )
+    assert await balance(shop) == expected
+    await sealed(shop)
+    assert await balance(shop) == expected
 
 
-async def test_a_promise_is_no_money(till, shop):
+async def test_a_promise_is_a_memo_and_no_income(till, shop):
     await till.authorize()
 
-    assert await balance(shop) == ([], {})
+    assert await balance(shop) == (
+        [("EUR", "authorizations", 0, 1999), ("EUR", "customer_receivable", 1999, 0)],
+        {"EUR": 0},
+    )
 
 
 async def test_a_store_sees_its_own_books_only(till, shop):
@@ -52,52 +74,213 @@ async def test_a_store_sees_its_own_books_only(till, shop):
         await shop.another().ledger.GetTrialBalance(request)
 
 
-@pytest.fixture
-async def ledger(payment_cluster):
-    """A connection as the payment service itself has one."""
-    connection = await asyncpg.connect(payment_cluster.dsn("payment"))
-    yield connection
-    await connection.close()
+async def test_a_browser_reads_it(till, shop):
+    await till.authorize()
+
+    reply = await shop.rest("GET", f"/v1/stores/{shop.store_id}/ledger:trialBalance")
+
+    assert reply.status == 200
+    assert reply.body["differences"] == [{"currencyCode": "EUR", "minorUnits": "0"}]
 
 
-ENTRY = (
-    "INSERT INTO ledger_entries (transaction_id, account, store_id, currency_code, debit_minor_units, "
-    "credit_minor_units, create_time) VALUES ($1, $2, $3, $4, $5, $6, now())"
-)
+async def test_a_customer_may_not_read_the_books(shop):
+    with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
+        await balance(shop.as_("customer", new_id()))
+
+
+async def test_what_is_sealed_and_what_is_not_are_counted_once_each(ledger, payment_cluster, shop):
+    chance = random.Random(5)
+    times = [NOW + timedelta(hours=7 * n) for n in range(40)]
+    before = some_transactions(chance, shop.store_id, times)
+    await post(ledger, before)
+    await sealed(shop)
+    holder = await asyncpg.connect(payment_cluster.dsn("payment"))
+    async with unsealed(holder):
+        after = some_transactions(chance, shop.store_id, times)
+        await post(ledger, after)
+        assert (await balance(shop))[0] == sums(before + after)
+    await holder.close()
+    await sealed(shop)
+    assert (await balance(shop))[0] == sums(before + after)
+
+
+async def test_the_balance_is_zero_at_every_instant_while_payments_go_on(till, shop):
+    """And nothing that was seen is ever missing later: the seal moves on in between."""
+    sums_seen, going = [], True
+
+    async def pay(number):
+        payment = await till.authorize(minor_units=1000 + number)
+        if number % 5 == 4:
+            await till.void(payment)
+            return
+        await till.capture(payment)
+        if number % 3 == 0:
+            await till.refund(payment, minor_units=400)
+            await till.refund(payment)
+
+    async def look():
+        while going:
+            accounts, differences = await balance(shop)
+            assert set(differences.values()) <= {0}
+            sums_seen.append(sum(debits for _, _, debits, _ in accounts))
+
+    looking = [asyncio.create_task(look()) for _ in range(3)]
+    for begin in range(0, 90, 15):
+        await asyncio.gather(*(pay(number) for number in range(begin, begin + 15)))
+    going = False
+    await asyncio.gather(*looking)
+
+    assert len(sums_seen) > 100
+    assert len(set(sums_seen)) > 20, "it was looked at while nothing happened"
+    rows = await shop.clients.rows(
+        "SELECT sum(debit_minor_units)::bigint FROM payment.ledger_entries WHERE store_id = $1", shop.store_id
+    )
+    assert (await balance(shop))[1] == {"EUR": 0}
+    assert max(sums_seen) <= rows[0][0] == sum(debits for _, _, debits, _ in (await balance(shop))[0])
+
+
+async def test_one_reader_never_sees_less_than_before(ledger, shop):
+    """Between two looks entries move from the end of the books to their sums."""
+    seen = [0]
+
+    async def keep_posting():
+        for _ in range(60):
+            await post(ledger, [entry for _ in range(20) for entry in transaction(shop.store_id, 1)])
+
+    posting = asyncio.create_task(keep_posting())
+    while not posting.done():
+        accounts, differences = await balance(shop)
+        assert set(differences.values()) <= {0}
+        seen.append(sum(debits for _, _, debits, _ in accounts))
+    await posting
+
+    assert seen == sorted(seen)
+    assert (await balance(shop))[0] == [("EUR", "fees", 1200, 0), ("EUR", "provider_clearing", 0, 1200)]
+
+
+async def test_the_accounts_are_what_the_payments_say(till, shop):
+    """What customers have promised, and what the provider owes us."""
+    payments = [await till.authorize(minor_units=100 * number) for number in range(1, 9)]
+    for payment in payments[:6]:
+        await till.capture(payment)
+    await till.refund(payments[0])
+    await till.refund(payments[1], minor_units=50)
+    await till.void(payments[6])
+
+    accounts, _ = await balance(shop)
+
+    held = {account: debits - credits for _, account, debits, credits in accounts}
+    (row,) = await shop.clients.rows(
+        "SELECT sum(amount_minor_units - captured_minor_units - voided_minor_units)::int AS promised, "
+        "sum(captured_minor_units - refunded_minor_units - disputed_minor_units - charged_back_minor_units)::int "
+        "AS owed FROM payment.payments WHERE store_id = $1",
+        shop.store_id,
+    )
+    assert (held["customer_receivable"], held["provider_clearing"]) == (row["promised"], row["owed"])
+    assert (row["promised"], row["owed"]) == (800, 2100 - 150)
+
+
+# The ledger.
 
 
 async def test_the_database_refuses_a_transaction_that_does_not_balance(ledger, shop):
-    transaction = new_id()
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refusal:
-        async with ledger.transaction():
-            await ledger.execute(ENTRY, transaction, "provider_clearing", shop.store_id, "EUR", 100, 0)
-            await ledger.execute(ENTRY, transaction, "revenue", shop.store_id, "EUR", 0, 99)
+    fine, wrong = transaction(shop.store_id), transaction(shop.store_id, 100)
+    wrong[1] = wrong[1]._replace(credit=99)
+
+    with pytest.raises(asyncpg.CheckViolationError) as refusal:
+        await post(ledger, [*fine, *wrong])
+
     assert refusal.value.constraint_name == "ledger_balanced"
     assert await balance(shop) == ([], {})
 
 
 async def test_two_currencies_do_not_balance_each_other(ledger, shop):
-    transaction = new_id()
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+    debit, credit = transaction(shop.store_id)
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await post(ledger, [debit, credit._replace(currency="USD")])
+
+
+@pytest.mark.parametrize("amounts", [(5, 5), (0, 0), (-5, 0), (0, -5)])
+async def test_an_entry_has_one_side(ledger, shop, amounts):
+    debit, credit = amounts
+    whole = transaction(shop.store_id)
+    odd = whole[0]._replace(position=3, debit=debit, credit=credit)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await post(ledger, [*whole, odd])
+
+
+@pytest.mark.parametrize("same_transaction", [True, False])
+async def test_what_was_posted_gets_no_entries_later(ledger, shop, same_transaction):
+    """They would balance; but not by a statement of their own."""
+    posted = transaction(shop.store_id)
+    later = [entry._replace(position=entry.position + 2) for entry in posted]
+    half = [posted[0], later[1]]
+
+    if same_transaction:
+        with pytest.raises(asyncpg.CheckViolationError):
+            async with ledger.transaction():
+                await post(ledger, half[:1])
+                await post(ledger, half[1:])
+        assert await balance(shop) == ([], {})
+    else:
+        await post(ledger, posted)
+        with pytest.raises(asyncpg.CheckViolationError) as refusal:
+            await post(ledger, later)
+        assert refusal.value.constraint_name == "ledger_balanced"
+        assert (await balance(shop))[0] == sums(posted)
+
+
+REWRITING = [
+    "UPDATE payment.{table} SET transaction_id = transaction_id",
+    "DELETE FROM payment.{table}",
+    "TRUNCATE payment.{table}",
+]
+TABLES = ["ledger_entries", "ledger_chain"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("rewriting", REWRITING)
+async def test_the_service_has_no_right_to_rewrite_the_books(ledger, till, shop, rewriting, table):
+    await till.capture(await till.authorize())
+    before = await balance(shop)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await ledger.execute(rewriting.format(table=table))
+    assert await balance(shop) == before
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("rewriting", REWRITING)
+async def test_the_rights_hold_without_the_triggers(ledger, till, rewriting, table):
+    await till.capture(await till.authorize())
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with ledger.transaction():
-            await ledger.execute(ENTRY, transaction, "provider_clearing", shop.store_id, "EUR", 100, 0)
-            await ledger.execute(ENTRY, transaction, "revenue", shop.store_id, "USD", 0, 100)
+            await ledger.execute(f"ALTER TABLE payment.{table} DISABLE TRIGGER USER")
+            await ledger.execute(rewriting.format(table=table))
 
 
-@pytest.mark.parametrize(
-    "rewriting",
-    [
-        "UPDATE ledger_entries SET account = 'elsewhere'",
-        "DELETE FROM ledger_entries",
-        "TRUNCATE ledger_entries",
-    ],
-)
-async def test_the_database_refuses_to_rewrite_the_books(ledger, till, shop, rewriting):
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("rewriting", REWRITING)
+async def test_the_triggers_hold_where_there_is_every_right(till, shop, rewriting, table):
     await till.capture(await till.authorize())
     before = await balance(shop)
 
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refusal:
-        await ledger.execute(rewriting)
+        await shop.clients.rows(rewriting.format(table=table))
 
     assert refusal.value.constraint_name == "ledger_append_only"
     assert await balance(shop) == before
+
+
+async def test_a_superuser_without_triggers_can_rewrite_them(payment_cluster, ledger, shop):
+    """Which is why there is a chain: see test_verify_ledger.py."""
+    await post(ledger, transaction(shop.store_id))
+    await sealed(shop)
+    async with behind_the_triggers(payment_cluster.admin_dsn) as superuser:
+        done = await superuser.execute(
+            "UPDATE payment.ledger_entries SET account = 'bank' WHERE store_id = $1 AND account = 'fees'",
+            shop.store_id,
+        )
+    assert done == "UPDATE 1"

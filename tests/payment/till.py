@@ -1,30 +1,36 @@
 """The till of a shop: orders that ask for money as the order service does, and the provider's book beside ours."""
 
 import asyncio
+import time
 import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import aiohttp
-from commerce.common.v1.money_pb2 import Money
+from commerce.common.v1.money_pb2 import LineAmount, Money
 from commerce.order.v1.order_events_pb2 import (
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
     OrderReference,
     OrderReturned,
+    OrderShipped,
 )
-from commerce.order.v1.order_pb2 import OrderReturn
-from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
+from commerce.order.v1.order_pb2 import OrderReturn, Shipment
+from commerce.payment.v1.payment_pb2 import CaptureMode, PaymentOperationState, PaymentState
 from commerce.payment.v1.payment_service_pb2 import (
     AuthorizePaymentRequest,
     CapturePaymentRequest,
+    ConfirmPaymentRequest,
     GetPaymentRequest,
     RefundPaymentRequest,
     VoidPaymentRequest,
 )
+from commerce.payment.v1.settings_service_pb2 import PaymentSettings, SetPaymentSettingsRequest
+from google.protobuf.duration_pb2 import Duration
 from nats.js import JetStreamContext
 
 from tests.shop import Shop, eventually, new_id
@@ -61,23 +67,59 @@ class Till:
         """The payment of an order after the provider was asked."""
         return await self.ask(self.asking(method, minor_units, **given))
 
-    async def capture(self, payment: Any, request_id: str = "") -> Any:
-        request = CapturePaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
+    async def capture(
+        self,
+        payment: Any,
+        request_id: str = "",
+        minor_units: int | None = None,
+        currency: str = "EUR",
+        **given: Any,
+    ) -> Any:
+        """Take so much, or all that is left; `given` are `final` and `lines`."""
+        request = CapturePaymentRequest(
+            payment_id=payment.payment_id,
+            request_id=request_id or new_id(),
+            amount=_money(minor_units, currency),
+            **given,
+        )
         return (await self.shop.payments.CapturePayment(request)).payment
+
+    async def confirm(self, payment: Any) -> Any:
+        request = ConfirmPaymentRequest(payment_id=payment.payment_id, request_id=new_id())
+        return (await self.shop.payments.ConfirmPayment(request)).payment
 
     async def void(self, payment: Any, request_id: str = "") -> Any:
         request = VoidPaymentRequest(payment_id=payment.payment_id, request_id=request_id or new_id())
         return (await self.shop.payments.VoidPayment(request)).payment
 
     async def refund(
-        self, payment: Any, request_id: str = "", minor_units: int | None = None, currency: str = "EUR"
+        self,
+        payment: Any,
+        request_id: str = "",
+        minor_units: int | None = None,
+        currency: str = "EUR",
+        **given: Any,
     ) -> Any:
-        """Give back so much, or all that is left."""
-        amount = None if minor_units is None else Money(currency_code=currency, minor_units=minor_units)
+        """Give back so much, or all that is left; `given` are `reason` and `lines`."""
         request = RefundPaymentRequest(
-            payment_id=payment.payment_id, request_id=request_id or new_id(), amount=amount
+            payment_id=payment.payment_id,
+            request_id=request_id or new_id(),
+            amount=_money(minor_units, currency),
+            **given,
         )
         return (await self.shop.payments.RefundPayment(request)).payment
+
+    async def sets(self, mode: str = "", action_wait: float = 0) -> None:
+        """The store's settings from here on: the capture mode, how long customers may take to confirm."""
+        wait = Duration()
+        wait.FromMilliseconds(int(action_wait * 1_000))
+        settings = PaymentSettings(
+            capture_mode=CaptureMode.Value(f"CAPTURE_MODE_{mode or 'UNSPECIFIED'}"), action_wait=wait
+        )
+        request = SetPaymentSettingsRequest(
+            store_id=self.shop.store_id, settings=settings, request_id=new_id()
+        )
+        await self.shop.payment_settings.SetPaymentSettings(request)
 
     async def get(self, payment: Any) -> Any:
         request = GetPaymentRequest(payment_id=payment.payment_id)
@@ -106,6 +148,12 @@ class Till:
     async def accepted(self, payment: Any) -> str:
         return await self.publish(OrderAccepted(order=self.reference(payment)))
 
+    async def shipped(self, payment: Any, *amounts: LineAmount, shipment_id: str = "") -> str:
+        """A parcel with units worth so much is on its way."""
+        shipment = Shipment(shipment_id=shipment_id or new_id())
+        event = OrderShipped(order=self.reference(payment), shipment=shipment, amounts=amounts)
+        return await self.publish(event)
+
     async def cancelled(self, payment: Any) -> str:
         """`payment` may also be what is going to be asked for: it names the order as well."""
         return await self.publish(OrderCancelled(order=self.reference(payment), reason="changed my mind"))
@@ -114,12 +162,19 @@ class Till:
         return await self.publish(OrderExpired(order=self.reference(payment), reason="not paid in time"))
 
     async def returned(
-        self, payment: Any, minor_units: int, return_id: str = "", currency: str = "EUR"
+        self,
+        payment: Any,
+        minor_units: int,
+        return_id: str = "",
+        currency: str = "EUR",
+        amounts: Sequence[LineAmount] = (),
+        reason: str = "",
     ) -> str:
         """Units worth so much came back."""
         refund = Money(currency_code=currency, minor_units=minor_units)
-        returned = OrderReturn(return_id=return_id or new_id(), refund=refund)
-        return await self.publish(OrderReturned(order=self.reference(payment), returned=returned))
+        returned = OrderReturn(return_id=return_id or new_id(), refund=refund, reason=reason)
+        event = OrderReturned(order=self.reference(payment), returned=returned, amounts=amounts)
+        return await self.publish(event)
 
     def reference(self, payment: Any) -> OrderReference:
         return OrderReference(
@@ -168,6 +223,28 @@ class Till:
         charges = (await self.provider("GET", "/v1/book"))["charges"]
         return [charge for charge in charges if charge["reference"] == payment.order_id]
 
+    async def charge(self, payment: Any) -> Any:
+        """The charge that we know of, as the provider has it now."""
+        return await self.provider("GET", f"/v1/charges/{payment.provider_reference}")
+
+    async def disputes(self, payment: Any, minor_units: int, reason: str = "fraudulent") -> str:
+        """The customer's bank takes so much back: the provider's id of the dispute; "" when it may not."""
+        body = {
+            "charge_id": payment.provider_reference,
+            "amount_minor_units": minor_units,
+            "reason": reason,
+        }
+        return str((await self.provider("POST", "/v1/disputes", body)).get("id", ""))
+
+    async def decides(self, dispute_id: str, outcome: str) -> None:
+        """The bank decides: won or lost."""
+        decided = await self.provider("POST", f"/v1/disputes/{dispute_id}", {"outcome": outcome})
+        assert decided["status"] == outcome, decided
+
+    async def misbehaves(self, path: str, kind: str, times: int = 1) -> None:
+        """The provider's next answers on a path go wrong."""
+        await self.provider("POST", "/v1/misbehave", {"path": path, "kind": kind, "times": times})
+
     async def answer_challenge(self, payment: Any, outcome: str) -> int:
         """What the customer does at the next_action_url: the status of the provider's reply."""
         async with aiohttp.request("POST", payment.next_action_url, json={"outcome": outcome}) as reply:
@@ -194,11 +271,60 @@ class Till:
         ours = await self.get(payment)
         (theirs,) = await self.book(payment)
         assert theirs["id"] == ours.provider_reference
-        # Theirs is the last step, of which a refund may be a part.
-        assert theirs["status"] == said(ours).lower().removeprefix("partially_")
         assert theirs["currency_code"] == ours.amount.currency_code
-        sums = [theirs[f"{name}_minor_units"] for name in ("amount", "captured", "refunded")]
-        assert sums == [ours.amount.minor_units, ours.captured.minor_units, ours.refunded.minor_units]
+        sums = {name: getattr(ours, name).minor_units for name in OURS}
+        assert disagreement(said(ours), sums, theirs) == ""
+
+
+# The sums of a payment, without which there is no saying whether the provider's are the same.
+OURS = ("amount", "captured", "refunded", "voided", "disputed", "charged_back")
+# The charge's last step, which may be one of several, in each state of ours.
+LAST_STEPS = {
+    "PENDING": {"processing"},
+    "REQUIRES_ACTION": {"requires_action"},
+    "AUTHORIZED": {"authorized"},
+    "PARTIALLY_CAPTURED": {"captured"},
+    "CAPTURED": {"captured"},
+    "PARTIALLY_REFUNDED": {"captured", "refunded"},
+    "REFUNDED": {"refunded"},
+    "DISPUTED": {"captured", "refunded"},
+    "VOIDED": {"voided"},
+    "EXPIRED": {"voided", "expired"},
+    "FAILED": {"declined"},
+}
+HOLDING = ("AUTHORIZED", "PARTIALLY_CAPTURED", "PARTIALLY_REFUNDED", "DISPUTED")
+
+
+def disagreement(state: str, ours: Mapping[str, int], theirs: Mapping[str, Any]) -> str:
+    """In what the provider's charge is another one than our payment in this state, of these sums; "" in nothing."""
+    if theirs["status"] not in LAST_STEPS.get(state, ()):
+        return f"{state} here and {theirs['status']} there"
+    held = {name: theirs[f"{name}_minor_units"] for name in ("authorized", "captured", "voided")}
+    over = theirs["status"] == "expired" or (
+        theirs["expires"] is not None and theirs["expires"] <= time.time()
+    )
+    pairs = {
+        "amount": (ours["amount"], theirs["amount_minor_units"]),
+        "captured": (ours["captured"], held["captured"]),
+        "refunded": (ours["refunded"], theirs["refunded_minor_units"]),
+        "disputed": (ours["disputed"] + ours["charged_back"], theirs["disputed_minor_units"]),
+        "held": (
+            ours["amount"] - ours["captured"] - ours["voided"] if state in HOLDING else 0,
+            0 if over else held["authorized"] - held["captured"] - held["voided"],
+        ),
+    }
+    return "; ".join(
+        f"{name} {here} here and {there} there" for name, (here, there) in pairs.items() if here != there
+    )
+
+
+def _money(minor_units: int | None, currency: str) -> Money | None:
+    return None if minor_units is None else Money(currency_code=currency, minor_units=minor_units)
+
+
+def line_amount(product_id: str, minor_units: int, currency: str = "EUR") -> LineAmount:
+    """What a line of the order has of an amount; shipping has no product."""
+    return LineAmount(product_id=product_id, amount=Money(currency_code=currency, minor_units=minor_units))
 
 
 def said(payment: Any) -> str:

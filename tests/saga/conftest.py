@@ -20,6 +20,12 @@ async def clients(cluster):
     await clients.close()
 
 
+@pytest.fixture(scope="module")
+def failpoints(tmp_path_factory):
+    """The folder that arms the points of a crash matrix."""
+    return tmp_path_factory.mktemp("failpoints")
+
+
 @pytest.fixture(autouse=True)
 async def whole(cluster):
     """Begin with everything running: what the test before has killed is started again after a back-off."""

@@ -134,6 +134,12 @@ class Transaction:
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
         """Run a statement in the transaction."""
         await self._trip()
+        if statement is queries.STATES:
+            return [
+                dict(self._database.orders[each])
+                for each in values["order_ids"]
+                if each in self._database.orders
+            ]
         if statement is queries.ORDERS_LOCKED:
             found = [await self._locked(order_id) for order_id in sorted(values["order_ids"])]
             return [dict(row) for row in found if row is not None]

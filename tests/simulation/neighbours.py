@@ -26,6 +26,7 @@ REQUIRES_ACTION = PaymentState.PAYMENT_STATE_REQUIRES_ACTION
 AUTHORIZED = PaymentState.PAYMENT_STATE_AUTHORIZED
 FAILED = PaymentState.PAYMENT_STATE_FAILED
 VOIDED = PaymentState.PAYMENT_STATE_VOIDED
+EXPIRED = PaymentState.PAYMENT_STATE_EXPIRED
 
 FAILED_ORDERS = orders.OrderCancelled | orders.OrderExpired | orders.OrderPaymentFailed | orders.OrderRejected
 
@@ -88,22 +89,22 @@ class Till:
             charge = self.charges[order.order_id] = self._begun(order.order_id, now)
             charge.payment.amount.CopyFrom(order.total)
             if charge.decided_at is None:
-                self._decide(charge)
+                self._decide(charge, now)
         copy = Payment()
         copy.CopyFrom(charge.payment)
         return copy
 
     def settle(self, now: datetime) -> None:
-        """Decide what was in doubt or up to its customer, when the time has come."""
+        """Decide what was in doubt, up to its customer or promised for a time only, when that has come."""
         for charge in self.charges.values():
             if charge.decided_at is not None and charge.decided_at <= now:
-                self._decide(charge)
+                self._decide(charge, now)
 
     def react(self, event: Message, now: datetime) -> None:
         """Give up the money of an order that came to nothing, also before it is known whether there is any."""
         order_id = event.order.order_id  # type: ignore[attr-defined]
         charge = self.charges.setdefault(order_id, _Charge(_payment(order_id), VOIDED, None))
-        if charge.payment.state != FAILED:
+        if charge.payment.state not in (FAILED, EXPIRED):
             charge.payment.state, charge.decided_at = VOIDED, None
 
     def _begun(self, order_id: str, now: datetime) -> _Charge:
@@ -113,16 +114,26 @@ class Till:
         if doubt is None:
             return _Charge(payment, will_be, None)
         payment.state = doubt
-        never = doubt == REQUIRES_ACTION and self._seed.random() < 0.3
-        wait = timedelta(seconds=1_000_000 if never else self._seed.uniform(0, 15))
-        return _Charge(payment, will_be, now + wait)
+        seconds = self._seed.uniform(0, 15)
+        if doubt == REQUIRES_ACTION:
+            # Some customers never confirm: then the provider waits for less long than the order, or for longer.
+            will_be, seconds = self._seed.choices(
+                ((will_be, seconds), (EXPIRED, seconds), (EXPIRED, 1_000_000)), (3, 1, 1)
+            )[0]
+        return _Charge(payment, will_be, now + timedelta(seconds=seconds))
 
-    def _decide(self, charge: _Charge) -> None:
+    def _decide(self, charge: _Charge, now: datetime) -> None:
         payment = charge.payment
         payment.state, charge.decided_at = charge.will_be, None
         reference = payments.PaymentReference(payment_id=payment.payment_id, order_id=payment.order_id)
         if payment.state == AUTHORIZED:
             self.outbox.append(payments.PaymentAuthorized(payment=reference))
+            if self._seed.random() < 0.2:
+                # Nobody takes the money in time: at once, as far as the order can tell, or later.
+                charge.will_be = EXPIRED
+                charge.decided_at = now + timedelta(seconds=self._seed.choice((0, self._seed.uniform(0, 15))))
+        elif payment.state == EXPIRED:
+            self.outbox.append(payments.PaymentExpired(payment=reference))
         else:
             self.outbox.append(payments.PaymentFailed(payment=reference, decline_code="declined"))
 
@@ -143,4 +154,4 @@ def heard_by_payment(event: Message) -> bool:
 
 def heard_by_order(event: Any) -> bool:
     """Whether the order service reacts to an event."""
-    return isinstance(event, payments.PaymentAuthorized | payments.PaymentFailed)
+    return isinstance(event, payments.PaymentAuthorized | payments.PaymentExpired | payments.PaymentFailed)

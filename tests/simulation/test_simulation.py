@@ -46,6 +46,7 @@ def check(world: World) -> None:
     """The promises."""
     orders = world.database.orders
     assert len(orders) == len(world.buyers), "an order was lost, or became two"
+    assert not world.refused, f"left to a person: {world.refused}"
     for buyer in world.buyers:
         row, events = orders[buyer.order_id], world.database.events[buyer.order_id]
         life = " → ".join(name_of(event["state"]) for event in events)
@@ -102,5 +103,12 @@ def test_the_worlds_know_trouble_and_every_end():
         diary += "\n".join(world.network.diary)
 
     assert ends == {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED"}
-    for trouble in ("dies", "lost", "unanswered", "hears PaymentAuthorized", "refused"):
+    for trouble in (
+        "dies",
+        "lost",
+        "unanswered",
+        "hears PaymentAuthorized",
+        "hears PaymentExpired",
+        "refused",
+    ):
         assert trouble in diary, trouble

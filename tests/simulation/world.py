@@ -126,6 +126,8 @@ class World:
         self.buyers = [Buyer(number) for number in range(BUYERS)]
         self.replicas = [Replica(self, f"order-{number}") for number in range(2)]
         self.processes = [self.catalog, self.payment, *(replica.process for replica in self.replicas)]
+        # What was refused and has not been taken since, and why.
+        self.refused: dict[tuple[str, int], str] = {}
         self._inbox: set[tuple[str, int]] = set()
 
     def now(self) -> datetime:
@@ -307,9 +309,13 @@ class World:
             what = f"{who} hears {type(event).__name__}"
             try:
                 await self.network.call(process(replica), what, lambda: react(replica, event), 10)  # noqa: B023
+                self.refused.pop((who, id(event)), None)
                 return
-            except (Unanswered, ConnectionError, Refusal):
-                await asyncio.sleep(self.seed.uniform(0.1, 1))
+            except (Unanswered, ConnectionError):
+                pass
+            except Exception as error:
+                self.refused[who, id(event)] = f"{what}: {error!r}"
+            await asyncio.sleep(self.seed.uniform(0.1, 1))
 
     async def _catalog_reacts(self, _: Replica, event: Message) -> None:
         if ("catalog", id(event)) not in self._inbox:

@@ -83,7 +83,7 @@ async def decline(shop: Shop) -> None:
         expect("the reason", reason, "card_declined")
         expect("the provider's book", await shop.charged(order_id), [("declined", 0, 0, 0)])
         await step.until("stock (on hand, reserved)", lambda: shop.stock(pot), before)
-        shop.refusals.append(Refusal(f"Charles: {pot.name}, declined card", "PAYMENT_FAILED", reason))
+        shop.refusals.append(Refusal("Charles: a declined card", "PAYMENT_FAILED", reason))
         step.says(f"{watch}; nothing charged, the unit is back in stock")
 
 
@@ -115,9 +115,7 @@ async def retry(shop: Shop) -> None:
         expect("new orders", after - before, 1)
         refused = await mary.person.refused("POST", path, body | {"paymentMethod": "pm_sandbox_slow"})
         expect("the reason for another order under that id", refused.reason, "REQUEST_ID_REUSED")
-        shop.refusals.append(
-            Refusal("Mary: another order, same requestId", f"{refused.status}", refused.reason)
-        )
+        shop.refusals.append(Refusal("Mary: another order, same id", f"{refused.status}", refused.reason))
         step.says(f"{REPEATS} times at once with one requestId: one order, {REPEATS} identical replies")
 
 

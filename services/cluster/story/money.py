@@ -1,4 +1,4 @@
-"""Every way to pay, a refund, and the books: ours beside the provider's own."""
+"""Every way to pay, a refund, and what customers have bought: ours beside the provider's own book."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from google.protobuf.json_format import MessageToDict
 
 from services.cluster.story.clients import new_id, short
-from services.cluster.story.shop import Customer, Refusal, Shop, cents, euros, left_of, sum_of
+from services.cluster.story.shop import Customer, Refusal, Shop, cents, euros, left_of
 from services.cluster.story.teller import ClaimFailed, Step, expect
 from services.cluster.story.watches import Watch
 
@@ -102,21 +102,6 @@ async def bought(shop: Shop) -> None:
         )
 
 
-async def balance(shop: Shop) -> None:
-    async with shop.teller.step("The trial balance") as step:
-        charges = await shop.provider.charges(shop.orders)
-        captured, refunded = sum_of(charges, "captured"), sum_of(charges, "refunded")
-        reply = await shop.admin.rest("GET", shop.path("ledger:trialBalance"))
-        shop.balance = reply.body
-        expect("debits less credits", [money["minorUnits"] for money in reply.body["differences"]], ["0"])
-        clearing = next(each for each in reply.body["accounts"] if each["account"] == "provider_clearing")
-        ours = (int(clearing["debits"]["minorUnits"]), int(clearing["credits"]["minorUnits"]))
-        expect("cents captured and refunded, ours and the provider's", ours, (captured, refunded))
-        step.says(
-            f"zero; {euros(captured)} captured and {euros(refunded)} refunded, as in the provider's book"
-        )
-
-
 async def _stats(buyer: Customer) -> list[int]:
     """Orders, those that were cancelled, those that are paid for, and cents spent: as the order service counts."""
     stats = (await buyer.person.rest("GET", f"/v1/customers/{buyer.customer_id}/order-stats")).body
@@ -161,4 +146,4 @@ async def _settled(shop: Shop, method: str, order_id: str, watch: Watch, step: S
         raise ClaimFailed(f"{method}: {failed}") from None
     if ENDS[method] == "PAYMENT_FAILED" and method != "declined":
         reason = (await shop.order(order_id))["reason"]
-        shop.refusals.append(Refusal(f"Ada: Sampler, {method}", ENDS[method], reason))
+        shop.refusals.append(Refusal(f"Ada: {method}", ENDS[method], reason))

@@ -1,10 +1,10 @@
-"""The way to the door in two parcels, each with whoever carries it, and a part of it back."""
+"""The way to the door in two parcels, each paid for when it is sent, and a part of it back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from services.cluster.story.pricing import BILL, BOOK, BOOKS
+from services.cluster.story.pricing import BOOK, BOOKS
 from services.cluster.story.shop import Product, Refusal, Shop, cents, euros
 from services.cluster.story.teller import expect
 from services.cluster.story.watches import Watch
@@ -24,13 +24,22 @@ TIMELINE = [
 
 async def send(shop: Shop, watch: Watch) -> None:
     """The pot goes with Grace, the books by post."""
-    async with shop.teller.step("Two parcels, one courier") as step:
+    async with shop.teller.step("Two parcels, two captures") as step:
         pot, book = _bought(shop)
         before = [(await shop.stock(product))[0] for product in (pot, book)]
-        await _take(shop, "accept")
+        order = await _take(shop, "accept")
+        total = cents(order["total"])
+        expect("the provider's book", await shop.charged(shop.delivered), [("authorized", total, 0, 0)])
         by_bicycle = {"carrier": "Our own bicycle", "courierId": "Grace"}
         await _take(shop, "ship", by_bicycle | {"lines": [{"productId": pot.product_id, "quantity": 1}]})
+        for_pot = _paid(order, pot)
+        await step.until(
+            "the provider's book", lambda: shop.charged(shop.delivered), [("captured", total, for_pot, 0)]
+        )
         await _take(shop, "ship", {"carrier": "The post", "trackingNumber": "GB-1852"})
+        await step.until(
+            "the provider's book", lambda: shop.charged(shop.delivered), [("captured", total, total, 0)]
+        )
 
         deliver = f"/v1/orders/{shop.delivered}:deliver"
         refused = await shop.person("courier", subject="Henry").refused("POST", deliver, {})
@@ -47,8 +56,9 @@ async def send(shop: Shop, watch: Watch) -> None:
         expect("who did what", told, TIMELINE)
         expect("trace ids of 32 digits", {len(event["traceId"]) for event in events}, {32})
         expect("the last state seen", watch.seen[-1], (len(TIMELINE), "DELIVERED"))
-        captured = [("captured", BILL["total"], BILL["total"], 0)]
-        await step.until("the provider's book", lambda: shop.charged(shop.delivered), captured)
+        payment = await shop.payment(order["paymentId"])
+        captures = [cents(each["amount"]) for each in payment["operations"] if each["kind"] == "capture"]
+        expect("our captures", captures, [for_pot, total - for_pot])
 
         async def gone() -> list[int]:
             return [
@@ -57,7 +67,10 @@ async def send(shop: Shop, watch: Watch) -> None:
             ]
 
         await step.until("units gone", gone, [1, BOOKS])
-        step.says("Grace brings the pot, the post the books; Henry is refused; all of it watched live")
+        step.says(
+            f"Grace brings the pot: {euros(for_pot)}; the post the books, with shipping: "
+            f"{euros(total - for_pot)}; Henry is refused"
+        )
 
 
 async def take_back(shop: Shop) -> None:
@@ -65,13 +78,12 @@ async def take_back(shop: Shop) -> None:
     async with shop.teller.step("A partial return") as step:
         _, book = _bought(shop)
         on_hand, reserved = await shop.stock(book)
-        line = next(line for line in (await shop.order(shop.delivered))["lines"] if line["name"] == BOOK)
-        paid = BOOKS * book.price - cents(line["discount"]) + cents(line["tax"])
-        share = round(paid / BOOKS)
+        order = await shop.order(shop.delivered)
+        total, share = cents(order["total"]), round(_paid(order, book) / BOOKS)
         back = {"lines": [{"productId": book.product_id, "quantity": 1, "restock": True}], "reason": "A gift"}
         order = await _take(shop, "return", back)
         expect("the refund", [cents(returned["refund"]) for returned in order["returns"]], [share])
-        refunded = [("refunded", BILL["total"], BILL["total"], share)]
+        refunded = [("refunded", total, total, share)]
         await step.until("the provider's book", lambda: shop.charged(shop.delivered), refunded)
         ours = shop.payment_state
         await step.until("our payment", lambda: ours(order["paymentId"]), "PARTIALLY_REFUNDED")
@@ -79,6 +91,12 @@ async def take_back(shop: Shop) -> None:
         step.says(
             f"one book of {BOOKS}: {euros(share)} refunded, a third of what they cost; it is on the shelf"
         )
+
+
+def _paid(order: dict[str, Any], product: Product) -> int:
+    """What all units of a product cost in an order: prices are without tax."""
+    line = next(line for line in order["lines"] if line["productId"] == product.product_id)
+    return product.price * int(line["quantity"]) - cents(line["discount"]) + cents(line["tax"])
 
 
 def _bought(shop: Shop) -> tuple[Product, Product]:

@@ -1,4 +1,4 @@
-"""The last screen: the delivered order, the refused ones, the balance and the waterfall."""
+"""The last screen: the delivered order, the refused ones, the books and the waterfall."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ async def show(shop: Shop, console: Console) -> None:
     ])  # fmt: skip
     (difference,) = shop.balance["differences"]
     console.print(f"debits − credits = {euros(cents(difference))}", highlight=False)
+
+    _heading(console, f"The provider's report: settlement {shop.settlement['settlementId']}")
+    _print(console, ("charge", "differs in", "ours", "the report's"), [
+        (
+            each["chargeReference"],
+            each["reason"].removeprefix("DISCREPANCY_REASON_").lower(),
+            euros(cents(each["ours"])),
+            euros(cents(each["theirs"])),
+        )
+        for each in shop.discrepancies
+    ])  # fmt: skip
+    (net,), (fees,) = shop.settlement["net"], shop.settlement["fees"]
+    counts = "{matched} of {lines} lines agree".format(**shop.settlement)
+    console.print(f"{counts}; net {euros(cents(net))}, fees {euros(cents(fees))}", highlight=False)
 
     steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
     for trace_id, spans in shop.traces.items():

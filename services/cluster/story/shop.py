@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,10 @@ class Shop:
     events: list[dict[str, Any]] = field(default_factory=list)
     traces: dict[str, list[Span]] = field(default_factory=dict)
     balance: dict[str, Any] = field(default_factory=dict)
+    settlement: dict[str, Any] = field(default_factory=dict)
+    discrepancies: list[dict[str, Any]] = field(default_factory=list)
+    # When it was opened: Unix seconds.
+    began: int = field(default_factory=lambda: int(time.time()))
 
     def __post_init__(self) -> None:
         self.admin = self.person("store_admin")
@@ -115,7 +120,10 @@ class Shop:
         self, buyer: Customer, product: Product, quantity: int = 1, method: str = "ok"
     ) -> tuple[str, Watch]:
         """An order by REST, placed by its buyer, and a watch of it by gRPC."""
-        body = self.order_of(buyer, product, quantity, method)
+        return await self.send(buyer, self.order_of(buyer, product, quantity, method))
+
+    async def send(self, buyer: Customer, body: dict[str, Any]) -> tuple[str, Watch]:
+        """The same with the body of CreateOrder."""
         reply = await buyer.person.rest("POST", self.path("orders"), body)
         order_id = self.placed(reply.body["order"])
         return order_id, self.watch(Watch(buyer.person.updates_by_grpc(order_id, 1)))
@@ -178,7 +186,7 @@ def euros(amount: int) -> str:
 
 
 def sum_of(charges: list[dict[str, Any]], kind: str) -> int:
-    """Cents captured or refunded, over all of these charges."""
+    """Cents captured, refunded …, over all of these charges."""
     return sum(int(charge[f"{kind}_minor_units"]) for charge in charges)
 
 

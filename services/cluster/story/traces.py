@@ -11,7 +11,7 @@ from services.cluster.story.clients import short
 from services.cluster.story.shop import Shop
 from services.cluster.story.teller import expect
 
-# Of the trace that the order was placed in, and of the one in which it was accepted: which process shows what.
+# Of the trace that the order was placed in, and of the one that its first parcel was sent in: which process shows what.
 PLACED = {
     ("gateway", "POST /v1/stores/"),
     ("order", "OrderService/CreateOrder"),
@@ -26,13 +26,12 @@ PLACED = {
     ("order", "SQL "),
     ("order", "publish OrderConfirmed"),
 }
-ACCEPTED = {
+SENT = {
     ("gateway", "POST /v1/orders/"),
-    ("order", "publish OrderAccepted"),
-    ("payment", "react OrderAccepted"),
+    ("order", "publish OrderShipped"),
+    ("payment", "react OrderShipped"),
     ("payment", "POST sandbox"),
     ("payment", "publish PaymentCaptured"),
-    ("catalog", "react OrderAccepted"),
 }
 
 
@@ -45,8 +44,8 @@ async def show(shop: Shop) -> None:
         steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
         expect("the steps in the trace of the first call", steps[shop.trace_id][:2], ["create", "reserve"])
         expect("its last step", steps[shop.trace_id][-1], "authorize")
-        accepted = next(trace_id for trace_id, taken in steps.items() if "accept" in taken)
-        for trace_id, wanted in ((shop.trace_id, PLACED), (accepted, ACCEPTED)):
+        sent = next(trace_id for trace_id, taken in steps.items() if "ship" in taken)
+        for trace_id, wanted in ((shop.trace_id, PLACED), (sent, SENT)):
             await step.until("what the trace lacks", partial(_lacking, shop, trace_id, wanted), [])
         step.says(str(waterfall.summary(shop.traces[shop.trace_id])))
 

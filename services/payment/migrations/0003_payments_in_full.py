@@ -160,6 +160,10 @@ CREATE TABLE discrepancies (
     FOREIGN KEY(settlement_id) REFERENCES settlements (settlement_id)
 );
 
+CREATE INDEX discrepancies_of_line ON discrepancies (gateway, line_id) WHERE line_id != '';
+
+CREATE INDEX discrepancies_of_operation ON discrepancies (operation_id) WHERE operation_id IS NOT NULL;
+
 CREATE INDEX discrepancies_of_settlement ON discrepancies (settlement_id, discrepancy_id);
 
 CREATE INDEX discrepancies_of_store ON discrepancies (store_id, discrepancy_id);
@@ -180,6 +184,8 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_closed CHECK ((status = 1) = (close_time IS NULL)),
     FOREIGN KEY(payment_id) REFERENCES payments (payment_id)
 );
+
+CREATE INDEX disputes_by_reference ON disputes (provider_reference);
 
 CREATE TABLE settlement_lines (
     gateway TEXT NOT NULL,
@@ -202,14 +208,16 @@ CREATE TABLE settlement_lines (
 
 CREATE UNIQUE INDEX settlement_lines_of_operation ON settlement_lines (operation_id) WHERE operation_id IS NOT NULL;
 
+CREATE INDEX settlement_lines_of_payment ON settlement_lines (payment_id) WHERE payment_id IS NOT NULL;
+
 CREATE INDEX settlement_lines_of_settlement ON settlement_lines (settlement_id)
 """
 
 INDEXES = """
 CREATE INDEX ledger_entries_by_xid ON ledger_entries (xid, transaction_id);
 
-CREATE INDEX ledger_entries_of_account ON ledger_entries (store_id, account, create_time, transaction_id) WHERE account IN
-    ('bank', 'disputes', 'fees', 'refunds');
+CREATE INDEX ledger_entries_of_account ON ledger_entries (store_id, account, create_time, transaction_id)
+    WHERE account IN ('bank', 'disputes', 'fees', 'refunds');
 
 CREATE INDEX ledger_entries_of_payment ON ledger_entries (payment_id);
 
@@ -219,6 +227,8 @@ CREATE INDEX operations_by_reference ON operations (gateway, provider_reference)
 
 CREATE INDEX operations_settled_by_time ON operations (gateway, settle_time) WHERE kind IN ('capture', 'refund') AND
     state = 2;
+
+CREATE INDEX operations_waiting ON operations (operation_id) WHERE operations.state = 5;
 
 CREATE INDEX payments_by_reference ON payments (gateway, provider_reference) WHERE provider_reference != '';
 

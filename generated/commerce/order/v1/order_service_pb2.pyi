@@ -72,7 +72,9 @@ class CreateOrderRequest(message.Message):
     customer_id: builtins.str
     """The customer who buys."""
     payment_method: builtins.str
-    """The provider's token for how the customer pays."""
+    """How the customer pays: the provider's token (pm_<gateway>_…), the id of a payment method that the customer has saved,
+    "default" for the one that they prefer, or "hosted": they tell the provider.
+    """
     request_id: builtins.str
     """Makes a retry safe: one id is one order."""
     coupon_code: builtins.str

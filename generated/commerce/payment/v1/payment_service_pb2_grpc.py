@@ -94,10 +94,9 @@ class PaymentServiceServicer:
     def AuthorizePayment(self, request, context):
         """Ask the provider to promise an order's total.
 
-        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED
-        (CAPTURED where the store takes the money at once), FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING
-        (the provider will tell), UNKNOWN (its answer was lost; it is being asked), or VOIDED when the order was cancelled
-        before. Refused with PAYMENT_MISMATCH when the order is paid with another sum or method, GATEWAY_UNKNOWN when no
+        Keyed by the order: asking again answers how the payment stands. The reply's state says how it went: AUTHORIZED,
+        FAILED (decline_code), REQUIRES_ACTION (next_action_url), PENDING (the provider will tell, or could not be reached yet),
+        UNKNOWN (its answer was lost; it is being asked), or VOIDED when the order was cancelled before. Refused with PAYMENT_MISMATCH when the order is paid with another sum or method, GATEWAY_UNKNOWN when no
         gateway of the store takes the method in this currency, PAYMENT_METHOD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -174,7 +173,8 @@ class PaymentServiceServicer:
         """Take a provider's message: the body as it was sent, its signature in the provider's own header.
 
         Acknowledged only when stored; the same event stored twice is applied once. Refused with GATEWAY_UNKNOWN,
-        WEBHOOK_SIGNATURE_INVALID or WEBHOOK_MALFORMED.
+        WEBHOOK_SIGNATURE_INVALID, WEBHOOK_MALFORMED, or GATEWAY_UNAVAILABLE when what signatures are verified with cannot be
+        fetched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

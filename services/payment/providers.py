@@ -1,0 +1,56 @@
+"""The gateways that the settings name, each behind its guard."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+from services.payment.gateways import Gateway
+from services.payment.guard import Guard
+from services.payment.paypal_gateway import PayPalGateway
+from services.payment.registry import Gateways
+from services.payment.sandbox_gateway import SandboxGateway
+from services.payment.settings import PaymentSettings
+from services.payment.stripe_gateway import StripeGateway
+
+
+class Provider(NamedTuple):
+    """Whom a setting makes known, and what else must be set then: an empty secret would verify what anybody signs."""
+
+    gateway: Callable[[PaymentSettings], Gateway]
+    needs: tuple[str, ...]
+
+
+# By the setting that says that there is one, in the order in which they are preferred where a store says nothing.
+PROVIDERS: Mapping[str, Provider] = {
+    "stripe_secret_key": Provider(StripeGateway, ("stripe_webhook_secret",)),
+    "paypal_client_id": Provider(PayPalGateway, ("paypal_client_secret", "paypal_webhook_id")),
+    "sandbox_url": Provider(SandboxGateway, ("sandbox_api_key", "sandbox_webhook_secret")),
+}
+
+
+def gateways(settings: PaymentSettings) -> Gateways:
+    """Connect to every provider that is set, or end the process with the names of what is missing."""
+    chosen = [provider for name, provider in PROVIDERS.items() if _is_set(settings, name)]
+    missing = [name for provider in chosen for name in provider.needs if not _is_set(settings, name)]
+    if not chosen:
+        _stop(f"{' or '.join(map(_variable, PROVIDERS))}: at least one provider must be set")
+    if missing:
+        _stop(f"{', '.join(map(_variable, missing))}: a provider that is set needs this besides")
+    limits = settings.provider_connections, settings.provider_failures, settings.provider_rest_seconds
+    return Gateways([Guard(provider.gateway(settings), *limits) for provider in chosen])
+
+
+def _is_set(settings: PaymentSettings, name: str) -> bool:
+    value = getattr(settings, name)
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _variable(name: str) -> str:
+    return f"COMMERCE_{name.upper()}"
+
+
+def _stop(text: str) -> None:
+    print(text, file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,48 @@
+"""What an order's payment is told of it, and what becomes of an order whose payment is refused."""
+
+import pytest
+from commerce.order.v1.order_events_pb2 import OrderPaymentFailed
+from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
+
+from tests.order.asks import order_of, steps_of
+from tests.order.deals import new_coupon, set_up, ships, sums, tax
+
+# The id of a payment method that no customer has saved.
+UNSAVED = "7c1e5c7c-0d5d-4c86-9d53-0a4bb3f7a2c1"
+
+
+@pytest.mark.parametrize("included", [True, False])
+async def test_the_payment_knows_what_the_total_is_made_of(shop, included):
+    """Of 2 × 9.99 and 0.35 a third is taken off; the tax is within the prices, or added to them."""
+    await set_up(shop, tax_rates=[tax(190_000)], tax_included=included, shipping_rates=[ships(490)])
+    await new_coupon(shop, "THIRD", percentage_ppm=333_333)
+    first, second = await shop.product(price=999), await shop.product(price=35)
+    order_id = await shop.order([(first, 2), (second, 1)], until="CONFIRMED", coupon_code="THIRD")
+    order = await order_of(shop, order_id)
+
+    payment = (await shop.payments.GetPayment(GetPaymentRequest(payment_id=order.payment_id))).payment
+
+    told = {
+        line.product_id: (line.gross.minor_units, line.discount.minor_units, line.tax.minor_units)
+        for line in payment.lines
+    }
+    inside, outside = (1998 - 213, 666, 213), (1998, 666, 253)
+    assert told[first] == (inside if included else outside)
+    assert list(told) == [first, second, ""]
+    assert told[""] == (490, 0, 0)
+    assert sum(gross - off + added for gross, off, added in told.values()) == sums(order)["total"]
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [("pm_nobody_takes", "GATEWAY_UNKNOWN"), (UNSAVED, "PAYMENT_METHOD_NOT_FOUND")],
+)
+async def test_an_order_that_cannot_be_paid_so_fails_at_once_and_says_why(shop, method, reason):
+    order_id = await shop.order(method=method)
+
+    await shop.until(order_id, "PAYMENT_FAILED")
+
+    order = await order_of(shop, order_id)
+    assert (order.reason, order.payment_id) == (reason, "")
+    assert await steps_of(shop, order_id) == ["create", "reserve", "decline"]
+    assert [event.reason for event in await shop.published(OrderPaymentFailed)] == [reason]
