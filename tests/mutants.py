@@ -21,6 +21,7 @@ class Mutant:
 
 
 SIMULATION = "tests/simulation/test_simulation.py::test_the_promises_hold_in_every_world"
+TILL = "tests/simulation/test_till_simulation.py::test_the_promises_about_money_hold_in_every_world"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -182,6 +183,159 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             "tests/order/test_get_customer_order_stats.py"
             "::test_what_the_steps_of_any_life_add_up_to_is_what_its_end_says",
+        ),
+    ),
+    Mutant(
+        "refund without lock",
+        "services/payment/queries.py",
+        "return statement(select(payments.c.payment_id).where(condition).with_for_update(), name)",
+        "return statement(select(payments.c.payment_id).where(condition), name)",
+        ("tests/payment/test_refund_payment.py::test_of_twenty_tenths_at_once_ten_are_given_back",),
+    ),
+    Mutant(
+        "webhook applied before stored",
+        "services/payment/webhooks.py",
+        """    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
+        return
+    problem = await apply(notice, gateway, driver, work)
+""",
+        """    problem = await apply(notice, gateway, driver, work)
+    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
+        return
+""",
+        (
+            "tests/payment/test_ingest_webhook.py::test_an_event_that_is_known_is_not_applied_though_it_now_says_more",
+        ),
+    ),
+    Mutant(
+        "unknown taken for failed",
+        "services/payment/rules.py",
+        "            return _lost(payment, operation, now)",
+        '            return _refused(payment, operation, Refused("silence"), now)',
+        ("tests/payment/test_rules.py::test_silence_leaves_a_payment_unknown_and_its_operation_open", TILL),
+    ),
+    Mutant(
+        "unbalanced posting",
+        "services/payment/ledger.py",
+        "(income, tax - discount - (end - begin), line.product_id),",
+        "(income, -discount - (end - begin), line.product_id),",
+        ("tests/payment/test_rules.py::test_whatever_happens_in_whatever_order_the_money_adds_up",),
+    ),
+    Mutant(
+        "ledger entry without order line",
+        "services/payment/ledger.py",
+        "Posting(account, max(amount, 0), max(-amount, 0), product_id)",
+        "Posting(account, max(amount, 0), max(-amount, 0))",
+        ("tests/payment/test_partial_captures.py::test_takes_a_part_and_books_it_by_line",),
+    ),
+    Mutant(
+        "the key changes from one question to the next",
+        "services/payment/sandbox_gateway.py",
+        'headers=self._authorization | {"Idempotency-Key": operation.operation_id},',
+        'headers=self._authorization | {"Idempotency-Key": f"{operation.operation_id}.{operation.attempts}"},',
+        (
+            "tests/payment/test_survival.py"
+            "::test_a_charge_between_its_effect_and_its_record_is_found_again_and_charged_once",
+        ),
+    ),
+    Mutant(
+        "amount from the webhook trusted",
+        "services/payment/rules.py",
+        "if getattr(told, field) != ours:",
+        'if field != "amount" and getattr(told, field) != ours:',
+        ("tests/payment/test_ingest_webhook.py::test_what_cannot_be_true_is_parked_and_never_applied",),
+    ),
+    Mutant(
+        "dispute counted twice",
+        "services/payment/disputes.py",
+        "    if known and (news.status == known.status or news.status == DISPUTE_OPEN):\n        return None\n",
+        "",
+        (TILL,),
+    ),
+    Mutant(
+        "a dispute that comes before its capture is forgotten",
+        "services/payment/webhooks.py",
+        'if notice.dispute and payment.unsettled("capture"):',
+        "if False:",
+        (
+            "tests/payment/test_ingest_webhook.py::test_a_dispute_that_comes_before_its_capture_is_sent_again",
+            TILL,
+        ),
+    ),
+    Mutant(
+        "capture beyond the authorized",
+        "services/payment/sums.py",
+        'return payment.capturable - payment.unsettled("capture")',
+        "return payment.amount",
+        ("tests/payment/test_partial_captures.py::test_refuses_more_than_is_left_and_asks_nobody",),
+    ),
+    Mutant(
+        "expiry while a capture is in flight",
+        "services/payment/rules.py",
+        "if payment.expire_time is None or payment.expire_time > now or payment.in_flight:",
+        "if payment.expire_time is None or payment.expire_time > now:",
+        (TILL,),
+    ),
+    Mutant(
+        "fail-over after something was sent",
+        "services/payment/driver.py",
+        "if not isinstance(outcome, NotSent):\n                break",
+        "if not isinstance(outcome, NotSent | Unknown):\n                break",
+        (
+            "tests/payment/test_two_gateways.py"
+            "::test_a_provider_that_was_asked_and_is_silent_keeps_the_payment",
+            TILL,
+        ),
+    ),
+    Mutant(
+        "late decline after authorize applied",
+        "services/payment/life.py",
+        '    ("decline", PENDING): FAILED,\n',
+        '    ("decline", PENDING): FAILED,\n    ("decline", AUTHORIZED): FAILED,\n',
+        ("tests/payment/test_ingest_webhook.py::test_news_that_the_state_rules_out_is_parked",),
+    ),
+    Mutant(
+        "what a provider has forgotten is asked anew",
+        "services/payment/driver.py",
+        "if payment.in_flight is None:\n                # It has",
+        "if False:\n                # It has",
+        (TILL,),
+    ),
+    Mutant(
+        "an outcome worked out from an old version",
+        "services/payment/queries.py",
+        'version=case((version == param("version"), version + 1), else_=null()),',
+        'version=case((version >= param("version"), version + 1), else_=null()),',
+        ("tests/payment/test_refund_payment.py::test_of_twenty_tenths_at_once_ten_are_given_back",),
+    ),
+    Mutant(
+        "what waited begins while something is in flight",
+        "services/payment/rules.py",
+        "return payment.in_flight is not None or not _ready(kind, payment)",
+        "return not _ready(kind, payment)",
+        (
+            "tests/payment/test_partial_captures.py"
+            "::test_a_part_waits_while_nobody_knows_what_became_of_the_one_before",
+        ),
+    ),
+    Mutant(
+        "settlement fee posted twice",
+        "services/payment/settlement_rules.py",
+        "line.cost - (ours.fee if ours else 0))",
+        "line.cost)",
+        (
+            "tests/payment/test_import_settlement.py"
+            "::test_a_dispute_and_its_end_are_matched_and_its_fee_is_not_posted_twice",
+        ),
+    ),
+    Mutant(
+        "a page of payments without its store",
+        "services/payment/lists.py",
+        "conditions = [_EQUAL[name] for name in given]",
+        'conditions = [_EQUAL[name] for name in given if name != "store_id"]',
+        (
+            "tests/payment/test_list_payments.py"
+            "::test_another_store_sees_nothing_of_it_and_customers_ask_otherwise",
         ),
     ),
 )

@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 orders = typer.Typer(help="Orders that do not move: which, why, and another try.", no_args_is_help=True)
 app.add_typer(orders, name="orders")
+settlements = typer.Typer(help="Providers' reports against the books.", no_args_is_help=True)
+app.add_typer(settlements, name="settlements")
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
@@ -180,6 +182,58 @@ def import_(
 
         whole = asyncio.run(importing.bring(_home(home), store_id, file, import_id, _console()))
     raise typer.Exit(not whole)
+
+
+@settlements.command()
+def fetch(
+    gateway: Annotated[str, typer.Argument(help="The provider: sandbox, stripe, paypal.")],
+    day: Annotated[str, typer.Option(help="As in 2026-11-30, UTC; default: yesterday.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Fetch a day's report from the provider and compare it. Exit code 1 when something differs."""
+    with told():
+        from services.cluster import settling
+
+        whole = asyncio.run(settling.fetch(_home(home), gateway, day, _console()))
+    raise typer.Exit(not whole)
+
+
+@settlements.command("import")
+def import_settlement(
+    gateway: Annotated[str, typer.Argument(help="The provider: sandbox, stripe, paypal.")],
+    file: Annotated[Path, typer.Argument(help="CSV, as the sandbox's /v1/settlement.csv has it.")],
+    day: Annotated[str, typer.Option(help="As in 2026-11-30, UTC; default: all that have lines.")] = "",
+    settlement_id: Annotated[str, typer.Option(help="Go on with one that broke off.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Compare a report in a CSV file. Exit code 1 when something differs."""
+    with told():
+        from services.cluster import settling
+
+        console = _console()
+        whole = asyncio.run(settling.bring(_home(home), gateway, file, day, settlement_id, console))
+    raise typer.Exit(not whole)
+
+
+@settlements.command("list")
+def list_settlements(home: HomeOption = None) -> None:
+    """List the reports taken in, the newest first."""
+    with told():
+        from services.cluster import settling
+
+        asyncio.run(settling.show(_home(home), _console()))
+
+
+@app.command()
+def discrepancies(
+    store: Annotated[str, typer.Option(help="Only of this store, a UUID.")] = "", home: HomeOption = None
+) -> None:
+    """List what differs between the books and the providers' reports. Exit code 1 when something does."""
+    with told():
+        from services.cluster import settling
+
+        none = asyncio.run(settling.differences(_home(home), store, _console()))
+    raise typer.Exit(not none)
 
 
 @app.command()

@@ -82,6 +82,8 @@ class Driver:
 
     def take(self, order: Order, trace: Trace | None) -> None:
         """Drive an order that was just placed; past a bound it waits in the database."""
+        if order.order_id in self._hand:
+            return  # Its commit was told so late that the sweep has found it: twice in hand it would move twice.
         if len(self._hand) < IN_HAND:
             driven = self._hand[order.order_id] = Driven(order, trace)
             self._queue(driven, self._placed)

@@ -24,9 +24,9 @@ class Change:
 
     @property
     def moved(self) -> bool:
-        """Whether the state is another one, or more was taken or given back."""
+        """Whether the state is another one, or more was taken, given up or given back."""
         return _place(self.payment) != _place(self.before)
 
 
-def _place(payment: Payment) -> tuple[int, int, int, int]:
-    return payment.state, payment.captured, payment.refunded, payment.charged_back
+def _place(payment: Payment) -> tuple[int, ...]:
+    return payment.state, payment.captured, payment.voided, payment.refunded, payment.charged_back

@@ -18,8 +18,8 @@ def told(payment: Payment, news: DisputeTold, dispute_id: str, now: datetime) ->
     known = next((one for one in payment.disputes if one.provider_reference == news.reference), None)
     if news.currency_code != payment.currency_code:
         raise Contradiction(f"the currency is {news.currency_code} there and {payment.currency_code} here")
-    if not 0 < news.amount <= payment.captured or (known and known.amount != news.amount):
-        ours = known.amount if known else payment.captured
+    ours = known.amount if known else payment.captured - payment.disputed - payment.charged_back
+    if not 0 < news.amount <= ours or (known and known.amount != news.amount):
         raise Contradiction(f"the disputed amount is {news.amount} there and {ours} here")
     if known and (news.status == known.status or news.status == DISPUTE_OPEN):
         return None

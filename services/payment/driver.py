@@ -6,11 +6,9 @@ due again, and the janitor of whichever replica looks first asks the provider wh
 operation at a time: one that finds another waits, and the change that settles that begins it.
 """
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -44,7 +42,6 @@ SILENT_SECONDS, SILENT_MOST_SECONDS = 0.5, 60.0
 WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
 
 Answer = Callable[[Payment], Message]
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +61,7 @@ class Driver:
     """Carries operations. `timeout_seconds` is the longest that one question to a provider takes."""
 
     def __init__(self, runtime: Runtime, gateways: Gateways, timeout_seconds: float) -> None:
-        self._runtime, self._gateways, self._timeout_seconds = runtime, gateways, timeout_seconds
+        self._runtime, self._gateways = runtime, gateways
         # For how long an operation is its carrier's own: one question, or a lookup and a question.
         self._lease_seconds = timeout_seconds + 1
         self.long_lease_seconds = 2 * timeout_seconds + 1
@@ -204,7 +201,7 @@ class Driver:
         if failpoints.ARMED:
             await failpoints.reach(f"before provider {operation.kind}")
         gateway = self._gateways.named(payment.gateway)
-        outcome = await self._in_time(gateway.perform(operation, payment))
+        outcome = await gateway.perform(operation, payment)
         if failpoints.ARMED:
             await failpoints.reach(f"after provider {operation.kind}")
         return outcome
@@ -215,7 +212,7 @@ class Driver:
             gateway = self._gateways.named(payment.gateway)
             if failpoints.ARMED:
                 await failpoints.reach(f"before provider look up {operation.kind}")
-            found = await self._in_time(gateway.look_up(operation, payment))
+            found = await gateway.look_up(operation, payment)
             if failpoints.ARMED:
                 await failpoints.reach(f"after provider look up {operation.kind}")
             if not isinstance(found, NeverSeen):
@@ -225,14 +222,6 @@ class Driver:
                 logs.log.error("the provider has forgotten an operation", operation_id=operation.operation_id)
                 return Unknown("forgotten")
         return await self._perform(operation, payment)
-
-    async def _in_time(self, answer: Awaitable[Found]) -> Found | Unknown:
-        """Wait for a gateway, which may ask its provider more than one question, no longer than the lease lasts."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await answer
-        except TimeoutError:
-            return Unknown("timeout")
 
     async def _record(
         self,

@@ -1,10 +1,11 @@
 """A gateway behind a guard, so that a provider that is slow or away holds up nobody but its own payments.
 
 Bulkhead: so many questions to one provider at once, and no others wait. Circuit breaker: one that has failed again and
-again is not asked for a while. Whoever is turned away knows that nothing was sent. Each process has guards of its own.
+again is not asked for a while. Whoever is turned away knows that nothing was sent; an answer that is not there in time,
+though the gateway may have to ask more than once for it, is silence. Each process has guards of its own.
 """
 
-import time
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -26,16 +27,18 @@ BUSY, RESTING = NotSent("busy"), NotSent("open")
 class Guard:
     """Stands before a gateway."""
 
-    def __init__(self, gateway: Gateway, most: int, failures: int, rest_seconds: float) -> None:
+    def __init__(
+        self, gateway: Gateway, most: int, failures: int, rest_seconds: float, timeout_seconds: float
+    ) -> None:
         """`most` questions at once; so many `failures` in a row, and it is not asked for so long."""
         self.code, self.abilities = gateway.code, gateway.abilities
-        self._gateway, self._places = gateway, most
+        self._gateway, self._timeout_seconds, self._places = gateway, timeout_seconds, most
         self._breaker = Breaker(most_failures=failures, rest_seconds=rest_seconds)
 
     @property
     def health(self) -> GatewayHealth.ValueType:
         """How the provider answers of late."""
-        return self._breaker.health(time.monotonic())
+        return self._breaker.health(_now())
 
     async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """As the gateway does."""
@@ -69,27 +72,35 @@ class Guard:
         """Close the connections."""
         await self._gateway.close()
 
-    async def _asked(self, question: Callable[[], Awaitable[Answer]]) -> Answer | NotSent:
+    async def _asked(self, question: Callable[[], Awaitable[Answer]]) -> Answer | Unknown | NotSent:
         if not self._places:
             return BUSY
-        begun = self._breaker.begun(time.monotonic())
+        begun = self._breaker.begun(_now())
         if begun is None:
             return RESTING
         self._breaker, good = begun, None
         self._places -= 1
         try:
-            answer = await question()
+            async with asyncio.timeout(self._timeout_seconds):
+                answer = await question()
             good = not isinstance(answer, Unknown | NotSent)
             return answer
+        except TimeoutError:
+            good = False
+            return Unknown("timeout")
         finally:
             # Whoever is cancelled does not know how it went.
             self._places += 1
             self._ended(good, begun.trial)
 
     def _ended(self, good: bool | None, trial: int) -> None:
-        now = time.monotonic()
+        now = _now()
         before, self._breaker = self._breaker, self._breaker.ended(good, trial, now)
         if before.health(now) == OK != self._breaker.health(now):
             logs.log.error("the provider is left alone", gateway=self.code, failures=before.failures + 1)
         elif before.health(now) != OK == self._breaker.health(now):
             logs.log.info("the provider answers again", gateway=self.code)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

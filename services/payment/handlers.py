@@ -86,7 +86,7 @@ class PaymentService(PaymentServiceServicer):
 
     async def GetPayment(self, request: rpc.GetPaymentRequest, call: Call) -> rpc.GetPaymentResponse:
         payment = await self._seen(request.payment_id, call)
-        if payment.disputed or payment.charged_back:
+        if payment.captured:
             found = await call.db.rows(queries.DISPUTES, payment_id=payment.payment_id)
             payment = rows.with_disputes(payment, found)
         return rpc.GetPaymentResponse(payment=message(payment))

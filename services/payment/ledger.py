@@ -104,7 +104,7 @@ def fee(transaction_id: str, amount: int) -> tuple[Transaction, ...]:
 def spread(
     lines: Sequence[Line], before: Mapping[str, int], limits: Mapping[str, int], amount: int
 ) -> tuple[Share, ...]:
-    """Spread an amount over the lines in their order: each takes what is left up to its limit, the last one the rest."""
+    """Spread an amount over the lines in their order: each takes what is left of its limit, the last one the rest."""
     shares = []
     for line in lines:
         part = min(amount, limits.get(line.product_id, 0) - before.get(line.product_id, 0))

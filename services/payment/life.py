@@ -48,6 +48,7 @@ LIFE: Mapping[tuple[str, State], State] = {
     ("refund", PARTIALLY_REFUNDED): REFUNDED,  # The rest of it.
     ("refund_kept", CAPTURED): DISPUTED,  # The rest of what a lost dispute has left.
     ("refund_kept", PARTIALLY_REFUNDED): DISPUTED,
+    ("refund_part", DISPUTED): DISPUTED,  # It was asked for before the dispute was told.
     ("void", AUTHORIZED): VOIDED,
     # Its order was cancelled before the customer, or the provider, had decided.
     ("void", REQUIRES_ACTION): VOIDED,
@@ -62,6 +63,8 @@ LIFE: Mapping[tuple[str, State], State] = {
     ("release", PARTIALLY_REFUNDED): REFUNDED,
     ("release_part", PARTIALLY_REFUNDED): PARTIALLY_REFUNDED,
     ("release_part", DISPUTED): DISPUTED,
+    ("release_kept", PARTIALLY_CAPTURED): DISPUTED,  # A lost dispute has taken all of the rest.
+    ("release_kept", PARTIALLY_REFUNDED): DISPUTED,
     ("dispute", PARTIALLY_CAPTURED): DISPUTED,
     ("dispute", CAPTURED): DISPUTED,
     ("dispute", PARTIALLY_REFUNDED): DISPUTED,
@@ -79,8 +82,8 @@ LIFE: Mapping[tuple[str, State], State] = {
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "capture": ("capture", "capture_part"),
     "refund": ("refund", "refund_part", "refund_kept"),
-    "void": ("void", "release", "release_part"),
-    "expire": ("expire", "release", "release_part"),
+    "void": ("void", "release", "release_part", "release_kept"),
+    "expire": ("expire", "release", "release_part", "release_kept"),
     "dispute": (
         "dispute",
         "charge_back",

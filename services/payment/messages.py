@@ -122,6 +122,8 @@ def _moves_told(change: Change) -> list[Message]:
                 refunded=_money(payment.refunded, currency),
             )
         ]
+    if payment.voided != before.voided and payment.state in life.TAKEN:
+        return [events.PaymentVoided(payment=reference)]
     match payment.state:
         case life.AUTHORIZED:
             return [events.PaymentAuthorized(payment=reference)]

@@ -38,7 +38,12 @@ def gateways(settings: PaymentSettings) -> Gateways:
         _stop(f"{' or '.join(map(_variable, PROVIDERS))}: at least one provider must be set")
     if missing:
         _stop(f"{', '.join(map(_variable, missing))}: a provider that is set needs this besides")
-    limits = settings.provider_connections, settings.provider_failures, settings.provider_rest_seconds
+    limits = (
+        settings.provider_connections,
+        settings.provider_failures,
+        settings.provider_rest_seconds,
+        settings.provider_timeout_seconds,
+    )
     return Gateways([Guard(provider.gateway(settings), *limits) for provider in chosen])
 
 

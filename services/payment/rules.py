@@ -171,7 +171,7 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     if operation.kind != "authorize":
         return _done(payment, operation, told, name, now)
     if name in VOIDS:
-        return _given_up(payment, operation, name, now)
+        return _given_up(payment, operation, name, now, told)
     state = step(name, payment)
     if state == payment.state and not operation.open:
         return None
@@ -241,6 +241,7 @@ def _given_up(
     after = replace(
         next_version(payment, now),
         voided=payment.voided + (payment.capturable if held else 0),
+        provider_reference=payment.provider_reference or (told.reference if told else ""),
         next_action_url="",
         expire_time=None,
     )

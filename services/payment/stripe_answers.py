@@ -65,7 +65,7 @@ class Intent:
             case "requires_payment_method":
                 return "declined" if self.decline_code else None
             case "requires_action" | "processing":
-                return self.status  # type: ignore[return-value]
+                return self.status
         return None
 
     def told(self, status: Status, operation_reference: str = "") -> Told:

@@ -28,7 +28,7 @@ class Unanswered(stripe.APIConnectionError):
     """There was no answer; `outcome` says what is known of the request."""
 
     def __init__(self, outcome: Unknown | NotSent) -> None:
-        super().__init__(outcome.cause)
+        super().__init__(outcome.cause)  # type: ignore[no-untyped-call]
         self.outcome = outcome
 
 

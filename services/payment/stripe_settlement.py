@@ -6,6 +6,7 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
 
 from services.payment import stripe_answers as answers
+from services.runtime.times import timestamp
 
 CAPTURE = SettlementLineKind.SETTLEMENT_LINE_KIND_CAPTURE
 REFUND = SettlementLineKind.SETTLEMENT_LINE_KIND_REFUND
@@ -62,7 +63,7 @@ def line(value: Any) -> SettlementLine:
         operation_reference=_operation(source),
         gross=Money(currency_code=currency_code, minor_units=gross),
         fee=Money(currency_code=currency_code, minor_units=fee),
-        time=answers.moment(body.get("created")),
+        time=timestamp(answers.moment(body.get("created"))),
     )
 
 

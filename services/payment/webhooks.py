@@ -1,5 +1,7 @@
 """Providers' webhooks: each stored once, and applied in the transaction that stores it, like any other outcome."""
 
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+
 from services.payment import disputes, queries, rows, rules, webhook_queries
 from services.payment.changes import Change
 from services.payment.driver import Driver, locked
@@ -8,6 +10,7 @@ from services.payment.outcomes import Notice
 from services.payment.payments import Operation, Payment
 from services.runtime import cards, logs, telemetry, times
 from services.runtime.ids import new_id
+from services.runtime.refusals import Refusal
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
 
@@ -36,6 +39,8 @@ async def apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> str
     try:
         change = await _change(notice, payment, operation, work)
     except Contradiction as contradiction:
+        if notice.dispute and payment.unsettled("capture"):
+            raise _too_early() from None
         return str(contradiction)
     if change is not None:
         # What comes of it belongs to the order's trace, not to the provider's request.
@@ -44,6 +49,11 @@ async def apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> str
     elif notice.ask:
         await _ask_soon(payment, driver, work)
     return ""
+
+
+def _too_early() -> Refusal:
+    """Refuse what may be true as soon as it is known what became of a capture: the provider sends it again."""
+    return Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, "What it is about is not known yet", retry_seconds=1)
 
 
 async def _concerned(notice: Notice, gateway: str, work: Work) -> Payment | None:

@@ -48,6 +48,10 @@ _FIRST_REPLY = statement(
 _deadlines = Deadlines()
 _overloaded: defaultdict[str, Seldom] = defaultdict(Seldom)
 _UNLIMITED = nullcontext()
+# A file that the gateway hands on as it comes has no place for a refusal after its first piece: what ended early would
+# look whole. What is no message makes the gateway break the connection.
+_NO_PIECE = b"\x07"
+_HANDED_ON = "x-envoy-original-path"
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -131,6 +135,7 @@ class _Served:
         """Serve a call that has many replies."""
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
         started, begun = time.monotonic(), False
+        file = self._method.file and _HANDED_ON in metadata
         trace = telemetry.Trace.parse(metadata.get("traceparent"))
         with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
             try:
@@ -142,7 +147,7 @@ class _Served:
                     # A stream may stay open for hours, among thousands: it keeps what it needs only.
                     del data, metadata
                     async for message in handled:
-                        begun = self._method.file
+                        begun = file
                         yield message if isinstance(message, bytes) else message.SerializeToString()
                 _ended(self._method, span, "OK", started)
                 return
@@ -153,8 +158,7 @@ class _Served:
                 refusal = _refusal(error, self._at.constraints)
                 _ended(self._method, span, refusal.code.name, started, refusal)
         if begun:
-            # The gateway would end what it has sent of a file as if that were all of it: it must see the call break.
-            raise asyncio.CancelledError
+            yield _NO_PIECE
         await _abort(context, refusal)
 
     async def _reply(self, data: bytes, metadata: dict[str, Any]) -> bytes:

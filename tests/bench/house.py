@@ -1,4 +1,4 @@
-"""What the rows share: a directory, servers to compare with and one cluster, each started when it is asked for."""
+"""What the rows share: a directory, servers to compare with and clusters, each started when it is asked for."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +20,6 @@ class House:
 
     def __init__(self, folder: Path, seconds: float, stack: AsyncExitStack) -> None:
         self.folder, self.seconds = folder, seconds
-        self.home = folder / "home"
         self._stack = stack
         self._sink = ""
         self._bare: tuple[str, int] | None = None
@@ -28,6 +27,7 @@ class House:
         self._shop: Shop | None = None
         self._database: asyncpg.Connection | None = None
         self.market: Any = None  # Of market.py.
+        self.till: Any = None  # Of till.py.
         self.capacity = 0.0  # Checkouts a second, once they were measured.
 
     async def telemetry(self) -> dict[str, str]:
@@ -53,11 +53,15 @@ class House:
     async def cluster(self) -> Cluster:
         """The whole cluster."""
         if self._cluster is None:
-            # The values of statements, which a log should not hold, are what recorded.py is after.
-            postgres.SETTINGS["log_error_verbosity"] = "default"
-            cluster = Cluster(self.home, environment=await self.telemetry())
-            self._cluster = await self._stack.enter_async_context(cluster)
+            self._cluster = await self.start("home")
         return self._cluster
+
+    async def start(self, name: str, *services: str) -> Cluster:
+        """Start another cluster, of some services or of all; `name` is its directory's."""
+        # The values of statements, which a log should not hold, are what recorded.py is after.
+        postgres.SETTINGS["log_error_verbosity"] = "default"
+        cluster = Cluster(self.folder / name, services or None, environment=await self.telemetry())
+        return await self._stack.enter_async_context(cluster)
 
     async def shop(self) -> Shop:
         """A store on the cluster."""
@@ -68,8 +72,13 @@ class House:
         return self._shop
 
     async def database(self) -> asyncpg.Connection:
-        """The cluster's database, for its administrator."""
+        """The whole cluster's database, for its administrator."""
         if self._database is None:
-            self._database = await asyncpg.connect((await self.cluster()).admin_dsn)
-            self._stack.push_async_callback(self._database.close)
+            self._database = await self.connect(await self.cluster())
         return self._database
+
+    async def connect(self, cluster: Cluster) -> asyncpg.Connection:
+        """A cluster's database, for its administrator."""
+        database = await asyncpg.connect(cluster.admin_dsn)
+        self._stack.push_async_callback(database.close)
+        return database

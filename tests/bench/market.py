@@ -10,7 +10,7 @@ import asyncpg
 from services.order import copies, queries
 from tests.bench.buyers import CUSTOMERS, PRODUCTS, STOCK, Buyers, checkouts
 from tests.bench.house import House
-from tests.bench.recorded import Unit, only, recorded, script
+from tests.bench.recorded import Unit, only, recorded, schemas, script
 from tests.shop import Shop
 
 _PICKS = """
@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS bench.picks
     (number int PRIMARY KEY, first_product uuid, second_product uuid, customer uuid, customer_key bigint);
 TRUNCATE bench.picks;
 """
+_DRAW = f"\\set number random(1, {CUSTOMERS})\n"
 # What the order service would ask for at each customer's first order.
 _KNOWN = """
 INSERT INTO "order".customers SELECT customer_id, store_id FROM customer.customers WHERE store_id = $1
@@ -67,13 +68,11 @@ async def market(house: House) -> Market:
         pair[0]: "first_product",
         pair[1]: "second_product",
     }
-    tables: dict[str, list[str]] = {}
-    for row in await database.fetch("SELECT schemaname, tablename FROM pg_tables"):
-        tables.setdefault(row["schemaname"], []).append(row["tablename"])
+    tables = await schemas(database)
     scripts = {}
     for name, parts in (("create", creating), ("checkout", units)):
         scripts[name] = house.folder / f"{name}.sql"
-        scripts[name].write_text(script(parts, tables, given))
+        scripts[name].write_text(_DRAW + script(parts, tables, given, "bench.picks WHERE number = :number"))
     counts = {"create": _count(creating), "checkout": _count(units)}
     found = house.market = Market(shop, products, customers, scripts, counts)
     return found

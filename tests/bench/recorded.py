@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from tests.bench.buyers import CUSTOMERS
+from services.payment import sealing
 
 _ENTRY = re.compile(r"^\S+ \S+ UTC \[(\d+)\] (\w+) (\w+):  (.*)$")
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
@@ -21,6 +21,8 @@ _UUIDS = re.compile(rf"'\{{((?:{_UUID.pattern}|NULL|,)+)\}}'")
 # What asyncpg asks once a connection, to learn the types of arrays.
 _DRIVERS_OWN = re.compile(r"typeinfo_tree|set_config\('jit'")
 _THIS_CENTURY = re.compile(r"\b20(\d\d-\d\d-\d\d \d\d:\d\d)")
+# The books of all stores are sealed every now and then, whoever has written them; and each link of a chain once.
+_SEALING = " ".join(sealing.SEAL_LOCKED.sql.split())
 
 
 @dataclass
@@ -98,7 +100,11 @@ def _units(statements: Iterable[tuple[str, Statement]]) -> list[Unit]:
             opened[process].append(statement)
         else:
             units.append(Unit([statement], False))
-    return [unit for unit in units if any(_names_something(statement) for statement in unit.statements)]
+    return [unit for unit in units if any(map(_names_something, unit.statements)) and not _seals(unit)]
+
+
+def _seals(unit: Unit) -> bool:
+    return any(" ".join(statement.sql.split()) == _SEALING for statement in unit.statements)
 
 
 def _names_something(statement: Statement) -> bool:
@@ -116,12 +122,22 @@ def only(units: Sequence[Unit], wanted: set[str]) -> list[Unit]:
     ]
 
 
-def script(units: Sequence[Unit], tables: Mapping[str, Sequence[str]], given: Mapping[str, str]) -> str:
+async def schemas(database: asyncpg.Connection) -> dict[str, list[str]]:
+    """The tables of each role's schema."""
+    tables: dict[str, list[str]] = {}
+    for row in await database.fetch("SELECT schemaname, tablename FROM pg_tables"):
+        tables.setdefault(row["schemaname"], []).append(row["tablename"])
+    return tables
+
+
+def script(
+    units: Sequence[Unit], tables: Mapping[str, Sequence[str]], given: Mapping[str, str], source: str = ""
+) -> str:
     """A pgbench script that runs the units with fresh ids.
 
-    `tables` are those of each role's schema. `given` says what becomes of ids that the checkout did not make: the
-    variable that takes their place, "first_product", or "" where they stay. Reads the table bench.picks, whose columns
-    are such variables.
+    `tables` are those of each role's schema. `given` says what becomes of ids that were there before: the variable that
+    takes their place, "first_product", or "" where they stay. `source` is where the row is whose columns are such
+    variables: "bench.picks WHERE …".
     """
     names = {known: f":{variable}" if variable else f"'{known}'" for known, variable in given.items()}
     lines = []
@@ -129,10 +145,10 @@ def script(units: Sequence[Unit], tables: Mapping[str, Sequence[str]], given: Ma
         body = [_filled(statement, tables[statement.role], names) for statement in unit.statements]
         lines += ["BEGIN;", *body, "COMMIT;"] if unit.transaction else body
     made = [name[1:] for known, name in names.items() if known not in given]
-    fresh = "".join(f", gen_random_uuid() AS {name}" for name in made)
-    chosen = ", ".join(variable for variable in given.values() if variable)
-    picks = f"SELECT {chosen}{fresh} FROM bench.picks WHERE number = :number \\gset"
-    return "\n".join([f"\\set number random(1, {CUSTOMERS})", picks, *lines, ""])
+    fresh = [f"gen_random_uuid() AS {name}" for name in made]
+    chosen = [variable for variable in given.values() if variable]
+    picks = f"SELECT {', '.join(chosen + fresh)} {f'FROM {source} ' if source else ''}\\gset"
+    return "\n".join([picks, *lines, ""])
 
 
 def _filled(statement: Statement, tables: Sequence[str], names: dict[str, str]) -> str:

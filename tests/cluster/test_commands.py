@@ -27,6 +27,8 @@ async def test_help_names_every_command():
         "trace",
         "orders",
         "import",
+        "settlements",
+        "discrepancies",
         "doctor",
         "reset",
         "demo",

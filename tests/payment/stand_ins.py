@@ -70,4 +70,4 @@ class StandIn:
 
 def gateways_that_can(**abilities: Abilities) -> Gateways:
     """Gateways by their codes."""
-    return Gateways(Guard(StandIn(code, able), 8, 8, 1.0) for code, able in abilities.items())
+    return Gateways(Guard(StandIn(code, able), 8, 8, 1.0, 1.0) for code, able in abilities.items())

@@ -197,21 +197,37 @@ async def test_a_file_that_is_cut_off_does_not_look_whole(large, till, shop):
             await content.read()
 
 
-async def test_a_database_that_goes_away_in_between_is_no_end_of_the_file(large, payment_cluster, shop):
-    holder = await asyncpg.connect(payment_cluster.admin_dsn)
-    waiting = (
+@asynccontextmanager
+async def database_away(payment_cluster, shop):
+    """What reads the journal in this block loses its connection."""
+    reading = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
         "AND query LIKE '%ledger_entries.position) > %'"
     )
+    holder = await asyncpg.connect(payment_cluster.admin_dsn)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE payment.ledger_entries IN ACCESS EXCLUSIVE MODE")
+        ending = asyncio.create_task(eventually(lambda: shop.clients.rows(reading)))
+        yield
+        await ending
+    await holder.close()
+
+
+async def test_a_database_that_goes_away_in_between_is_no_end_of_the_file(large, payment_cluster, shop):
     async with download(shop) as content:
         await content.readany()
-        async with holder.transaction():
-            await holder.execute("LOCK TABLE payment.ledger_entries IN ACCESS EXCLUSIVE MODE")
-            reading = asyncio.create_task(content.read())
-            await eventually(lambda: shop.clients.rows(waiting))
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await reading
-    await holder.close()
+        async with database_away(payment_cluster, shop):
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await content.read()
+
+
+async def test_who_calls_by_grpc_is_told_why_it_ends(large, payment_cluster, shop):
+    call = shop.ledger.ExportLedger(ask(shop))
+    await call.read()
+    async with database_away(payment_cluster, shop):
+        with refused(ErrorReason.ERROR_REASON_UNAVAILABLE):
+            while await call.read():
+                pass
 
 
 async def test_through_the_gateway_as_csv(posted, shop):

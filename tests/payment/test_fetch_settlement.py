@@ -1,5 +1,6 @@
 """FetchSettlement: a provider's report, fetched and taken in as ImportSettlement does."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,12 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import settlement_service_pb2 as rpc
 
+from services.cluster.cluster import Cluster
+from services.payment.sandbox import schema
+from services.payment.sandbox.rules import Line
 from tests.payment.reports import balance, captured, counts, found, now, told
-from tests.shop import eventually, new_id, refused
+from tests.payment.till import Till
+from tests.shop import Clients, Shop, eventually, new_id, refused
 
 LONG_AGO = int(datetime(2001, 9, 9, tzinfo=UTC).timestamp())
 
@@ -132,37 +137,53 @@ async def test_a_provider_that_does_not_answer_is_told_and_the_same_request_goes
     assert await found(shop) == []
 
 
-async def test_what_was_taken_in_before_a_report_broke_off_stays(shop):
-    """Its second page has a line that is none."""
-    home = shop.clients.cluster.home.path
+@pytest.fixture
+async def long_report(tmp_path):
+    """The till of a cluster of its own, whose provider has two pages of lines of a day long ago."""
+    book, failpoints = tmp_path / "home" / "sandbox" / "book.db", tmp_path / "failpoints"
+    book.parent.mkdir(parents=True)
+    failpoints.mkdir()
+    with closing(sqlite3.connect(book)) as db, db:
+        schema.prepare(db)
+        for number in range(5001):
+            line = Line(f"txn_{number}", "capture", "ch_no", "", None, "cap_no", "EUR", 100, 3, 97, LONG_AGO)
+            db.execute(f"INSERT INTO settlement ({schema.LINE_COLUMNS}) VALUES (?{', ?' * 10})", line)
+    environment = {"COMMERCE_FAILPOINTS": str(failpoints)}
+    async with Cluster(tmp_path / "home", ["payment"], environment=environment) as cluster:
+        clients = Clients(cluster)
+        yield Till(Shop(clients)), failpoints
+        await clients.close()
+
+
+async def test_what_was_taken_in_before_a_report_broke_off_stays(long_report):
+    till, failpoints = long_report
     begin = datetime.fromtimestamp(LONG_AGO, UTC)
     request = asking(begin, end_time=begin + timedelta(days=1))
-    admin = shop.as_("platform_admin")
-    with closing(sqlite3.connect(home / "sandbox" / "book.db", timeout=10)) as book:
-        columns = "id, type, charge_id, reference, operation_reference, currency_code, gross_minor_units, "
-        columns += "fee_minor_units, net_minor_units, created"
-        lines = [
-            (f"txn_{new_id()}", "capture", "ch_no", "", "cap_no", "EUR", 100, 3, 97, LONG_AGO)
-            for _ in range(5001)
-        ]
-        lines[-1] = (lines[-1][0], "gift", *lines[-1][2:])
-        with book:
-            marks = ", ".join("?" * len(lines[0]))
-            book.executemany(f"INSERT INTO settlement ({columns}) VALUES ({marks})", lines)
-        with refused(ErrorReason.ERROR_REASON_GATEWAY_UNAVAILABLE) as refusal:
-            await admin.settlements.FetchSettlement(request)
-        assert "malformed" in refusal.metadata["cause"]
-        reply = await admin.settlements.ListSettlements(rpc.ListSettlementsRequest(page_size=1))
-        (so_far,) = reply.settlements
-        assert (so_far.settlement_id, so_far.lines, so_far.complete) == (request.request_id, 5000, False)
+    settlements = till.shop.as_("platform_admin").settlements
+    # Its first page has come, its second has not been asked for.
+    point = failpoints / "payment after commit take lines in"
+    point.write_text("hold")
+    fetching = asyncio.create_task(_fetch(settlements, request))
 
-        with book:
-            book.execute("UPDATE settlement SET type = 'capture' WHERE type = 'gift'")
+    async def reached():
+        return (failpoints / f"{point.name}.reached").exists()
 
-    settlement = (await admin.settlements.FetchSettlement(request)).settlement
+    await eventually(reached)
+    await till.provider("POST", "/v1/misbehave", {"path": "/v1/settlement", "kind": "error_500", "times": 1})
+    (failpoints / f"{point.name}.go").touch()
 
+    with refused(ErrorReason.ERROR_REASON_GATEWAY_UNAVAILABLE, gateway="sandbox"):
+        await fetching
+    (so_far,) = (await settlements.ListSettlements(rpc.ListSettlementsRequest())).settlements
+    assert (so_far.settlement_id, so_far.lines, so_far.complete) == (request.request_id, 5000, False)
+
+    settlement = await _fetch(settlements, request)
     assert counts(settlement) == (5001, 0, 5001)
     assert settlement.complete
+
+
+async def _fetch(settlements, request):
+    return (await settlements.FetchSettlement(request)).settlement
 
 
 async def test_of_no_provider_or_no_time_nothing_is_fetched(shop):

@@ -21,9 +21,9 @@ PLACES, FAILURES = 3, 2
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def guarded(rest_seconds=3600.0):
+def guarded(rest_seconds=3600.0, seconds=60.0):
     provider = StandIn()
-    return provider, Guard(provider, PLACES, FAILURES, rest_seconds)
+    return provider, Guard(provider, PLACES, FAILURES, rest_seconds, seconds)
 
 
 def questions(guard):
@@ -113,6 +113,15 @@ async def test_after_its_rest_one_question_at_a_time_is_tried_and_an_answer_open
     assert await trial == CARD
     assert guard.health == OK
     assert await ask() == CARD
+
+
+@pytest.mark.parametrize("question", ["perform", "look_up", "method", "forget"])
+async def test_an_answer_that_takes_too_long_is_silence_and_a_failure(question):
+    provider, guard = guarded(seconds=0.01)
+    ask = questions(guard)[question]
+    provider.hold()
+    assert [await ask() for _ in range(FAILURES)] == [Unknown("timeout")] * FAILURES
+    assert guard.health == OPEN
 
 
 async def test_whoever_does_not_wait_for_an_answer_gives_the_place_back_and_proves_nothing():

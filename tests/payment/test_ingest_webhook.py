@@ -205,6 +205,55 @@ async def test_what_cannot_be_true_is_parked_and_never_applied(till, shop, chang
     assert await shop.published(PaymentAuthorized, PaymentCaptured) == []
 
 
+async def test_an_event_that_is_known_is_not_applied_though_it_now_says_more(till, shop):
+    """What was stored is what was taken; what was parked is a person's."""
+    payment = await till.authorize("requires_action")
+    sent = event(payment, amount_minor_units=1)
+    await send(shop, sent)
+
+    await send(shop, event(payment) | {"id": sent["id"]})
+
+    assert said(await till.get(payment)) == "REQUIRES_ACTION"
+    assert await problems(shop, sent) == ["amount is 1 there and 1999 here"]
+
+
+async def test_a_dispute_that_comes_before_its_capture_is_sent_again(till, shop):
+    """It is not true yet, and will be as soon as the provider's own answer is known."""
+    payment = await till.authorize()
+    sent = {
+        "id": f"evt_{new_id()}",
+        "type": "dispute.opened",
+        "created": 1,
+        "data": {
+            "id": f"dp_{new_id()}",
+            "charge_id": payment.provider_reference,
+            "charge_idempotency_key": payment.operations[0].operation_id,
+            "amount_minor_units": 900,
+            "fee_minor_units": 1500,
+            "currency_code": "EUR",
+            "reason": "fraudulent",
+            "status": "open",
+        },
+    }
+    async with till.frozen():
+        taking = asyncio.create_task(till.capture(payment))
+        await eventually(lambda: _has_two(till, payment))
+        with refused(ErrorReason.ERROR_REASON_UNAVAILABLE):
+            await send(shop, sent)
+        assert await problems(shop, sent) == []
+    await taking
+    await till.until(payment, "CAPTURED")
+
+    await send(shop, sent)
+
+    assert await problems(shop, sent) == [""]
+    assert said(await till.get(payment)) == "DISPUTED"
+
+
+async def _has_two(till, payment):
+    return len((await till.get(payment)).operations) == 2
+
+
 async def test_news_that_the_state_rules_out_is_parked(till, shop):
     payment = await till.authorize()
 

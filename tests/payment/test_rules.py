@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commerce.common.v1.money_pb2 import LineAmount, Money
 from commerce.payment.v1.payment_pb2 import PaymentState
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import services.payment
@@ -270,6 +270,31 @@ def test_whatever_happens_in_whatever_order_the_money_adds_up(mode, story):
     for what in story:
         books.happen(what)
         books.add_up()
+
+
+asked_for = st.tuples(
+    st.sampled_from(["answered", "capture", "refund", "void", "overdue", "disputed", "disputed"]),
+    st.integers(0, 9),
+    st.none(),
+    st.integers(0, AMOUNT + 1),
+)
+
+
+# A dispute is about 100 to 102, which may be all that was taken.
+@given(st.sampled_from([101, 300, AMOUNT]), st.lists(asked_for, max_size=12))
+@settings(max_examples=400)
+def test_whatever_happened_meanwhile_what_the_provider_did_of_what_is_open_is_true(part, story):
+    books = Books(MANUAL)
+    books.happen(("outcome", 0, "authorized", 0))
+    books.happen(("capture", 0, None, part))
+    for what in [("answered", 0, None, 0), *story]:
+        asked = books.payment.in_flight
+        told = books.answer(asked, DONE[asked.kind]) if asked else None
+        change = rules.settled(books.payment, asked, told, NOW) if isinstance(told, Told) else None
+        if what[0] == "answered":
+            books.apply(change)
+        else:
+            books.happen(what)
 
 
 @given(modes, st.lists(happenings, max_size=20))

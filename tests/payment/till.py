@@ -139,6 +139,14 @@ class Till:
         found = await self.get(payment)
         return None if {"PENDING", "UNKNOWN", "WAITING"} & {word for _, word in done(found)} else found
 
+    async def until_asked(self, payment: Any, kind: str) -> None:
+        """Return when an operation of this kind is on record."""
+
+        async def asked() -> bool:
+            return any(one.kind == kind for one in (await self.get(payment)).operations)
+
+        await eventually(asked)
+
     async def has(self, payment: Any, *wanted: tuple[int, str]) -> bool:
         """Whether these refunds are on record, and no others."""
         return refunds(await self.get(payment)) == list(wanted)
@@ -318,13 +326,17 @@ def disagreement(state: str, ours: Mapping[str, int], theirs: Mapping[str, Any])
     )
 
 
+def euros(minor_units: int, currency: str = "EUR") -> Money:
+    return Money(currency_code=currency, minor_units=minor_units)
+
+
 def _money(minor_units: int | None, currency: str) -> Money | None:
-    return None if minor_units is None else Money(currency_code=currency, minor_units=minor_units)
+    return None if minor_units is None else euros(minor_units, currency)
 
 
 def line_amount(product_id: str, minor_units: int, currency: str = "EUR") -> LineAmount:
     """What a line of the order has of an amount; shipping has no product."""
-    return LineAmount(product_id=product_id, amount=Money(currency_code=currency, minor_units=minor_units))
+    return LineAmount(product_id=product_id, amount=euros(minor_units, currency))
 
 
 def said(payment: Any) -> str:

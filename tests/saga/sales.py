@@ -53,6 +53,15 @@ class Sale:
         asking = self.till.asking(self.method, AMOUNT, **given)
         await self.insist(self.till.service.payments.AuthorizePayment, asking)
 
+    async def challenged(self) -> str:
+        """Where the customer has to act, once there is such a place."""
+
+        async def known() -> str:
+            await self._look()
+            return str(self.payment.next_action_url)
+
+        return str(await eventually(known, SETTLE_SECONDS))
+
     async def take(self, minor_units: int | None = None) -> None:
         await self._operate("Capture", self._money(minor_units))
 
@@ -106,9 +115,12 @@ class Sale:
             return {}
         return {"amount": Money(currency_code="EUR", minor_units=minor_units)}
 
-    async def _came(self, state: str) -> bool:
+    async def _look(self) -> None:
         request = rpc.GetPaymentRequest(payment_id=self.payment.payment_id)
         await self.insist(self.till.shop.payments.GetPayment, request)
+
+    async def _came(self, state: str) -> bool:
+        await self._look()
         return said(self.payment) == state and not OPEN & {word for _, word in done(self.payment)}
 
 

@@ -243,7 +243,7 @@ async def test_what_a_webhook_tells_is_applied_once(matrix):
         sale = Sale(matrix.till, "requires_action")
         await sale.promise()
         matrix.sales.append(sale)
-        challenge = sale.payment.next_action_url
+        challenge = await sale.challenged()
         await sale.provider(challenge[challenge.index("/v1/") :], {"outcome": "pass"})
         await sale.until("AUTHORIZED")
 
