@@ -27,6 +27,12 @@ orders = typer.Typer(help="Orders that do not move: which, why, and another try.
 app.add_typer(orders, name="orders")
 settlements = typer.Typer(help="Providers' reports against the books.", no_args_is_help=True)
 app.add_typer(settlements, name="settlements")
+payments = typer.Typer(
+    help="Payments that do not move: what was asked of providers, and asking now.", no_args_is_help=True
+)
+app.add_typer(payments, name="payments")
+webhooks = typer.Typer(help="Providers' messages that could not be applied.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
@@ -164,6 +170,58 @@ def retry(
         from services.cluster import ordering
 
         asyncio.run(ordering.retry(_home(home), order_id, _console()))
+
+
+@payments.command()
+def unsettled(
+    gateway: Annotated[str, typer.Option(help="Only of this provider: sandbox, stripe, paypal.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """List what providers were asked and have not answered, and what waits; the longest waiting first."""
+    with told():
+        from services.cluster import paying
+
+        asyncio.run(paying.unsettled(_home(home), gateway, _console()))
+
+
+@payments.command("show")
+def show_payment(
+    payment_or_order_id: Annotated[str, typer.Argument(metavar="PAYMENT_OR_ORDER_ID")],
+    home: HomeOption = None,
+) -> None:
+    """Print a payment: its state and sums, all that was done with references and traces, what is asked next."""
+    with told():
+        from services.cluster import paying
+
+        asyncio.run(paying.show(_home(home), payment_or_order_id, _console()))
+
+
+@payments.command("settle")
+def settle_payment(payment_id: str, home: HomeOption = None) -> None:
+    """Ask the provider at once what became of a payment's open operation."""
+    with told():
+        from services.cluster import paying
+
+        asyncio.run(paying.settle(_home(home), payment_id, _console()))
+
+
+@webhooks.command()
+def parked(home: HomeOption = None) -> None:
+    """List the messages that could not be applied, with the reason; the newest first."""
+    with told():
+        from services.cluster import paying
+
+        asyncio.run(paying.parked(_home(home), _console()))
+
+
+@webhooks.command()
+def replay(gateway: str, event: str, home: HomeOption = None) -> None:
+    """Apply a parked message anew. Exit code 1 when it stays parked."""
+    with told():
+        from services.cluster import paying
+
+        applied = asyncio.run(paying.replay(_home(home), gateway, event, _console()))
+    raise typer.Exit(not applied)
 
 
 @app.command("import")

@@ -131,6 +131,7 @@ class Records:
         """
         held: set[str] = set()
         hindered = 0
+        names = sorted({f"record {move.step}" for move in moves})
 
         async def record(work: Work) -> None:
             held.update(move.order.order_id for move in await self._transitions.record(work, moves))
@@ -138,7 +139,7 @@ class Records:
         while True:
             try:
                 with telemetry.span("drive record", parent=moves[0].trace):
-                    await self._runtime.carry_out(record, f"record {moves[0].step}")
+                    await self._runtime.carry_out(record, *names)
                 return held
             except (*AWAY, *RETRIED) as error:
                 hindered += isinstance(error, RETRIED)

@@ -154,6 +154,8 @@ class Driver:
         if any(operation.request_id == asked.request_id for operation in payment.operations):
             return payment, None
         amount, lines = _wanted(asked, payment)
+        if asked.kind == "capture":
+            self._gateways.may_capture(payment, amount)
         operation = started(
             asked.kind,
             payment,
@@ -181,7 +183,7 @@ class Driver:
         return await self._record(payment, operation, outcome, call, answer)
 
     async def _hand_over(self, payment: Payment, operation: Operation, code: str) -> Payment | None:
-        """Have another gateway take a payment, which is on record before it is asked; None when the payment moved."""
+        """Have another gateway take a payment, on record before it is asked; None when somebody else has it."""
         logs.log.warning(
             "another gateway is asked", payment_id=payment.payment_id, gateway=payment.gateway, next=code
         )
@@ -190,6 +192,7 @@ class Driver:
             payment_id=payment.payment_id,
             version=payment.version,
             operation_id=operation.operation_id,
+            attempts=operation.attempts,
             gateway=code,
         )
         return replace(payment, gateway=code, version=payment.version + 1) if moved else None

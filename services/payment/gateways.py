@@ -32,6 +32,15 @@ class Abilities:
         """Tell whether it takes a currency."""
         return not self.currency_codes or currency_code in self.currency_codes
 
+    def lacks(self, payment: Payment, amount: int) -> str:
+        """Return the ability that a capture of so much needs and is not there; "" when none is missing."""
+        if amount == payment.amount:
+            return ""
+        if not self.partial_capture:
+            return "partial_capture"
+        another = payment.captured or payment.unsettled("capture")
+        return "multiple_capture" if another and not self.multiple_capture else ""
+
 
 class Gateway(Protocol):
     """A provider. The operation's id is the idempotency key; what cannot be told apart from silence is Unknown.

@@ -85,10 +85,9 @@ class PaymentService(PaymentServiceServicer):
         return _refunded(await self._driver.operate(asked, call, _refunded))
 
     async def GetPayment(self, request: rpc.GetPaymentRequest, call: Call) -> rpc.GetPaymentResponse:
-        payment = await self._seen(request.payment_id, call)
-        if payment.captured:
-            found = await call.db.rows(queries.DISPUTES, payment_id=payment.payment_id)
-            payment = rows.with_disputes(payment, found)
+        payment = rows.shown(await call.db.rows(queries.PAYMENT_SHOWN, payment_id=request.payment_id))
+        if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
+            raise not_found(request.payment_id)
         return rpc.GetPaymentResponse(payment=message(payment))
 
     async def ListPayments(self, request: rpc.ListPaymentsRequest, call: Call) -> rpc.ListPaymentsResponse:

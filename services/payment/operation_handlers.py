@@ -6,7 +6,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import operations_service_pb2 as rpc
 from commerce.payment.v1.operations_service_pb2_grpc import PaymentOperationsServiceServicer
 
-from services.payment import rows, unsettled, webhook_queries, webhooks
+from services.payment import queries, rows, unsettled, webhook_queries, webhooks
 from services.payment.driver import Driver, not_found
 from services.payment.life import not_allowed
 from services.payment.messages import message, operation_message
@@ -42,7 +42,11 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
             raise not_found(request.payment_id)
         if not any(operation.open for operation in payment.operations):
             raise not_allowed("settle", payment)
-        return rpc.SettlePaymentResponse(payment=message(await self._driver.settle(payment)))
+        await self._driver.settle(payment)
+        # With how often, and when next, the provider is asked.
+        shown = rows.shown(await call.db.rows(queries.PAYMENT_SHOWN, payment_id=request.payment_id))
+        assert shown is not None
+        return rpc.SettlePaymentResponse(payment=message(shown))
 
     async def ListParkedWebhooks(
         self, request: rpc.ListParkedWebhooksRequest, call: Call

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSONB, UUID, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.payments import OPERATION_PENDING
@@ -126,10 +126,10 @@ OPERATION = (
 )
 
 
-def _payments(condition: Any, name: str) -> Any:
+def _payments(condition: Any, name: str, *more: Any) -> Any:
     """A payment with its operations, the first one first: a row each, one with nulls where there is none."""
     return statement(
-        select(payments, *OPERATION)
+        select(payments, *OPERATION, *more)
         .select_from(payments.outerjoin(operations, operations.c.payment_id == payments.c.payment_id))
         .where(condition)
         .order_by(operations.c.operation_id),
@@ -142,6 +142,7 @@ def _locked(condition: Any, name: str) -> Any:
     return statement(select(payments.c.payment_id).where(condition).with_for_update(), name)
 
 
+_opened, _dispute_id = disputes.c.open_time, disputes.c.dispute_id
 _by_id = payments.c.payment_id == param("payment_id")
 _by_order = payments.c.order_id == param("order_id")
 _by_operation = payments.c.payment_id == (
@@ -155,6 +156,14 @@ _by_reference = and_(
     payments.c.provider_reference != text("''"),
 )
 PAYMENT = _payments(_by_id, "payment")
+# With its disputes, the first one first, as JSON: read by a statement of its own they could be of another moment.
+_disputes = (
+    select(func.json_agg(aggregate_order_by(func.row_to_json(disputes.table_valued()), _opened, _dispute_id)))
+    .where(disputes.c.payment_id == payments.c.payment_id)
+    .correlate(payments)
+    .scalar_subquery()
+)
+PAYMENT_SHOWN = _payments(_by_id, "payment shown", _disputes.label("disputes"))
 PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
 PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
@@ -301,10 +310,23 @@ OPERATION_LATER = statement(
     "operation later",
 )
 
-# Nothing was sent to the gateway before: another one is asked instead.
+# Nothing was sent to the gateway before, nor has anybody else taken the operation up: another one is asked instead.
+_held = (
+    select(operations.c.operation_id)
+    .where(
+        operations.c.operation_id == param("operation_id", ID),
+        operations.c.attempts == param("attempts", Integer),
+    )
+    .with_for_update()
+    .cte("held")
+)
 _handed_over = (
     update(payments)
-    .where(payments.c.payment_id == param("payment_id"), payments.c.version == param("version"))
+    .where(
+        payments.c.payment_id == param("payment_id"),
+        payments.c.version == param("version"),
+        _held.c.operation_id == param("operation_id", ID),
+    )
     .values(gateway=param("gateway"), version=payments.c.version + 1)
     .returning(payments.c.payment_id)
     .cte("handed_over")

@@ -7,6 +7,7 @@ from commerce.payment.v1.settings_service_pb2 import PaymentSettings
 
 from services.payment.gateways import HOSTED
 from services.payment.guard import Guard
+from services.payment.payments import Payment
 from services.runtime.refusals import Refusal
 
 
@@ -43,6 +44,13 @@ class Gateways:
         codes = able if wanted is None else [code for code in wanted if code in able]
         return [code for code in codes if self._gateways[code].abilities.takes(currency_code)]
 
+    def may_capture(self, payment: Payment, amount: int) -> None:
+        """Refuse with GATEWAY_UNABLE to take a part where the payment's gateway takes no parts."""
+        code = payment.gateway
+        ability = self.named(code).abilities.lacks(payment, amount)
+        if ability:
+            raise unable(code, ability, f"{code} takes the money all at once")
+
     async def close(self) -> None:
         """Close all connections."""
         for gateway in self._gateways.values():
@@ -66,6 +74,11 @@ def preferred(settings: PaymentSettings, currency_code: str) -> Sequence[str] | 
 def untaken(currency_code: str) -> Refusal:
     """Refuse because none of a store's gateways takes a payment method in a currency."""
     return unknown("", f"No gateway of the store takes this payment method in {currency_code}")
+
+
+def unable(code: str, ability: str, text: str) -> Refusal:
+    """Refuse because a gateway cannot do this."""
+    return Refusal(ErrorReason.ERROR_REASON_GATEWAY_UNABLE, text, gateway=code, ability=ability)
 
 
 def unknown(code: str, text: str) -> Refusal:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from services.payment import sums
@@ -92,6 +93,18 @@ def _operation_of(row: Mapping[str, Any]) -> Operation:
         final=row["final"],
         lines=tuple(Share(*share) for share in json.loads(row["operation_lines"])),
     )
+
+
+def shown(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
+    """Return the payment that the rows of PAYMENT_SHOWN are, with its operations and disputes."""
+    payment = payment_of(rows)
+    if payment is None or not rows[0]["disputes"]:
+        return payment
+    found = json.loads(rows[0]["disputes"])
+    for dispute in found:
+        for name in ("open_time", "close_time"):
+            dispute[name] = dispute[name] and datetime.fromisoformat(dispute[name])
+    return with_disputes(payment, found)
 
 
 def with_disputes(payment: Payment, found: Sequence[Mapping[str, Any]]) -> Payment:

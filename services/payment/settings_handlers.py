@@ -1,13 +1,11 @@
 """PaymentSettingsService: one method an RPC, in the order of the contract."""
 
-from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import settings_service_pb2 as rpc
 from commerce.payment.v1.settings_service_pb2_grpc import PaymentSettingsServiceServicer
 
 from services.payment import store_settings
 from services.payment.payments import ON_SHIPMENT
-from services.payment.registry import Gateways
-from services.runtime.refusals import Refusal
+from services.payment.registry import Gateways, unable
 from services.runtime.work import Call
 
 
@@ -37,12 +35,8 @@ def check(settings: rpc.PaymentSettings, gateways: Gateways) -> None:
     for rule in settings.gateway_rules:
         for code in rule.gateways:
             if rule.currency_code and not gateways.named(code).abilities.takes(rule.currency_code):
-                raise _unable(code, "currency_codes", f"{code} does not take {rule.currency_code}")
+                raise unable(code, "currency_codes", f"{code} does not take {rule.currency_code}")
     for gateway in used or gateways:
         if settings.capture_mode == ON_SHIPMENT and not gateway.abilities.multiple_capture:
             text = f"{gateway.code} cannot take the money for each parcel"
-            raise _unable(gateway.code, "multiple_capture", text)
-
-
-def _unable(code: str, ability: str, text: str) -> Refusal:
-    return Refusal(ErrorReason.ERROR_REASON_GATEWAY_UNABLE, text, gateway=code, ability=ability)
+            raise unable(gateway.code, "multiple_capture", text)

@@ -85,9 +85,9 @@ class Runtime:
             topic, self.client, source, latest, self.settings.heartbeat_seconds, self.settings.recheck_seconds
         )
 
-    async def carry_out(self, body: Callable[[Work], Awaitable[None]], name: str = "") -> None:
+    async def carry_out(self, body: Callable[[Work], Awaitable[None]], *names: str) -> None:
         """Run a unit of work outside a call: commit at the end, roll back when it raises, publish what it published."""
-        work = Work(self.database, None, name)
+        work = Work(self.database, None, *names)
         try:
             await body(work)
             await work.close()

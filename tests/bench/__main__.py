@@ -16,7 +16,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.bench import calls, h2load, idle, ledger, overload, payments, streams, volume, writes
+from tests.bench import (
+    calls,
+    h2load,
+    idle,
+    ledger,
+    overload,
+    payments,
+    postings,
+    settlement,
+    streams,
+    volume,
+    writes,
+)
 from tests.bench.figures import Figure
 from tests.bench.house import House
 
@@ -30,13 +42,15 @@ ROWS: dict[str, Row] = {
     "checkouts": writes.whole_checkouts,
     "cpu": overload.cost,
     "authorize": payments.authorize,
+    "postings": postings.postings,
     "curve": overload.curve,
     "latency": streams.latency,
     "streams": streams.many_streams,
     "volume": volume.volume,
     "books": ledger.books,
+    "settlement": settlement.settlement,
 }
-LONG = {"curve", "volume", "books"}  # More than a minute: only when asked for, or with --full.
+LONG = {"curve", "volume", "books", "settlement"}  # More than a minute: only when asked for, or with --full.
 
 
 async def measure(rows: list[str], seconds: float, console: Console) -> tuple[list[Figure], int]:

@@ -20,8 +20,8 @@ WITH made AS MATERIALIZED (
 INSERT INTO payment.operations SELECT copy.* FROM made, payment.operations AS original,
     jsonb_populate_record(original, $3::jsonb || jsonb_build_object('operation_id', operation, 'payment_id', payment,
         'request_id', operation, 'provider_reference', 'cap_' || operation)) AS copy
-WHERE original.payment_id = $1 AND kind = 'capture'
-RETURNING payment_id, operation_id
+WHERE original.payment_id = $1 AND original.kind = 'capture'
+RETURNING operations.payment_id, operations.operation_id
 """
 _LEFT = "SELECT count(*) - (SELECT last_value FROM bench.captured) FROM bench.captures"
 _READY = "INSERT INTO bench.captures (payment, operation) SELECT * FROM unnest($1::uuid[], $2::uuid[])"

@@ -7,7 +7,7 @@ import uuid
 import aiohttp
 
 from tests.bench import costs, pgbench
-from tests.bench.figures import Figure, number, spread
+from tests.bench.figures import Figure, spread
 from tests.bench.house import House
 from tests.bench.replay import keep_calling
 from tests.bench.rounds import compared
@@ -44,11 +44,12 @@ async def authorize(house: House) -> list[Figure]:
     )
     return [
         Figure(
-            "authorize", "AuthorizePayment / its SQL in pgbench, then a bare charge", found.ratio, detail=detail
+            "authorize",
+            "AuthorizePayment / its SQL in pgbench, then a bare charge",
+            found.ratio,
+            detail=detail,
         ),
-        Figure(
-            "authorize", "CPU of one authorization", sum(cost.values()), "ms", detail=costs.parts(cost)
-        ),
+        Figure("authorize", "CPU of one authorization", sum(cost.values()), "ms", detail=costs.parts(cost)),
     ]
 
 

@@ -19,6 +19,8 @@ async def per_second(dsn: str, script: Path, clients: int, seconds: float) -> fl
     options = {name: values[0] for name, values in parse_qs(parts.query).items()}
     host = parts.hostname or options["host"]
     environment = os.environ | {"PGPASSWORD": parts.password or options.get("password", "")}
+    # The ledger's trigger looks in the schema of whoever writes.
+    environment["PGOPTIONS"] = "-c search_path=payment"
     command = [str(binaries() / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}"]
     command += [f"--client={clients}", "--jobs=1", f"--time={max(1, round(seconds))}"]
     command += [f"--host={host}", f"--port={parts.port or 5432}", f"--username={parts.username}"]

@@ -22,9 +22,7 @@ async def create_order(house: House) -> list[Figure]:
     """CreateOrder by an order process whose driver rests, beside its statements in pgbench."""
     stand = await market(house)
     cluster, database = await house.cluster(), await house.database()
-    # Nobody drives what is placed, and none of it is to be refused.
-    own = {"COMMERCE_LOG_LEVEL": "warning", "COMMERCE_ORDER_UNDRIVEN_ORDERS": "100000000"}
-    environment = dict(cluster.process("order").spec.environment) | own
+    environment = dict(cluster.process("order").spec.environment) | {"COMMERCE_LOG_LEVEL": "warning"}
     address = processes.free_address()
     async with processes.python("tests.bench.served", "order", address, environment=environment) as server:
         buyers = await Buyers.of(stand.shop, address, stand.products, stand.customers)

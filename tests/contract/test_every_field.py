@@ -16,11 +16,17 @@ PERSONAL = re.compile(
     r"|(?:full|first|last|given|family|middle|display|user)_name)(?:s|es)?(?:_|$)"
 )
 # Words that do so in a message about a person or a place: elsewhere they name a product, an event, a cloud region.
-PERSONAL_HERE = re.compile(r"(?:^|_)(?:name|line|lines|region|query|note|comment)(?:_|$)")
-PEOPLE = re.compile(r"Customer|User|Person|Address|Recipient|Courier|Profile|Contact")
+PERSONAL_HERE = re.compile(
+    r"(?:^|_)(?:name|line|lines|region|query|note|comment|brand|last_four|expiry|(?<!page_)token)(?:_|$)"
+)
+PEOPLE = re.compile(r"Customer|User|Person|Address|Recipient|Courier|Profile|Contact|PaymentMethod")
 # Not a person's, though its name sounds like it: the field, and why.
 IMPERSONAL = {
     "commerce.common.v1.PostalAddress.country_code": "a country has too many people to be one's own",
+    **{
+        f"commerce.payment.v1.{message}.payment_method_id": "an id of ours, as an order's is"
+        for message in ("PaymentMethod", "SetDefaultPaymentMethodRequest", "RemovePaymentMethodRequest")
+    },
 }
 
 

@@ -14,9 +14,12 @@ SHARED = [
     *sorted((ROOT / "services/cluster").glob("*.py")),
     ROOT / "tests/conftest.py",
 ]
-# The commands that a person types about orders, the card's calls to paste, and the story, are about orders;
-# a token's customer is a claim.
-SPOKEN = {"follow.py", "importing.py", "ordering.py", "cli.py", "card.py", "demo.py", "tokens.py"}
+# The commands that a person types about orders and payments, the card's calls to paste, and the story, are about
+# them; a token's customer is a claim.
+SPOKEN = {
+    *{"follow.py", "importing.py", "ordering.py", "paying.py", "settling.py", "settlement_csv.py"},
+    *{"cli.py", "card.py", "demo.py", "tokens.py"},
+}
 
 
 def named(text: str) -> set[str]:

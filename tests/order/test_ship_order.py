@@ -61,7 +61,7 @@ async def test_an_order_goes_in_several_parcels(shop):
 
 @pytest.mark.parametrize("included", [True, False])
 async def test_says_what_each_parcel_costs_by_line_until_it_is_the_total(shop, included):
-    """Of 3 × 9.99 less a third, its tax added or not: the first unit is a third of that, rounded; shipping comes last."""
+    """Of 3 × 9.99 less a third, its tax added or not: the first unit is a third of it, rounded; shipping comes last."""
     await set_up(shop, tax_rates=[tax(190_000)], tax_included=included, shipping_rates=[ships(490)])
     await new_coupon(shop, "THIRD", percentage_ppm=333_333)
     first, second = await shop.product(price=999), await shop.product(price=35)

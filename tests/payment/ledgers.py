@@ -140,3 +140,10 @@ async def behind_the_triggers(dsn: str):
                 await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
     finally:
         await connection.close()
+
+
+def rows_read(plan: dict[str, Any]) -> float:
+    """How many rows the scans of an explained plan looked at."""
+    dropped = sum(count for name, count in plan.items() if name.startswith("Rows Removed by"))
+    own = (plan["Actual Rows"] + dropped) * plan["Actual Loops"] if "Relation Name" in plan else 0
+    return float(own + sum(rows_read(part) for part in plan.get("Plans", [])))

@@ -21,6 +21,45 @@ async def test_shows_what_was_done_the_first_thing_first(till):
         assert operation.create_time.ToNanoseconds() <= operation.settle_time.ToNanoseconds()
 
 
+async def test_shows_the_providers_own_ids_and_why_each_thing_was_asked_for(till):
+    payment = await till.authorize()
+    await till.capture(payment, minor_units=1_000)
+    await till.refund(payment, minor_units=300, reason="it was too small")
+    await till.void(payment)
+
+    found = await till.get(payment)
+
+    references = [operation.provider_reference for operation in found.operations]
+    assert references[0] == found.provider_reference == (await till.charge(payment))["id"]
+    assert [reference.partition("_")[0] for reference in references] == ["ch", "cap", "re", "void"]
+    assert [operation.reason for operation in found.operations] == ["", "", "it was too small", ""]
+    assert len({operation.trace_id for operation in found.operations}) == 4
+    for operation in found.operations:
+        looked_up = await till.provider("GET", f"/v1/operations/{operation.operation_id}")
+        assert looked_up["operation_reference"] == operation.provider_reference
+
+
+async def test_shows_why_the_provider_refused(till, shop):
+    payment = await till.authorize()
+    await till.provider("POST", f"/v1/charges/{payment.provider_reference}/void", {})
+    await till.capture(payment)
+
+    found = await till.get(payment)
+
+    assert (done(found)[1], found.operations[1].failure_code) == (("capture", "FAILED"), "step_not_allowed")
+
+
+async def test_shows_when_the_provider_is_asked_next_while_nobody_knows(till):
+    async with till.frozen():
+        payment = await till.authorize()
+        (operation,) = (await till.get(payment)).operations
+        assert operation.HasField("due_time") and not operation.HasField("settle_time")
+
+    (operation,) = (await till.until(payment, "AUTHORIZED")).operations
+    assert operation.attempts > 1
+    assert operation.HasField("settle_time") and not operation.HasField("due_time")
+
+
 async def test_a_customer_sees_their_own_and_nobody_elses(till, shop):
     own, other = await till.authorize(), await till.authorize()
     customer = shop.as_("customer", own.customer_id)

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from itertools import permutations
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -310,3 +311,233 @@ async def test_takes_the_raw_body_through_the_gateway(till, shop):
 
     assert reply.status == 200, reply.body
     assert said(await till.get(payment)) == "AUTHORIZED"
+
+
+async def test_refuses_a_tampered_body_through_the_gateway(till, shop):
+    payment = await till.authorize("requires_action")
+    body = json.dumps(event(payment)).encode()
+
+    headers = {"Sandbox-Signature": signed(shop, body), "Content-Type": "application/json"}
+    reply = await shop.as_nobody.rest("POST", "/v1/webhooks/sandbox", data=body + b" ", headers=headers)
+
+    (info,) = (each for each in reply.body["details"] if each["@type"].endswith("ErrorInfo"))
+    assert (info["reason"], reply.status) == ("WEBHOOK_SIGNATURE_INVALID", 401)
+    assert said(await till.get(payment)) == "REQUIRES_ACTION"
+
+
+# What the provider sends by itself, and what is late.
+
+DAY = 86_400
+
+
+async def redelivered(till, payment):
+    """The provider sends all events about a charge again, also those that its replies have told: how many."""
+    body = {"charge_id": payment.provider_reference}
+    return (await till.provider("POST", "/v1/webhooks/redeliver", body))["events"]
+
+
+async def stored(shop, text, count=1):
+    """The webhooks that hold a text, once there are so many."""
+
+    async def found():
+        sql = "SELECT payload, problem FROM payment.webhooks WHERE position($1::bytea IN payload) > 0"
+        rows = await shop.clients.rows(sql, text.encode())
+        return rows if len(rows) >= count else None
+
+    return await eventually(found)
+
+
+def log_lines(shop, text):
+    """What the payment service has logged with a text in it."""
+    log = shop.clients.cluster.process("payment").spec.log.read_text()
+    return [json.loads(line) for line in log.splitlines() if text in line]
+
+
+async def test_what_replies_have_told_may_be_told_again_in_any_order(till, shop):
+    payment = await till.authorize()
+    await till.capture(payment, minor_units=1_000)
+    await till.refund(payment, minor_units=300)
+    await till.void(payment)
+    before = await till.get(payment)
+    assert await redelivered(till, payment) == 4
+    events = [json.loads(row["payload"]) for row in await stored(shop, payment.provider_reference, 4)]
+
+    again = [each | {"id": f"evt_{new_id()}"} for order in permutations(events) for each in order]
+    for one in again:
+        await send(shop, one)
+
+    rows = await stored(shop, payment.provider_reference, 4 + len(again))
+    assert {row["problem"] for row in rows} == {""}
+    assert await till.get(payment) == before
+    await till.agrees(payment)
+
+
+async def test_the_same_event_ten_times_at_once_gives_back_once(till, shop):
+    payment = await till.capture(await till.authorize())
+    async with till.frozen():
+        refunding = asyncio.create_task(till.refund(payment, minor_units=500))
+        await eventually(lambda: till.has(payment, (500, "PENDING")))
+        sent = refund_event(await till.get(payment), 0, refunded=500)
+        await at_once(*(send(shop, sent) for _ in range(10)))
+    await refunding
+
+    assert (await till.until(payment, "PARTIALLY_REFUNDED")).refunded.minor_units == 500
+    assert await problems(shop, sent) == [""]
+    assert len(await shop.published(PaymentRefunded)) == 1
+    await till.agrees(payment)
+
+
+async def test_an_event_that_is_three_days_late_still_decides(till, shop):
+    """A provider that could not reach us signs anew each time that it tries."""
+    payment = await till.authorize("requires_action")
+    sent = event(payment) | {"created": int(time.time()) - 3 * DAY}
+
+    await send(shop, sent)
+
+    assert said(await till.get(payment)) == "AUTHORIZED"
+    assert await problems(shop, sent) == [""]
+
+
+async def test_an_event_that_is_three_days_late_undoes_nothing(till, shop):
+    payment = await till.authorize()
+    early = event(payment) | {"created": int(time.time()) - 3 * DAY}
+    await till.capture(payment)
+    refunded = await till.refund(payment)
+
+    await send(shop, early)
+
+    assert await problems(shop, early) == [""]
+    assert await till.get(payment) == refunded
+
+
+async def test_a_signature_of_three_days_ago_is_no_proof_today(till, shop):
+    payment = await till.authorize("requires_action")
+    body = json.dumps(event(payment)).encode()
+
+    with refused(ErrorReason.ERROR_REASON_WEBHOOK_SIGNATURE_INVALID, cause="too old"):
+        await ingest(shop, body, signed(shop, body, int(time.time()) - 3 * DAY))
+
+
+@pytest.mark.parametrize("verb", ["capture", "void"])
+async def test_a_webhook_settles_what_the_providers_reply_does_not(till, shop, verb):
+    payment = await till.authorize()
+    await till.misbehaves(f"/v1/charges/{payment.provider_reference}/{verb}", "silent_after")
+    asked = asyncio.create_task(getattr(till, verb)(payment))
+    state = {"capture": "CAPTURED", "void": "VOIDED"}[verb]
+    await eventually(lambda: _charge_is(till, payment, state.lower()))
+
+    await redelivered(till, payment)
+
+    await till.until(payment, state)
+    assert not asked.done(), "the reply is still awaited"
+    assert said(await asked) == state
+    await till.agrees(payment)
+
+
+async def _charge_is(till, payment, status):
+    return (await till.charge(payment))["status"] == status
+
+
+async def test_a_sum_that_is_not_ours_is_never_applied_and_raises_an_alarm(till, shop):
+    payment = await till.authorize("wrong_amount", minor_units=777_001)
+
+    (parked,) = await stored(shop, "777101")
+
+    problem = "amount is 777101 there and 777001 here"
+    assert parked["problem"] == problem
+    (alarm,) = log_lines(shop, problem)
+    assert (alarm["level"], alarm["event"]) == ("error", "webhook parked")
+    found = await till.get(payment)
+    assert (said(found), found.amount.minor_units) == ("AUTHORIZED", 777_001)
+    await till.agrees(payment)
+
+
+async def test_a_part_of_another_sum_is_never_applied(till, shop):
+    payment = await till.authorize()
+    async with till.frozen():
+        taking = asyncio.create_task(till.capture(payment, minor_units=500))
+        await till.until_asked(payment, "capture")
+        key = (await till.get(payment)).operations[1].operation_id
+        sent = event(payment, "captured", idempotency_key=key, captured_minor_units=1_999)
+        await send(shop, sent)
+        assert (await till.get(payment)).captured.minor_units == 0
+    await taking
+
+    assert await problems(shop, sent) == ["captured is 1999 there and 500 here"]
+    assert (await till.until(payment, "PARTIALLY_CAPTURED")).captured.minor_units == 500
+    await till.agrees(payment)
+
+
+async def test_a_payment_that_nobody_knows_is_parked(till, shop):
+    payment = await till.authorize("unknown_webhook", minor_units=888_001)
+
+    (parked,) = await stored(shop, "888001")
+
+    assert parked["problem"] == "neither the operation nor the charge is ours"
+    assert payment.provider_reference.encode() not in parked["payload"]
+    assert said(await till.get(payment)) == "AUTHORIZED"
+
+
+async def test_what_came_too_early_can_be_applied_when_it_is_true(till, shop):
+    """A waiting refund's news is parked before the provider was asked; its own answer tells the same."""
+    payment = await till.authorize()
+    await till.returned(payment, 300)
+    await till.until_asked(payment, "refund")
+    key = (await till.get(payment)).operations[1].operation_id
+    early = event(
+        payment, "refunded", idempotency_key=key, captured_minor_units=1_999, refunded_minor_units=300
+    )
+    await send(shop, early)
+    assert await problems(shop, early) == ["a refund that was refused, or not asked for yet, was done there"]
+
+    await till.capture(payment)
+
+    assert refunds(await till.until(payment, "PARTIALLY_REFUNDED")) == [(300, "SUCCEEDED")]
+    late = early | {"id": f"evt_{new_id()}"}
+    await send(shop, late)
+    assert await problems(shop, late) == [""]
+    await till.agrees(payment)
+
+
+async def test_a_card_number_in_a_body_is_masked_before_it_is_stored(till, shop):
+    payment, card = await till.authorize("requires_action"), "4242 4242 4242 4242"
+    sent = event(payment, note=f"paid with {card}", card="4000000000000002")
+
+    await send(shop, sent)
+
+    (row,) = await stored(shop, sent["id"])
+    assert b"4242 4242 4242" not in row["payload"] and b"400000000000" not in row["payload"]
+    assert json.loads(row["payload"])["data"]["note"].endswith("4242")
+    assert said(await till.get(payment)) == "AUTHORIZED"
+    assert not log_lines(shop, card)
+
+
+async def test_what_is_none_of_our_business_is_stored_and_changes_nothing(till, shop):
+    payment = await till.authorize()
+    sent = event(payment) | {"type": "payout.paid"}
+
+    await send(shop, sent)
+
+    assert await problems(shop, sent) == [""]
+    assert said(await till.get(payment)) == "AUTHORIZED"
+
+
+async def test_webhooks_of_one_payment_at_once_with_what_callers_ask_all_add_up(till, shop):
+    """Late news, new news and new wishes meet; in the end every sum is the provider's."""
+    payments = await at_once(*(till.authorize() for _ in range(5)))
+
+    async def story(payment):
+        await till.capture(payment, minor_units=900)
+        await at_once(
+            till.capture(payment, minor_units=600),
+            till.refund(payment, minor_units=200),
+            *(redelivered(till, payment) for _ in range(3)),
+        )
+        await redelivered(till, payment)
+
+    await at_once(*(story(payment) for payment in payments))
+
+    for payment in payments:
+        await till.until(payment, "PARTIALLY_REFUNDED")
+        await till.agrees(payment)
+        assert {row["problem"] for row in await stored(shop, payment.provider_reference, 3)} == {""}

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.payment import books
 from services.runtime.times import timestamp
-from tests.payment.ledgers import ACCOUNTS, post, sealed, some_transactions, transaction
+from tests.payment.ledgers import ACCOUNTS, post, rows_read, sealed, some_transactions, transaction
 from tests.shop import new_id, refused
 
 TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -220,12 +220,5 @@ async def test_a_page_reads_about_as_many_rows_as_it_has_whatever_is_asked_for(l
         statement, values = books.question(ask(shop, **given), after)
         arguments = statement.arguments(values | {"size": PAGE + 1})
         plan = await ledger.fetchval("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.sql, *arguments)
-        assert _read(json.loads(plan)[0]["Plan"]) <= 5 * PAGE, (given, plan)
+        assert rows_read(json.loads(plan)[0]["Plan"]) <= 5 * PAGE, (given, plan)
     await sealed(shop)
-
-
-def _read(plan):
-    """How many rows the scans of a plan looked at."""
-    dropped = sum(count for name, count in plan.items() if name.startswith("Rows Removed by"))
-    own = (plan["Actual Rows"] + dropped) * plan["Actual Loops"] if "Relation Name" in plan else 0
-    return own + sum(_read(part) for part in plan.get("Plans", []))

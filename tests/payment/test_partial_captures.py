@@ -39,7 +39,7 @@ async def payment(till):
 async def booked(shop, payment):
     """What each account has by line, debits less credits; nothing is left out but what is nothing."""
     request = ListLedgerEntriesRequest(store_id=shop.store_id, payment_id=payment.payment_id, page_size=500)
-    found = Counter()
+    found: Counter[tuple[str, str]] = Counter()
     for entry in (await shop.ledger.ListLedgerEntries(request)).entries:
         assert entry.order_id == payment.order_id
         found[entry.account, entry.product_id] += entry.debit.minor_units - entry.credit.minor_units

@@ -85,7 +85,7 @@ class Database:
 
     # Transactions.
 
-    async def carry_out(self, body: Callable[[Any], Awaitable[None]], name: str = "") -> None:
+    async def carry_out(self, body: Callable[[Any], Awaitable[None]], *names: str) -> None:
         """Run a unit of work. Raises OSError when the database is away; then it may have committed."""
         work = Transaction(self)
         process = PROCESS.get()

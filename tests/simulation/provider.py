@@ -4,6 +4,7 @@ It does each key once, remembers what it answered, and tells by webhook what it 
 happened, has. Its book outlives its processes.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,7 @@ class Provider:
     def look_up(self, operation: Operation) -> Outcome | NeverSeen:
         """What became of a key; of an authorization, as it is now."""
         if operation.operation_id not in self.of_key:
+            self.note(f"{self.code} has never seen {operation.kind}")
             return NeverSeen()
         charge, outcome = self.of_key[operation.operation_id]
         if operation.kind == "authorize":
@@ -276,6 +278,8 @@ class Gateway:
 
     async def _asked(self, what: str, work: Callable[[], Any]) -> Any:
         if self._network.chance(self._network.faults.lost):
+            # Nobody opens the door, which takes its time.
+            await asyncio.sleep(self._provider.seed.uniform(0, ANSWER_SECONDS))
             self._network.note(f"{self.code} {what} not sent")
             return NotSent("no connection")
         try:

@@ -153,5 +153,5 @@ def test_the_worlds_know_trouble_and_every_end():
         diary += "\n".join(world.network.diary)
 
     assert ends == {"CAPTURED", "VOIDED", "EXPIRED", "PARTIALLY_REFUNDED", "REFUNDED", "FAILED", "DISPUTED"}
-    for trouble in ("dies", "lost", "unanswered", "not sent", "NeverSeen", "dispute", "expired"):
+    for trouble in ("dies", "lost", "unanswered", "not sent", "never seen", "forgets", "dispute", "expired"):
         assert trouble in diary, trouble

@@ -59,7 +59,7 @@ class TillDatabase:
         """Run one statement and return its first row."""
         return next(iter(await self.rows(statement, **values)), None)
 
-    async def carry_out(self, body: Callable[[Any], Awaitable[None]], name: str = "") -> None:
+    async def carry_out(self, body: Callable[[Any], Awaitable[None]], *names: str) -> None:
         """Run a unit of work. Raises OSError when the database is away; then it may have committed."""
         work = Transaction(self)
         try:

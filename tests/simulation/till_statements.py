@@ -178,11 +178,13 @@ async def _operation_later(work: Transaction, operation_id: str, due_seconds: fl
 
 
 async def _gateway_changed(
-    work: Transaction, payment_id: str, version: int, operation_id: str, gateway: str
+    work: Transaction, payment_id: str, version: int, operation_id: str, attempts: int, gateway: str
 ) -> list[Row]:
-    payment = await work.get(PAYMENTS, payment_id, lock=True)
     operation = await work.get(OPERATIONS, operation_id, lock=True)
-    if payment is None or operation is None or payment["version"] != version:
+    payment = await work.get(PAYMENTS, payment_id, lock=True)
+    if payment is None or operation is None:
+        return []
+    if payment["version"] != version or operation["attempts"] != attempts:
         return []
     work.put(PAYMENTS, payment_id, payment | {"gateway": gateway, "version": version + 1})
     work.put(OPERATIONS, operation_id, operation | {"gateway": gateway})

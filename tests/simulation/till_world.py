@@ -60,14 +60,7 @@ class Replica:
     def __init__(self, world: "World", name: str) -> None:
         self.process = Process(name)
         gateways = Gateways(
-            Guard(
-                cast(Any, Gateway(provider, world.provider_process, world.network)),
-                16,
-                8,
-                5.0,
-                ANSWER_SECONDS + 1,
-            )
-            for provider in world.providers
+            _guarded(Gateway(provider, world.provider_process, world.network)) for provider in world.providers
         )
         runtime = cast(Runtime, _Runtime(world.database))
         self.driver = Driver(runtime, gateways, ANSWER_SECONDS + 1)
@@ -99,6 +92,7 @@ class Order:
     store_id: str
     customer_id: str
     payment_id: str = ""
+    asked: bool = False
     requests: list[str] = field(default_factory=list)
 
     @property
@@ -177,10 +171,10 @@ class World:
         await asyncio.sleep(45)  # What is still on its way arrives, and changes nothing.
 
     def settled(self) -> bool:
-        """Whether nothing is open, nor waits, nor is held."""
+        """Whether everybody has asked, and nothing is open, nor waits, nor is held."""
         operations = self.database.table(OPERATIONS).values()
         payments = self.database.table(PAYMENTS).values()
-        return not (
+        return all(order.asked for order in self.orders) and not (
             any(row["state"] in UNSETTLED for row in operations)
             or any(row["expire_time"] for row in payments)
             or any(dispute.status == 1 for each in self.providers for dispute in each.disputes.values())
@@ -250,19 +244,8 @@ class World:
         return Order(self.new_id(), self.seed.choice(list(self.modes)), self.new_id())
 
     async def _live(self, order: Order) -> None:
-        acts = [
-            self._accept,
-            self._ship,
-            self._ship,
-            self._capture,
-            self._capture,
-            self._void,
-            self._refund,
-            self._refund,
-            self._return,
-            self._cancel,
-            self._confirm,
-        ]
+        acts = [self._accept, self._ship, self._capture, self._refund, self._void, self._return]
+        acts += [self._ship, self._capture, self._refund, self._cancel, self._confirm]
         await asyncio.sleep(self.seed.uniform(0, 4))
         for act in self.seed.choices(acts, k=self.seed.randint(1, 5)):
             self.loop.spawn(self._act(act, order, self.seed.uniform(0, 15)))
@@ -275,6 +258,7 @@ class World:
             request_id=self.new_id(),
         )
         reply = await self._insist("AuthorizePayment", request)
+        order.asked = True
         if reply is not None:
             order.payment_id = reply.payment.payment_id
 

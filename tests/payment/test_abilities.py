@@ -1,0 +1,63 @@
+"""What gateways can do, against what is asked of them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.payment.gateways import Abilities
+from services.payment.life import AUTHORIZED
+from services.payment.payments import Operation, Payment
+from services.runtime.ids import new_id
+from services.runtime.refusals import Refusal
+from tests.payment.stand_ins import gateways_that_can
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def payment(captured=0, under_way=0):
+    whose = {name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")}
+    taken = Operation(operation_id=str(new_id()), kind="capture", amount=under_way, create_time=NOW)
+    return Payment(
+        **whose,
+        state=AUTHORIZED,
+        amount=1000,
+        captured=captured,
+        currency_code="EUR",
+        create_time=NOW,
+        update_time=NOW,
+        operations=(taken,) if under_way else (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("abilities", "asked", "amount", "lacks"),
+    [
+        (Abilities(), payment(), 1000, ""),
+        (Abilities(), payment(), 999, "partial_capture"),
+        (Abilities(partial_capture=True), payment(), 1, ""),
+        (Abilities(partial_capture=True), payment(captured=1), 999, "multiple_capture"),
+        (Abilities(partial_capture=True), payment(under_way=1), 999, "multiple_capture"),
+        (Abilities(partial_capture=True, multiple_capture=True), payment(captured=1), 999, ""),
+    ],
+)
+def test_a_capture_of_parts_needs_a_provider_that_takes_parts(abilities, asked, amount, lacks):
+    assert abilities.lacks(asked, amount) == lacks
+
+
+def test_a_gateway_takes_the_currencies_that_it_names_or_all():
+    assert Abilities().takes("XAF")
+    assert Abilities(currency_codes=("EUR",)).takes("EUR")
+    assert not Abilities(currency_codes=("EUR",)).takes("USD")
+
+
+def test_the_ability_that_is_missing_is_told():
+    gateways = gateways_that_can(whole=Abilities(), parts=Abilities(partial_capture=True))
+    gateways.may_capture(replace(payment(), gateway="parts"), 999)
+    gateways.may_capture(replace(payment(), gateway="whole"), 1000)
+    with pytest.raises(Refusal) as no:
+        gateways.may_capture(replace(payment(), gateway="whole"), 999)
+    assert (no.value.name, no.value.metadata) == (
+        "GATEWAY_UNABLE",
+        {"gateway": "whole", "ability": "partial_capture"},
+    )

@@ -1,0 +1,93 @@
+"""ListUnsettledOperations."""
+
+import pytest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.payment.v1.operations_service_pb2 import ListUnsettledOperationsRequest
+from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
+
+from services.payment.unsettled import OPERATIONS_UNSETTLED
+from tests.payment import bulk
+from tests.shop import eventually, refused
+
+
+async def unsettled(shop, size=500, **given):
+    """Those of this store's."""
+    request = ListUnsettledOperationsRequest(page_size=size, **given)
+    reply = await shop.as_("platform_admin").payment_operations.ListUnsettledOperations(request)
+    return [each for each in reply.operations if each.store_id == shop.store_id]
+
+
+async def test_lists_what_the_provider_has_not_answered_and_when_it_is_asked_next(till, shop):
+    payment = await till.authorize("requires_action")
+    await till.authorize()
+
+    (found,) = await unsettled(shop)
+
+    assert (found.payment_id, found.order_id) == (payment.payment_id, payment.order_id)
+    assert (found.gateway, found.state) == ("sandbox", PaymentState.PAYMENT_STATE_REQUIRES_ACTION)
+    operation = found.operation
+    assert operation.operation_id == payment.operations[0].operation_id
+    assert (operation.kind, operation.attempts) == ("authorize", 1)
+    assert operation.state == PaymentOperationState.PAYMENT_OPERATION_STATE_PENDING
+    assert operation.amount == payment.amount
+    assert len(operation.trace_id) == 32
+    assert operation.due_time.ToNanoseconds() > operation.create_time.ToNanoseconds()
+
+
+async def test_the_one_that_waits_longest_comes_first(till, shop):
+    made = [(await till.authorize("requires_action")).payment_id for _ in range(3)]
+    assert [each.payment_id for each in await unsettled(shop)] == made
+
+
+async def test_what_waits_for_its_turn_is_among_them_and_what_is_settled_is_not(till, shop):
+    payment = await till.capture(await till.authorize())
+    async with till.frozen():
+        for _ in range(2):
+            await till.refund(payment, minor_units=100)
+        states = {each.operation.state for each in await unsettled(shop)}
+        assert PaymentOperationState.PAYMENT_OPERATION_STATE_WAITING in states
+        assert len(await unsettled(shop)) == 2
+
+    async def none():
+        return await unsettled(shop) == []
+
+    await eventually(none)
+
+
+async def test_only_of_one_gateway_when_asked_and_no_more_than_asked(till, shop):
+    for _ in range(2):
+        await till.authorize("requires_action")
+    assert len(await unsettled(shop, gateway="sandbox")) == 2
+    assert await unsettled(shop, gateway="elsewhere") == []
+    request = ListUnsettledOperationsRequest(page_size=1)
+    reply = await shop.as_service.payment_operations.ListUnsettledOperations(request)
+    assert len(reply.operations) == 1
+
+
+async def test_does_not_read_all_operations_of_all_time(till, shop):
+    """Each half has its index, and there are few in either."""
+    await till.authorize("requires_action")
+    async with bulk.administrator(shop) as connection:
+        await connection.execute("SET enable_seqscan = off")
+        arguments = OPERATIONS_UNSETTLED.arguments({"gateway": "", "size": 50})
+        plan = await connection.fetch("EXPLAIN " + OPERATIONS_UNSETTLED.sql, *arguments)
+    text = "\n".join(row[0] for row in plan)
+    assert "operations_due" in text or "operations_one_open" in text, text
+    assert "operations_waiting" in text, text
+    assert "Seq Scan" not in text, text
+
+
+@pytest.mark.parametrize("role", ["store_admin", "store_manager", "customer", "courier"])
+async def test_refuses_whoever_sees_one_store_only(shop, role):
+    with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
+        await shop.as_(role, customer_id=shop.store_id).payment_operations.ListUnsettledOperations(
+            ListUnsettledOperationsRequest()
+        )
+
+
+async def test_refuses_nobody_and_what_cannot_be(shop):
+    with refused(ErrorReason.ERROR_REASON_UNAUTHENTICATED):
+        await shop.as_nobody.payment_operations.ListUnsettledOperations(ListUnsettledOperationsRequest())
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as told:
+        await unsettled(shop, size=501)
+    assert set(told.violations) == {"page_size"}
