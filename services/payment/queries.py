@@ -311,22 +311,25 @@ OPERATION_LATER = statement(
 )
 
 # Nothing was sent to the gateway before, nor has anybody else taken the operation up: another one is asked instead.
-_held = (
-    select(operations.c.operation_id)
-    .where(
-        operations.c.operation_id == param("operation_id", ID),
-        operations.c.attempts == param("attempts", Integer),
-    )
+_paid = (
+    select(payments.c.payment_id)
+    .where(payments.c.payment_id == param("payment_id"), payments.c.version == param("version"))
     .with_for_update()
+    .cte("paid")
+)
+_held = (
+    select(_paid.c.payment_id)
+    .join(operations, operations.c.payment_id == _paid.c.payment_id)
+    .where(
+        operations.c.operation_id == param("operation_id"),
+        operations.c.attempts == param("attempts"),
+    )
+    .with_for_update(of=operations)
     .cte("held")
 )
 _handed_over = (
     update(payments)
-    .where(
-        payments.c.payment_id == param("payment_id"),
-        payments.c.version == param("version"),
-        _held.c.operation_id == param("operation_id", ID),
-    )
+    .where(payments.c.payment_id == _held.c.payment_id)
     .values(gateway=param("gateway"), version=payments.c.version + 1)
     .returning(payments.c.payment_id)
     .cte("handed_over")

@@ -18,7 +18,7 @@ from commerce.payment.v1 import settlement_service_pb2 as rpc
 from services.payment import settlement_lines
 from services.payment import settlement_queries as queries
 from services.payment.gateways import Gateway, Unfetched
-from services.payment.registry import Gateways
+from services.payment.registry import Gateways, unable
 from services.payment.settlement_rules import Line
 from services.runtime import times
 from services.runtime.database import Row, Runs
@@ -73,7 +73,7 @@ class Settlements:
         """
         gateway, report = self._gateways.named(request.gateway), report_of(request)
         if not gateway.abilities.settlements:
-            raise _unable(gateway.code)
+            raise unable(gateway.code, "settlements", f"{gateway.code} sends no reports")
         # What is taken or given back while the report is read may be missing from it: it is begun before.
         await self._runtime.carry_out(partial(_begin, report))
         try:
@@ -173,15 +173,6 @@ def _line(line: rpc.SettlementLine) -> Line:
         line.gross.minor_units,
         line.fee.minor_units,
         time,
-    )
-
-
-def _unable(gateway: str) -> Refusal:
-    return Refusal(
-        ErrorReason.ERROR_REASON_GATEWAY_UNABLE,
-        f"The gateway {gateway} sends no reports",
-        gateway=gateway,
-        ability="settlements",
     )
 
 

@@ -18,7 +18,7 @@ def now() -> datetime:
 
 def line(kind: str, gross: int = 0, fee: int = 0, currency: str = "EUR", **given: Any) -> rpc.SettlementLine:
     """A line; `charge` and `reference` are the provider's ids."""
-    values = {
+    values: dict[str, Any] = {
         "line_id": given.get("line_id") or f"txn_{new_id()}",
         "kind": f"SETTLEMENT_LINE_KIND_{kind}",
         "charge_reference": given.get("charge", ""),
@@ -36,7 +36,7 @@ def line_of(
     """A line of a payment's last operation of a kind, `off` by so much."""
     operation = [each for each in payment.operations if each.kind == kind][-1]
     amount = operation.amount.minor_units if kind == "capture" else -operation.amount.minor_units
-    values = {
+    values: dict[str, Any] = {
         "charge": payment.provider_reference,
         "reference": operation.provider_reference,
         "currency": operation.amount.currency_code,
@@ -53,7 +53,7 @@ def report(
 ) -> list[rpc.ImportSettlementRequest]:
     """One batch of a report for each group of lines: of the time since then, or of a time long ago."""
     begin = since or datetime(2020, 1, 1, tzinfo=UTC)
-    values = {
+    values: dict[str, Any] = {
         "gateway": "sandbox",
         "begin_time": begin,
         "end_time": now() + timedelta(days=1) if since else begin + timedelta(days=1),
@@ -86,7 +86,7 @@ def counts(settlement: rpc.Settlement) -> tuple[int, int, int]:
 
 async def found(shop: Shop, **given: Any) -> list[rpc.Discrepancy]:
     """What is listed, of the store unless something else is said."""
-    values = {"store_id": shop.store_id, "page_size": 500}
+    values: dict[str, Any] = {"store_id": shop.store_id, "page_size": 500}
     request = rpc.ListDiscrepanciesRequest(**(values | given))
     return list((await shop.as_("platform_admin").settlements.ListDiscrepancies(request)).discrepancies)
 

@@ -4,15 +4,20 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import settlement_service_pb2 as rpc
 
 from services.cluster.cluster import Cluster
+from services.payment.gateways import Abilities
 from services.payment.sandbox import schema
 from services.payment.sandbox.rules import Line
+from services.payment.settlements import Settlements
+from services.runtime.refusals import Refusal
 from tests.payment.reports import balance, captured, counts, found, now, told
+from tests.payment.stand_ins import gateways_that_can
 from tests.payment.till import Till
 from tests.shop import Clients, Shop, eventually, new_id, refused
 
@@ -192,6 +197,18 @@ async def test_of_no_provider_or_no_time_nothing_is_fetched(shop):
     with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as refusal:
         await fetched(shop, now(), end_time=now() - timedelta(days=1))
     assert "end_time" in refusal.violations
+
+
+async def test_a_gateway_that_sends_no_reports_is_not_asked():
+    settlements = Settlements(cast(Any, None), gateways_that_can(sandbox=Abilities()))
+
+    with pytest.raises(Refusal) as no:
+        await settlements.fetch(asking(now()))
+
+    assert (no.value.name, no.value.metadata) == (
+        "GATEWAY_UNABLE",
+        {"gateway": "sandbox", "ability": "settlements"},
+    )
 
 
 async def test_a_request_id_is_of_one_report(shop):

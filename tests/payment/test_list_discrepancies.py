@@ -1,6 +1,7 @@
 """ListDiscrepancies."""
 
 import random
+from typing import Any
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -106,7 +107,7 @@ async def test_the_order_of_lines_and_batches_and_reports_does_not_matter(till, 
         mark = new_id()
         lines = []
         for number, (which, kind, off, reference, currency) in enumerate(recipe):
-            given = {} if reference is None else {"reference": reference}
+            given: dict[str, Any] = {} if reference is None else {"reference": reference}
             lines.append(
                 line_of(payments[which], kind, off, line_id=f"{mark} {number}", currency=currency, **given)
             )

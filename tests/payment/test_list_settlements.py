@@ -26,7 +26,8 @@ async def test_the_newest_comes_first_as_it_is_now(till, shop):
 
 async def test_comes_in_pages(shop):
     made = [(await imported(shop)).settlement_id for _ in range(5)]
-    seen, token = [], ""
+    seen: list[str] = []
+    token = ""
     while len(seen) < 5:
         reply = await listed(shop, page_size=2, page_token=token)
         seen += [each.settlement_id for each in reply.settlements]

@@ -211,7 +211,7 @@ async def test_where_there_is_no_certificate_to_be_had_it_is_said_so():
 
 # What they tell
 
-OPERATION = str(new_id())
+OPERATION = "01a1ffac-0000-7000-8000-000000000001"
 EUROS = {"currency_code": "EUR", "value": "19.99"}
 RELATED = {"related_ids": {"order_id": "ORDER1"}}
 

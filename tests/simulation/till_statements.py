@@ -180,8 +180,8 @@ async def _operation_later(work: Transaction, operation_id: str, due_seconds: fl
 async def _gateway_changed(
     work: Transaction, payment_id: str, version: int, operation_id: str, attempts: int, gateway: str
 ) -> list[Row]:
-    operation = await work.get(OPERATIONS, operation_id, lock=True)
     payment = await work.get(PAYMENTS, payment_id, lock=True)
+    operation = await work.get(OPERATIONS, operation_id, lock=True)
     if payment is None or operation is None:
         return []
     if payment["version"] != version or operation["attempts"] != attempts:
