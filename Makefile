@@ -1,6 +1,8 @@
 # Options for a command go in ARGS: make test ARGS="tests/order -k cancel"
 ARGS  ?=
 BIN   := .venv/bin
+# Tests wait more than they work. Those of a file stay together, and share the clusters that they start.
+AT_ONCE := --numprocesses=3 --dist=loadfile
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -21,8 +23,8 @@ up: $(READY) ## the same cluster, staying; Ctrl-C stops it all
 down: $(READY) ## stop a cluster that `make up` started elsewhere
 	@$(BIN)/commerce down $(ARGS)
 
-test: $(READY) ## every test, on real parts
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## every test, on real parts, in three processes
+	@$(BIN)/python -m pytest $(or $(ARGS),$(AT_ONCE))
 
 check: $(READY) ## format, lint, types, imports, contract, freshness of generated/
 	@$(BIN)/python -m tools.check $(ARGS)

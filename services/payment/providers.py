@@ -8,11 +8,11 @@ from pydantic import SecretStr
 
 from services.payment.gateways import Gateway
 from services.payment.guard import Guard
-from services.payment.paypal_gateway import PayPalGateway
+from services.payment.paypal.gateway import PayPalGateway
 from services.payment.registry import Gateways
 from services.payment.sandbox_gateway import SandboxGateway
 from services.payment.settings import PaymentSettings
-from services.payment.stripe_gateway import StripeGateway
+from services.payment.stripe.gateway import StripeGateway
 
 
 class Provider(NamedTuple):

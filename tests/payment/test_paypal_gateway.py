@@ -18,10 +18,10 @@ from pydantic import SecretStr
 from services.payment.gateways import HOSTED, Unfetched
 from services.payment.outcomes import NeverSeen, NotSent, Refused, Told, Unknown
 from services.payment.payments import OPERATION_SUCCEEDED, Operation, Payment
-from services.payment.paypal_amounts import CURRENCY_CODES, WHOLE, minor_units, said
-from services.payment.paypal_gateway import PayPalGateway
-from services.payment.paypal_operations import KEY_TIME, key_of_part
-from services.payment.paypal_orders import invoice_of, key_of, order_named, spread
+from services.payment.paypal.amounts import CURRENCY_CODES, WHOLE, minor_units, said
+from services.payment.paypal.gateway import PayPalGateway
+from services.payment.paypal.operations import KEY_TIME, key_of_part
+from services.payment.paypal.orders import invoice_of, key_of, order_named, spread
 from services.payment.settings import PaymentSettings
 from services.runtime.ids import new_id
 from tests.payment.worlds.receiver import serving

@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 
 from services.payment.http import Http
 from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON
-from services.payment.paypal_events import read
-from services.payment.paypal_orders import invoice_of
-from services.payment.paypal_signature import CERTIFICATES, Signatures
+from services.payment.paypal.events import read
+from services.payment.paypal.orders import invoice_of
+from services.payment.paypal.signature import CERTIFICATES, Signatures
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from tests.payment.worlds.receiver import free_port, serving

@@ -22,8 +22,8 @@ from services.payment.http import REPLY_BYTES
 from services.payment.outcomes import Method, NeverSeen, NotSent, Refused, Told, Unknown
 from services.payment.payments import DISPUTE_OPEN, DISPUTE_WON, Operation, Payment
 from services.payment.settings import PaymentSettings
-from services.payment.stripe_amounts import HUNDREDFOLD, HUNDREDTH, TENS, Inexact, from_stripe, to_stripe
-from services.payment.stripe_gateway import StripeGateway
+from services.payment.stripe.amounts import HUNDREDFOLD, HUNDREDTH, TENS, Inexact, from_stripe, to_stripe
+from services.payment.stripe.gateway import StripeGateway
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from services.payment.gateways import Gateway
 from services.payment.outcomes import Method
-from services.payment.paypal_gateway import PayPalGateway
+from services.payment.paypal.gateway import PayPalGateway
 from services.payment.settings import PaymentSettings
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World
 from tests.providers.paypal.faults import Fault

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from services.payment.gateways import Gateway
 from services.payment.outcomes import Method
 from services.payment.settings import PaymentSettings
-from services.payment.stripe_gateway import StripeGateway
+from services.payment.stripe.gateway import StripeGateway
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World
 from tests.providers.stripe import customers, shapes
 from tests.providers.stripe.cards import CARDS

@@ -17,7 +17,7 @@ from services.payment.outcomes import (
     Unknown,
 )
 from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Operation, Payment
-from services.payment.stripe_amounts import Inexact, from_stripe
+from services.payment.stripe.amounts import Inexact, from_stripe
 from services.runtime.ids import is_uuid
 
 # Its time was over: Stripe says so ("automatic" before 2025), or we did, cancelling it for that.

@@ -7,9 +7,9 @@ from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
 from services.payment.gateways import Unfetched
 from services.payment.http import PAGE_BYTES, Answer
-from services.payment.paypal_calls import Calls, issue_of
-from services.payment.paypal_orders import Malformed, listed
-from services.payment.paypal_report import line_of
+from services.payment.paypal.calls import Calls, issue_of
+from services.payment.paypal.orders import Malformed, listed
+from services.payment.paypal.report import line_of
 
 TRANSACTIONS = "/v1/reporting/transactions"
 WINDOW, SHORTEST_WINDOW = timedelta(days=31), timedelta(minutes=1)

@@ -7,9 +7,9 @@ from typing import Any
 
 import stripe
 
-from services.payment import stripe_answers as answers
 from services.payment.outcomes import NotSent, Refused, Told, Unknown
-from services.payment.stripe_client import Unanswered
+from services.payment.stripe import answers
+from services.payment.stripe.client import Unanswered
 
 # Nothing was done, but it may be another time.
 PASSING = frozenset({"idempotency_key_in_use", "lock_timeout"})

@@ -12,16 +12,15 @@ from urllib.parse import urlencode
 import stripe
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
-from services.payment import stripe_answers as answers
-from services.payment import stripe_settlement, stripe_webhooks
 from services.payment.gateways import Abilities, Unfetched, token_of
 from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import Operation, Payment
 from services.payment.settings import PaymentSettings
-from services.payment.stripe_amounts import Inexact, to_stripe
-from services.payment.stripe_answers import Intent, Malformed
-from services.payment.stripe_client import StripeClient
-from services.payment.stripe_failures import asked_in_vain, cause, declined, failure
+from services.payment.stripe import answers, settlement, webhooks
+from services.payment.stripe.amounts import Inexact, to_stripe
+from services.payment.stripe.answers import Intent, Malformed
+from services.payment.stripe.client import StripeClient
+from services.payment.stripe.failures import asked_in_vain, cause, declined, failure
 from services.runtime.ids import new_id
 
 INTENTS = "/v1/payment_intents"
@@ -94,11 +93,11 @@ class StripeGateway:
 
     async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
         """Check the Stripe-Signature header."""
-        stripe_webhooks.verify(self._webhook_secret, body, headers.get("stripe-signature"))
+        webhooks.verify(self._webhook_secret, body, headers.get("stripe-signature"))
 
     def read(self, body: bytes) -> Notice:
         """Read the event."""
-        return stripe_webhooks.read(body)
+        return webhooks.read(body)
 
     async def method(self, token: str) -> Method | Refused | Unknown | NotSent:
         """GET the payment method."""
@@ -138,7 +137,7 @@ class StripeGateway:
                 "/v1/balance_transactions", created=created, expand=["data.source"]
             ):
                 for each in page:
-                    yield stripe_settlement.line(each)
+                    yield settlement.line(each)
         except Malformed as problem:
             raise Unfetched(f"malformed: {problem}") from None
         except stripe.StripeError as error:

@@ -5,7 +5,7 @@ from typing import Any
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
 
-from services.payment import stripe_answers as answers
+from services.payment.stripe import answers
 from services.runtime.times import timestamp
 
 CAPTURE = SettlementLineKind.SETTLEMENT_LINE_KIND_CAPTURE

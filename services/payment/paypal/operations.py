@@ -15,10 +15,10 @@ from services.payment.gateways import HOSTED, token_of
 from services.payment.http import Answer
 from services.payment.outcomes import NeverSeen, NotSent, Outcome, Refused, Told, Unknown
 from services.payment.payments import Operation, Payment
-from services.payment.paypal_amounts import said
-from services.payment.paypal_calls import Calls, issue_of, refused
-from services.payment.paypal_declines import ISSUES
-from services.payment.paypal_orders import (
+from services.payment.paypal.amounts import said
+from services.payment.paypal.calls import Calls, issue_of, refused
+from services.payment.paypal.declines import ISSUES
+from services.payment.paypal.orders import (
     Malformed,
     Order,
     action_url,
@@ -28,7 +28,7 @@ from services.payment.paypal_orders import (
     refund_of,
     spread,
 )
-from services.payment.paypal_outcomes import authorized, captured, refunded, refunds, voided, waiting
+from services.payment.paypal.outcomes import authorized, captured, refunded, refunds, voided, waiting
 
 CODE = "paypal"
 ORDERS = "/v2/checkout/orders"

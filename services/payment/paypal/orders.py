@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from services.payment.outcomes import Status, Told
-from services.payment.paypal_amounts import minor_units
-from services.payment.paypal_declines import PROCESSOR
+from services.payment.paypal.amounts import minor_units
+from services.payment.paypal.declines import PROCESSOR
 from services.runtime.ids import is_uuid
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,100}")

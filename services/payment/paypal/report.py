@@ -12,8 +12,8 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.payment.paypal_amounts import minor_units
-from services.payment.paypal_orders import Malformed, identifier, key_of, mapping, order_named, time_of
+from services.payment.paypal.amounts import minor_units
+from services.payment.paypal.orders import Malformed, identifier, key_of, mapping, order_named, time_of
 
 CAPTURE = SettlementLineKind.SETTLEMENT_LINE_KIND_CAPTURE
 REFUND = SettlementLineKind.SETTLEMENT_LINE_KIND_REFUND

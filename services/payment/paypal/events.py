@@ -13,8 +13,8 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import DisputeStatus
 
 from services.payment.outcomes import DisputeTold, Notice, Told
-from services.payment.paypal_amounts import minor_units
-from services.payment.paypal_orders import (
+from services.payment.paypal.amounts import minor_units
+from services.payment.paypal.orders import (
     ID,
     Malformed,
     amount_of,

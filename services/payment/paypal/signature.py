@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from services.payment.http import Http
-from services.payment.paypal_orders import time_of
+from services.payment.paypal.orders import time_of
 from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300

@@ -2,7 +2,7 @@
 
 from services.payment.outcomes import Outcome, Refused, Told, Unknown
 from services.payment.payments import OPERATION_SUCCEEDED, Operation, Payment
-from services.payment.paypal_orders import CAME, Order, Piece
+from services.payment.paypal.orders import CAME, Order, Piece
 
 OPEN = ("CREATED", "SAVED", "APPROVED", "PAYER_ACTION_REQUIRED")
 UNDONE = ("FAILED", "CANCELLED")

@@ -9,9 +9,9 @@ from typing import Any
 import stripe
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.payment import stripe_answers as answers
 from services.payment.outcomes import Notice, Told
-from services.payment.stripe_answers import Malformed
+from services.payment.stripe import answers
+from services.payment.stripe.answers import Malformed
 from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300

@@ -10,17 +10,17 @@ from datetime import datetime
 
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
-from services.payment import paypal_events, paypal_settlement
 from services.payment.gateways import Abilities
 from services.payment.http import Answer, Http
 from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import Operation, Payment
-from services.payment.paypal_amounts import CURRENCY_CODES
-from services.payment.paypal_calls import Calls, issue_of, refused
-from services.payment.paypal_operations import CODE, DONE, Operations, vaulted
-from services.payment.paypal_orders import Malformed, Order, mapping
-from services.payment.paypal_outcomes import captured, gone, refunds, voided
-from services.payment.paypal_signature import Signatures
+from services.payment.paypal import events, settlement
+from services.payment.paypal.amounts import CURRENCY_CODES
+from services.payment.paypal.calls import Calls, issue_of, refused
+from services.payment.paypal.operations import CODE, DONE, Operations, vaulted
+from services.payment.paypal.orders import Malformed, Order, mapping
+from services.payment.paypal.outcomes import captured, gone, refunds, voided
+from services.payment.paypal.signature import Signatures
 from services.payment.settings import PaymentSettings
 
 TOKEN = "/v3/vault/payment-tokens/{token}"
@@ -100,7 +100,7 @@ class PayPalGateway:
 
     def read(self, body: bytes) -> Notice:
         """Read a webhook that was verified."""
-        return paypal_events.read(body)
+        return events.read(body)
 
     async def method(self, token: str) -> Method | Refused | Unknown | NotSent:
         """Ask the vault what a token is."""
@@ -128,7 +128,7 @@ class PayPalGateway:
 
     def settlement(self, begin: datetime, end: datetime) -> AsyncIterator[SettlementLine]:
         """Fetch the balance-affecting transactions of a time."""
-        return paypal_settlement.lines(self._calls, begin, end)
+        return settlement.lines(self._calls, begin, end)
 
     async def close(self) -> None:
         """Close the pool."""

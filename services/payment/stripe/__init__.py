@@ -1,0 +1,1 @@
+"""Stripe, through its own SDK: payment intents, refunds, disputes, balance transactions, webhooks."""
