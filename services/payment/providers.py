@@ -39,7 +39,7 @@ def gateways(settings: PaymentSettings) -> Gateways:
     if missing:
         _stop(f"{', '.join(map(_variable, missing))}: a provider that is set needs this besides")
     limits = (
-        settings.provider_connections,
+        settings.provider_places,
         settings.provider_failures,
         settings.provider_rest_seconds,
         settings.provider_timeout_seconds,

@@ -51,7 +51,7 @@ async def _copied(stand: Till, payment: dict[str, Any], operation: dict[str, Any
     database, values = stand.database, (json.dumps(payment), json.dumps(operation), count)
     # What refers to something is right by its making.
     await database.execute("SET synchronous_commit = off; SET session_replication_role = replica")
-    made = await database.fetch(_COPIES, stand.original.payment_id, *values)
+    made: list[Any] = await database.fetch(_COPIES, stand.original.payment_id, *values)
     await database.execute("RESET synchronous_commit; RESET session_replication_role")
     await database.execute("VACUUM ANALYZE payment.payments, payment.operations")
     return made

@@ -44,7 +44,7 @@ async def postings(house: House) -> list[Figure]:
     stand = await till(house)
     await stand.database.execute(_BARE)
     await stand.database.execute(_POSTED, stand.original.payment_id)
-    entries = await stand.database.fetchval("SELECT count(*) FROM bench.posted")
+    entries: int = await stand.database.fetchval("SELECT count(*) FROM bench.posted")
     plain = house.folder / "plain.sql"
     plain.write_text(_PLAIN)
     sealed: list[float] = []

@@ -13,6 +13,7 @@ from commerce.payment.v1.settlement_service_pb2 import (
     SettlementLineKind,
 )
 
+from services.runtime.times import timestamp
 from tests.bench import costs
 from tests.bench.captures import captured
 from tests.bench.figures import Figure, Limit, number
@@ -73,8 +74,8 @@ async def _import(stand: Till, batches: Sequence[Sequence[SettlementLine]], requ
     report = [
         ImportSettlementRequest(
             gateway="sandbox",
-            begin_time=BEGIN,
-            end_time=END,
+            begin_time=timestamp(BEGIN),
+            end_time=timestamp(END),
             batch=place,
             lines=lines,
             request_id=request_id,
@@ -111,5 +112,5 @@ def _line(charge: str, capture: str) -> SettlementLine:
         operation_reference=capture,
         gross=Money(currency_code="EUR", minor_units=PRICE),
         fee=Money(currency_code="EUR", minor_units=FEE),
-        time=NOON,
+        time=timestamp(NOON),
     )

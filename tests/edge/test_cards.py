@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from typing import Any
 
 import grpc
 import nats
@@ -160,7 +161,9 @@ BODIES = (
 
 async def test_what_the_gateway_refuses_is_not_repeated(store, numbers):
     base = f"/v1/stores/{store.store_id}/orders"
-    calls = [("GET", _filled(path, numbers, in_url=True), {}) for path in PATHS for _ in range(3)]
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", _filled(path, numbers, in_url=True), {}) for path in PATHS for _ in range(3)
+    ]
     calls += [
         ("GET", f"{base}?{_filled(query, numbers, in_url=True)}", {}) for query in QUERIES for _ in range(3)
     ]

@@ -46,7 +46,7 @@ async def test_no_span_says_what_a_client_wrote(
 ) -> None:
     number = "4111111111111111"
     headers = dict.fromkeys(("host", "user-agent", "grpc-timeout", "x-request-id", "cookie"), number)
-    calls = [
+    calls: list[tuple[str, str, dict[str, str]]] = [
         ("GET", f"/v1/orders/{number}", {}),
         ("GET", f"/{number}", {}),
         ("GET", f"/v1/orders?{number}=1", {}),

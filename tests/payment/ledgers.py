@@ -94,7 +94,7 @@ def sums(entries: Iterable[Entry]) -> list[tuple[str, str, int, int]]:
     for entry in entries:
         found[entry.currency, entry.account][0] += entry.debit
         found[entry.currency, entry.account][1] += entry.credit
-    return [(*account, *sides) for account, sides in sorted(found.items())]
+    return [(*account, debits, credits) for account, (debits, credits) in sorted(found.items())]
 
 
 def said(accounts: Iterable[Any]) -> list[tuple[str, str, int, int]]:

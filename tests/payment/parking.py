@@ -17,7 +17,8 @@ async def parked(shop: Shop, payment: Any, **changed: Any) -> Any:
 
 async def parked_webhooks(shop: Shop) -> dict[str, Any]:
     """All of them by the provider's id, the newest first."""
-    found, token = {}, ""
+    found: dict[str, Any] = {}
+    token = ""
     while True:
         request = rpc.ListParkedWebhooksRequest(page_size=500, page_token=token)
         reply = await shop.as_("platform_admin").payment_operations.ListParkedWebhooks(request)

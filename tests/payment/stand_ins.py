@@ -51,7 +51,8 @@ class StandIn:
         return await self._answered()  # type: ignore[no-any-return]
 
     async def settlement(self, begin: datetime, end: datetime) -> AsyncIterator[SettlementLine]:
-        for line in ():
+        nothing: tuple[SettlementLine, ...] = ()
+        for line in nothing:
             yield line
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def payment(captured=0, under_way=0):
-    whose = {name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")}
+    whose: dict[str, Any] = {
+        name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")
+    }
     taken = Operation(operation_id=str(new_id()), kind="capture", amount=under_way, create_time=NOW)
     return Payment(
         **whose,

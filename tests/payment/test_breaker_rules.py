@@ -97,6 +97,7 @@ def test_a_trial_that_fails_has_it_rest_again_and_one_that_nobody_waited_for_doe
     assert breaker.begun(9.9) is None
 
     trial = breaker.begun(10.0)
+    assert trial is not None
     assert trial.health(10.0) == TRYING
     assert trial.begun(10.0) is None
     assert trial.ended(False, trial.trial, 12.0).health(21.9) == OPEN
@@ -106,5 +107,6 @@ def test_a_trial_that_fails_has_it_rest_again_and_one_that_nobody_waited_for_doe
 
 def test_what_was_asked_before_it_opened_is_no_trial():
     breaker = Breaker(most_failures=1, rest_seconds=REST).ended(False, 0, 0.0).begun(10.0)
+    assert breaker is not None
     assert breaker.ended(False, 0, 10.0) == breaker
     assert breaker.ended(None, 0, 10.0) == breaker

@@ -7,6 +7,7 @@ import json
 import random
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -163,7 +164,7 @@ async def test_what_is_posted_after_it_began_is_left_out(posted, ledger, shop):
 @pytest.fixture
 async def large(ledger, shop):
     """A journal that is larger than any reply that the gateway would hold."""
-    ids = {name: new_id() for name in ("payment_id", "order_id", "product_id")}
+    ids: dict[str, Any] = {name: new_id() for name in ("payment_id", "order_id", "product_id")}
     posted = [entry for n in range(25_000) for entry in transaction(shop.store_id, n + 1, TIME, **ids)]
     for begin in range(0, len(posted), 10_000):
         await post(ledger, posted[begin : begin + 10_000])

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from commerce.payment.v1.payment_service_pb2 import GatewayHealth
@@ -28,8 +29,10 @@ def guarded(rest_seconds=3600.0, seconds=60.0):
 
 def questions(guard):
     """Every question that a provider is asked, each as a call."""
-    whose = {name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")}
-    times = {"create_time": NOW, "update_time": NOW}
+    whose: dict[str, Any] = {
+        name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")
+    }
+    times: dict[str, Any] = {"create_time": NOW, "update_time": NOW}
     payment = Payment(**whose, **times, state=PENDING, amount=1, currency_code="EUR")
     operation = started("authorize", payment, 1)
     return {

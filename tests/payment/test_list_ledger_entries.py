@@ -3,10 +3,11 @@
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.payment.v1.ledger_service_pb2 import ListLedgerEntriesRequest
+from commerce.payment.v1.ledger_service_pb2 import LedgerEntry, ListLedgerEntriesRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.payment import books
@@ -91,7 +92,8 @@ async def test_pages_of_any_size_are_the_whole_each_entry_once(posted, shop, siz
 async def test_what_is_posted_meanwhile_moves_nothing_to_another_page(posted, ledger, shop):
     first = await shop.ledger.ListLedgerEntries(ask(shop, page_size=20))
     await post(ledger, transaction(shop.store_id, time=TIME + 24 * HOUR))
-    rest, token = [], first.next_page_token
+    rest: list[LedgerEntry] = []
+    token = first.next_page_token
     while token:
         page = await shop.ledger.ListLedgerEntries(ask(shop, page_size=20, page_token=token))
         rest, token = rest + list(page.entries), page.next_page_token
@@ -206,7 +208,7 @@ async def test_a_page_reads_about_as_many_rows_as_it_has_whatever_is_asked_for(l
     )
     middle = TIME + timedelta(seconds=MANY // 2)
     position = [middle.isoformat(), str(last["transaction_id"]), "1"]
-    questions = [
+    questions: list[tuple[dict[str, Any], list[str] | None]] = [
         ({}, None),
         ({}, position),
         ({"posted_before": timestamp(middle)}, None),

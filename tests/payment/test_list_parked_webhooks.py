@@ -27,7 +27,8 @@ async def test_lists_what_could_not_be_applied_with_both_figures(till, shop):
 async def test_the_newest_comes_first_page_by_page_each_once(till, shop):
     payment = await till.authorize("requires_action")
     ours = [(await parked(shop, payment))["id"] for _ in range(5)]
-    seen, token = [], ""
+    seen: list[str] = []
+    token = ""
     while len(set(seen) & set(ours)) < 5:
         request = ListParkedWebhooksRequest(page_size=2, page_token=token)
         page = await shop.as_service.payment_operations.ListParkedWebhooks(request)

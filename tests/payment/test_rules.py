@@ -356,7 +356,7 @@ def test_however_a_capture_and_its_refund_are_parted_each_account_of_each_line_e
         books.happen(("refund", 0, None, 0))
         books.settle()
         assert books.payment.state == life.REFUNDED
-        totals = Counter()
+        totals: Counter[tuple[str, str]] = Counter()
         for postings in books.booked.values():
             for side in postings:
                 totals[side.account, side.product_id] += side.debit - side.credit

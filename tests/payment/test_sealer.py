@@ -13,7 +13,7 @@ import pytest
 from services.payment.sealer import seal
 from services.runtime.database import Database
 from services.runtime.work import Work
-from tests.payment.ledgers import ACCOUNTS, post, sealed, some_transactions, transaction, unsealed
+from tests.payment.ledgers import ACCOUNTS, Entry, post, sealed, some_transactions, transaction, unsealed
 from tests.shop import eventually
 
 TIME = datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -38,7 +38,7 @@ async def days(shop):
 
 
 def days_of(entries):
-    found = defaultdict(lambda: [0, 0])
+    found: defaultdict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     for entry in entries:
         for day in (entry.time.astimezone(UTC).date().isoformat(), "infinity"):
             found[day, entry.currency, entry.account][0] += entry.debit
@@ -175,7 +175,7 @@ async def test_many_sealers_at_once_seal_each_transaction_once(ledger, payment_c
         return number
 
     sealing = [asyncio.create_task(keep_sealing()) for _ in range(4)]
-    posted = defaultdict(list)
+    posted: defaultdict[str, list[Entry]] = defaultdict(list)
     for amount in range(1, 200):
         store = stores[amount % 3]
         entries = transaction(store.store_id, amount)

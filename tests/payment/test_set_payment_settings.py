@@ -1,5 +1,7 @@
 """SetPaymentSettings. What a gateway cannot do is tried with stand-ins, for the sandbox can do everything."""
 
+from dataclasses import replace
+
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import settings_service_pb2 as rpc
@@ -109,10 +111,10 @@ async def test_refuses_a_gateway_that_there_is_not_and_changes_nothing(shop):
     ],
 )
 def test_refuses_what_a_gateway_cannot_do(settings, gateway, ability):
-    parts = {"partial_capture": True, "multiple_capture": True}
+    parts = Abilities(partial_capture=True, multiple_capture=True)
     gateways = gateways_that_can(
-        all=Abilities(**parts),
-        euros=Abilities(**parts, currency_codes=("EUR",)),
+        all=parts,
+        euros=replace(parts, currency_codes=("EUR",)),
         whole=Abilities(),
     )
     if not gateway:
@@ -139,7 +141,7 @@ async def test_refuses_whoever_may_not_set_them(shop):
 @pytest.mark.parametrize(
     ("field", "settings"),
     [
-        ("settings.capture_mode", rpc.PaymentSettings(capture_mode=99)),
+        ("settings.capture_mode", rpc.PaymentSettings(capture_mode=CaptureMode.ValueType(99))),
         ("settings.action_wait", rpc.PaymentSettings(action_wait=Duration(nanos=5))),
         ("settings.action_wait", rpc.PaymentSettings(action_wait=Duration(seconds=90_000))),
         ("settings.gateway_rules", rpc.PaymentSettings(gateway_rules=[rule("sandbox"), rule("sandbox")])),

@@ -49,7 +49,7 @@ def test_a_page_leads_on_to_the_row_after_its_last_if_there_is_one(more):
 
 
 def test_an_empty_list_is_one_empty_page():
-    assert PAGES.cut(request(), [], str) == ([], "")
+    assert PAGES.cut(request(), list[str](), lambda row: [row]) == ([], "")
 
 
 def _forged():

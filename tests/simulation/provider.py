@@ -256,7 +256,8 @@ class Gateway:
         async def work() -> Outcome:
             return self._provider.perform(operation, payment)
 
-        return await self._asked(operation.kind, work)
+        outcome: Outcome | NotSent = await self._asked(operation.kind, work)
+        return outcome
 
     async def look_up(self, operation: Operation, payment: Payment) -> Outcome | NeverSeen | NotSent:
         """As the protocol has it."""
@@ -264,7 +265,8 @@ class Gateway:
         async def work() -> Outcome | NeverSeen:
             return self._provider.look_up(operation)
 
-        return await self._asked(f"look up {operation.kind}", work)
+        outcome: Outcome | NeverSeen | NotSent = await self._asked(f"look up {operation.kind}", work)
+        return outcome
 
     async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
         """Everything is the provider's own here."""

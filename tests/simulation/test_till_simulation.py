@@ -90,7 +90,7 @@ def _agrees(world, payment, operations):
 
 
 def _booked(world, payment):
-    balances = Counter()
+    balances: Counter[str] = Counter()
     for entry in world.database.table("ledger").values():
         if entry["payment_id"] == payment["payment_id"]:
             balances[entry["account"]] += entry["debit"] - entry["credit"]
@@ -106,7 +106,7 @@ def _booked(world, payment):
 
 def _told(world):
     """Everybody is told of each thing once."""
-    sums = Counter()
+    sums: Counter[tuple[str, str]] = Counter()
     for event in world.database.outbox:
         name, payment_id = type(event).__name__, event.payment.payment_id
         sums[name, payment_id] += 1

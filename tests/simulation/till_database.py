@@ -87,7 +87,8 @@ class Transaction:
 
     def __init__(self, database: TillDatabase, caller: Caller | None = None, request_id: str = "") -> None:
         self._database, self._request_id = database, request_id
-        self.caller, self.metadata = caller, {}
+        self.caller = caller
+        self.metadata: Mapping[str, str | bytes] = {}
         self._written: dict[Key, Row] = {}
         self._outbox: list[Message] = []
         self._after: list[Callable[[], None]] = []
