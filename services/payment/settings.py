@@ -13,7 +13,9 @@ class PaymentSettings(Settings):
     )
     provider_connections: int = Field(default=64, ge=1, description="open at once to one provider")
     provider_places: int = Field(
-        default=256, ge=1, description="questions to one provider at once; more are turned away, with nothing sent"
+        default=256,
+        ge=1,
+        description="questions to one provider at once; more are turned away, with nothing sent",
     )
     provider_failures: int = Field(
         default=8, ge=1, description="so many failures in a row, and a provider is left alone for a while"
