@@ -172,7 +172,9 @@ local NAMED = {
 local CARD_DIGITS, SHOWN_DIGITS = 13, 4
 
 local function masked(text)
-  return (string.gsub(text, "%d[%d %-]+", function(run)
+  -- A query's field is named as the URL spells it.
+  text = string.gsub(string.gsub(text, "(%d)%%20", "%1 "), "(%d)%%2[dD]", "%1-")
+  return (string.gsub(text, "%d[%d %+%-]+", function(run)
     local _, digits = string.gsub(run, "%d", "")
     if digits < CARD_DIGITS then return run end
     return (string.gsub(run, "%d", "*", digits - SHOWN_DIGITS))

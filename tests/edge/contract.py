@@ -60,6 +60,13 @@ class Rpc:
         """Whether an empty request is one that it can answer."""
         return not protovalidate.collect_violations(self._kind())
 
+    def least(self, store_id: str) -> bytes:
+        """The least that somebody of a store can ask: nothing, but of which store where that is all it takes."""
+        kind = self._kind()
+        if self.asks_for_nothing and self.names_a_store:
+            kind.store_id = store_id
+        return bytes(kind.SerializeToString())
+
     def request(self, **given: Any) -> Any:
         """A valid request; what is not given is made up. Unknown names in `given` are left out."""
         return filled(self._kind(), given)

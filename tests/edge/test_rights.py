@@ -5,7 +5,16 @@ import asyncio
 import pytest
 from commerce.catalog.v1.catalog_service_pb2 import CreateCategoryRequest, ImportProductsRequest, ImportRow
 from commerce.common.v1.money_pb2 import Money
+from commerce.payment.v1.payment_method_service_pb2 import SavePaymentMethodRequest
+from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
+from commerce.payment.v1.settlement_service_pb2 import (
+    ImportSettlementRequest,
+    ListDiscrepanciesRequest,
+    SettlementLine,
+    SettlementLineKind,
+)
 from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.edge.answers import ask, of_rest, rest
 from tests.edge.conftest import arrived, settled
@@ -23,7 +32,8 @@ async def test_a_role_may_call_what_the_contract_says_and_nothing_else(shop, gat
     """An empty request tells the two apart: who may call is told what it lacks."""
     caller = shop.as_(role.lower(), new_id() if role == "CUSTOMER" else None)
     for at in (caller, caller.at(gateway)):
-        answers = dict(zip(closed(), await _all(ask(at, rpc, b"") for rpc in closed()), strict=True))
+        asked = [ask(at, rpc, rpc.least(caller.store_id)) for rpc in closed()]
+        answers = dict(zip(closed(), await _all(asked), strict=True))
         for rpc, answer in answers.items():
             if role in rpc.allow:
                 told = "OK" if rpc.asks_for_nothing else "INVALID_ARGUMENT"
@@ -60,11 +70,11 @@ async def test_a_token_of_another_store_is_refused_wherever_a_request_names_its_
             ask(at, rpc, rpc.request(store_id=shop.store_id).SerializeToString()) for rpc in named
         )
         assert {answer.reason for answer in answers} == {"PERMISSION_DENIED"}
-    replies = await _all(
-        rest(stranger, rpc, rpc.request(store_id=shop.store_id)) for rpc in named if rpc.template
-    )
+    at_rest = [rpc for rpc in named if rpc.template]
+    replies = await _all(rest(stranger, rpc, rpc.request(store_id=shop.store_id)) for rpc in at_rest)
     assert {reply.reason for reply in replies} == {"PERMISSION_DENIED"}
-    assert not arrived(shop.clients.cluster, replies), "the edge refuses them by itself"
+    by_path = [reply for rpc, reply in zip(at_rest, replies, strict=True) if "{store_id}" in rpc.template]
+    assert not arrived(shop.clients.cluster, by_path), "the edge refuses them by itself"
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.upper])
@@ -94,7 +104,42 @@ async def _things(shop):
         "coupon_id": coupon.coupon_id,
         "coupon_code": coupon.code,
         "import_id": await _import(shop, product),
+        "payment_method_id": await _payment_method(shop, customer),
+        "discrepancy_id": await _discrepancy(shop),
     }
+
+
+async def _payment_method(shop, customer):
+    request = SavePaymentMethodRequest(
+        customer_id=customer, store_id=shop.store_id, token="pm_sandbox_ok", request_id=new_id()
+    )
+    return (await shop.payment_methods.SavePaymentMethod(request)).payment_method.payment_method_id
+
+
+async def _discrepancy(shop):
+    """A difference between a report and the books of this shop: a line that is none of ours belongs to nobody."""
+    order = await shop.order(state="ACCEPTED")
+    payment_id = (await ours(shop))[order]["payment_id"]
+    payment = (await shop.payments.GetPayment(GetPaymentRequest(payment_id=str(payment_id)))).payment
+    line = SettlementLine(
+        line_id=new_id(),
+        kind=SettlementLineKind.SETTLEMENT_LINE_KIND_REFUND,
+        charge_reference=payment.provider_reference,
+        gross=Money(currency_code="EUR", minor_units=-1),
+        time=payment.create_time,
+    )
+    batch = ImportSettlementRequest(
+        gateway="sandbox",
+        begin_time=payment.create_time,
+        end_time=Timestamp(seconds=payment.create_time.seconds + 1),
+        batch=1,
+        lines=[line],
+        request_id=new_id(),
+    )
+    platform = shop.as_service
+    await platform.settlement.ImportSettlement(iter([batch]))
+    listed = await platform.settlement.ListDiscrepancies(ListDiscrepanciesRequest(store_id=shop.store_id))
+    return listed.discrepancies[0].discrepancy_id
 
 
 async def _category(shop):
@@ -125,7 +170,7 @@ async def test_another_customers_things_are_answered_like_things_that_do_not_exi
     things = await _things(shop)
     # Products are anybody's to see.
     calls = [(rpc, name) for rpc, name in _of_a_thing("CUSTOMER") if name != "product_id"]
-    assert {name for _, name in calls} == {"customer_id", "order_id", "payment_id"}
+    assert {name for _, name in calls} == {"customer_id", "order_id", "payment_id", "payment_method_id"}
     stranger = shop.as_("customer", await shop.customer())
     await _answered_like_missing(shop, stranger, gateway, calls, things)
 
@@ -142,7 +187,17 @@ async def test_another_couriers_orders_are_answered_like_orders_that_do_not_exis
 # What requests name beside the thing that they act on. A courier is whoever the store says.
 BESIDE = {"shipment_id", "courier_id", "parent_id", "coupon_code"}
 # What a store has of somebody, or in a place, that it does not know: nothing.
-NONE_OF = {"ListOrders", "ListCustomerOrders", "GetCustomerOrderStats", "ListProducts"}
+NONE_OF = {
+    *{"ListOrders", "ListCustomerOrders", "GetCustomerOrderStats", "ListProducts"},
+    *{
+        "SavePaymentMethod",
+        "ListPayments",
+        "ListCustomerPayments",
+        "ListPaymentMethods",
+        "ListLedgerEntries",
+        "ListDiscrepancies",
+    },
+}
 
 
 async def _answered_like_missing(shop, stranger, gateway, calls, things):
