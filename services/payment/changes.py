@@ -10,7 +10,7 @@ from services.payment.payments import Dispute, Operation, Payment
 class Change:
     """`operation` is the one that it came of, `begun` one that waited, `next` the kind of a new one.
 
-    `spoiled` are operations that waited and can no longer be. `dispute` is new, or has been decided.
+    `dispute` is new, or has been decided.
     """
 
     before: Payment
@@ -19,7 +19,6 @@ class Change:
     booked: tuple[Transaction, ...] = ()
     begun: Operation | None = None
     next: str = ""
-    spoiled: tuple[Operation, ...] = ()
     dispute: Dispute | None = None
 
     @property

@@ -41,7 +41,7 @@ def told(payment: Payment, news: DisputeTold, dispute_id: str, now: datetime) ->
     booked = (*(() if known else ledger.disputed(dispute)),)
     if news.status == DISPUTE_WON:
         booked = (*booked, *ledger.dispute_won(dispute))
-    change = followed(payment, after, payment.operations[0], now, booked)
+    change = followed(payment, after, payment.authorization, now, booked)
     return replace(change, dispute=dispute)
 
 

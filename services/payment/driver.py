@@ -111,16 +111,16 @@ class Driver:
 
     async def settle(self, payment: Payment) -> Payment:
         """Ask the provider at once what became of what is open, if anything is."""
-        operation = next((one for one in payment.operations if one.open), None)
-        if operation is None:
+        found = next((one for one in payment.operations if one.open), None)
+        if found is None:
             return payment
-        await self._runtime.database.rows(
-            queries.OPERATION_TAKEN,
-            operation_id=operation.operation_id,
-            lease_seconds=self.long_lease_seconds,
+        taken = await self._runtime.database.rows(
+            queries.OPERATION_TAKEN, operation_id=found.operation_id, lease_seconds=self.long_lease_seconds
         )
-        operation = replace(operation, attempts=operation.attempts + 1)
-        return await self.find_out(payment, operation)
+        # As it is now that nobody hands it to another gateway any more.
+        payment = await self.payment(payment.payment_id)
+        operation = payment.operation(found.operation_id)
+        return await self.find_out(payment, operation) if taken and operation.open else payment
 
     async def find_out(self, payment: Payment, operation: Operation) -> Payment:
         """Ask what became of an operation that was recorded before, and record that."""

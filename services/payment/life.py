@@ -135,6 +135,7 @@ NEWS = {
 MOOT = {
     ("authorize", "expired"): "expire",
     ("capture", "expired"): "expire",
+    ("capture", "voided"): "void",
     ("void", "declined"): "decline",
     ("void", "voided"): "void",
     ("void", "expired"): "expire",

@@ -137,6 +137,11 @@ class Payment:
         return None
 
     @property
+    def authorization(self) -> Operation:
+        """The operation that asked for the money."""
+        return next(one for one in self.operations if one.kind == "authorize")
+
+    @property
     def capturable(self) -> int:
         """What was authorized and neither taken nor given up."""
         return self.amount - self.captured - self.voided

@@ -300,7 +300,8 @@ OPERATIONS_DUE = statement(
 OPERATION_TAKEN = statement(
     update(operations)
     .where(operations.c.operation_id == param("operation_id"), _is_open)
-    .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds")),
+    .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds"))
+    .returning(operations.c.operation_id),
     "operation taken",
 )
 OPERATION_LATER = statement(

@@ -23,6 +23,7 @@ from services.payment.life import (
     REQUIRES_ACTION,
     TAKEN,
     UNDECIDED,
+    UNKNOWN,
     UNTAKEN,
     VOIDED,
     Contradiction,
@@ -103,17 +104,19 @@ def cancelled(payment: Payment, now: datetime) -> Change | None:
     if payment.cancelled or not payment.operations:
         return None
     after = replace(next_version(payment, now), cancelled=True)
-    return followed(payment, after, payment.operations[0], now)
+    return followed(payment, after, payment.authorization, now)
 
 
 def overdue(payment: Payment, now: datetime) -> Change | None:
     """Return what it changes that the payment's time is over, if it is, and nothing is in flight."""
     if payment.expire_time is None or payment.expire_time > now or payment.in_flight:
         return None
+    if payment.state in (PENDING, UNKNOWN):
+        return None  # The provider is at work; its time is not the customer's.
     after = replace(next_version(payment, now), expire_time=None)
     if payment.state in (*UNTAKEN, *TAKEN) and payment.capturable:
-        return followed(payment, after, payment.operations[0], now, wanted="expire")
-    return Change(before=payment, payment=after, operation=payment.operations[0])
+        return followed(payment, after, payment.authorization, now, wanted="expire")
+    return Change(before=payment, payment=after, operation=payment.authorization)
 
 
 def settled(payment: Payment, operation: Operation, outcome: Outcome, now: datetime) -> Change | None:
@@ -132,9 +135,9 @@ def unasked(payment: Payment, told: Told, now: datetime) -> Change | None:
     if told.status not in ("voided", "expired"):
         raise Contradiction(f"{told.status}, and nobody here asked for it")
     in_flight = payment.in_flight
-    if in_flight and in_flight.kind != "authorize":
+    if in_flight and in_flight.kind in ("capture", *VOIDS):
         return None  # Its own answer will tell.
-    return _told(payment, payment.operations[0], told, now)
+    return _told(payment, payment.authorization, told, now)
 
 
 def foregone(operation: Operation, payment: Payment) -> Outcome | None:
@@ -222,8 +225,7 @@ def _done(payment: Payment, operation: Operation, told: Told, name: str, now: da
     if not after.capturable:
         after = replace(after, expire_time=None)
     booked = ledger.captured(payment, operation) if capture else ledger.refunded(payment, operation)
-    wanted = "void" if operation.final and after.capturable else ""
-    return followed(payment, after, _ended(operation, OPERATION_SUCCEEDED, now, told), now, booked, wanted)
+    return followed(payment, after, _ended(operation, OPERATION_SUCCEEDED, now, told), now, booked)
 
 
 def _given_up(
@@ -274,7 +276,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
             decline_code=refused.code if kind == "authorize" else payment.decline_code,
         )
     ended = _ended(operation, OPERATION_FAILED, now, code=refused.code)
-    return followed(payment, after, ended, now, refused=kind in (*VOIDS, "refund"))
+    return followed(payment, after, ended, now, refused=ended)
 
 
 def _lost(payment: Payment, operation: Operation, now: datetime) -> Change | None:
@@ -292,9 +294,11 @@ def _agree(payment: Payment, operation: Operation, told: Told) -> None:
     """Refuse a sum that is not ours, to the last minor unit; a part's while it is open, and so the last one."""
     captures = operation.kind == "capture" and operation.open
     refunds = operation.kind == "refund" and operation.open
+    voids = operation.kind in VOIDS and operation.open
+    captured = payment.captured if voids else told.captured
     expected: Mapping[str, int] = {
         "amount": payment.amount,
-        "captured": payment.captured + operation.amount if captures else told.captured,
+        "captured": payment.captured + operation.amount if captures else captured,
         "refunded": payment.refunded + operation.amount if refunds else told.refunded,
     }
     for field, ours in expected.items():
@@ -313,12 +317,11 @@ def followed(
     now: datetime,
     booked: tuple[Transaction, ...] = (),
     wanted: str = "",
-    refused: bool = False,
+    refused: Operation | None = None,
 ) -> Change:
     """Add what comes next when nothing is in flight: what has waited longest and may begin, then what is `wanted`.
 
-    A cancelled order wants its money back. A void or refund that was just refused would be refused again: a person must
-    look.
+    A cancelled order wants its money back. What was just `refused` would be refused again: a person must look.
     """
     after = after.with_changed(operation)
     begun = None
@@ -326,10 +329,12 @@ def followed(
         wanted = ""
     else:
         begun = _next_waiting(after)
-        if begun or refused:
+        if begun:
             wanted = ""
         elif after.cancelled:
-            wanted = _wanted_back(after)
+            wanted = _wanted_back(after, refused)
+        elif not wanted and _is_final(after):
+            wanted = "void"
     if begun:
         begun = replace(begun, state=OPERATION_PENDING)
         after = after.with_changed(begun)
@@ -341,17 +346,30 @@ def followed(
 
 
 def _next_waiting(payment: Payment) -> Operation | None:
-    waiting = (one for one in payment.operations if one.state == OPERATION_WAITING)
+    """What is taken comes first, for what is given back may be of it."""
+    waiting = [one for one in payment.operations if one.state == OPERATION_WAITING]
+    waiting.sort(key=lambda one: one.kind != "capture")
     return next((one for one in waiting if _ready(one.kind, payment)), None)
 
 
-def _wanted_back(payment: Payment) -> str:
+def _is_final(payment: Payment) -> bool:
+    """Whether a capture said that the rest is to be given up, and nobody has refused to."""
+    done = [one for one in payment.operations if one.state == OPERATION_SUCCEEDED]
+    final = any(one.final for one in done) and payment.capturable > 0
+    return final and not any(
+        one.kind in VOIDS and one.state == OPERATION_FAILED for one in payment.operations
+    )
+
+
+def _wanted_back(payment: Payment, refused: Operation | None) -> str:
     """What a cancelled order wants: that nothing more is taken, then what was taken back."""
-    if payment.state in UNTAKEN or (payment.state in TAKEN and payment.capturable):
+    voidable = payment.state in UNTAKEN or (payment.state in TAKEN and payment.capturable)
+    if voidable and not (refused and refused.kind in VOIDS):
         return "void"
-    if ("refund", payment.state) in OPERATIONS and (payment.kept > 0 or not payment.amount):
-        return "refund"
-    return ""
+    if ("refund", payment.state) not in OPERATIONS or (payment.amount and payment.kept <= 0):
+        return ""
+    again = refused and refused.kind == "refund" and refused.amount == payment.kept
+    return "" if again else "refund"
 
 
 def _over(payment: Payment) -> bool:

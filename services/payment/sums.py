@@ -28,6 +28,7 @@ def left_to_give(payment: Payment) -> int:
 def capture(payment: Payment, money: Money | None) -> int:
     """Return how much a caller takes: all that is left, unless they say how much."""
     given_up = payment.in_flight is not None and payment.in_flight.kind in VOIDS
+    given_up |= any(one.final and one.state in UNSETTLED for one in payment.operations)
     if ("capture", payment.state) not in OPERATIONS or given_up:
         raise not_allowed("capture", payment)
     limit = left_to_take(payment)
@@ -51,7 +52,7 @@ def refund(payment: Payment, money: Money | None) -> int:
 def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -> int:
     """Return how much is to be taken for a parcel: nothing when that is recorded."""
     amount = sum(each.amount.minor_units for each in amounts)
-    return _once(payment, shipment_id, amount, left_to_take(payment), "CAPTURE")
+    return _once(payment, shipment_id, amount, left_to_take(payment), "CAPTURE") if amount else 0
 
 
 def returned(payment: Payment, return_id: str, money: Money) -> int:

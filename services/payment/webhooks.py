@@ -70,7 +70,7 @@ async def _concerned(notice: Notice, gateway: str, work: Work) -> Payment | None
 
 def _operation(notice: Notice, payment: Payment) -> Operation:
     known = (one for one in payment.operations if one.operation_id == notice.operation_id)
-    return next(known, payment.operations[0])
+    return next(known, payment.authorization)
 
 
 async def _change(notice: Notice, payment: Payment, operation: Operation, work: Work) -> Change | None:

@@ -331,7 +331,7 @@ def test_what_is_left_when_time_is_over_is_given_up_once_every_answer_is_in(mode
     failed = any(
         one.state == OPERATION_FAILED for one in books.payment.operations if one.kind in ("void", "expire")
     )
-    waits = books.payment.state in life.UNDECIDED and books.payment.in_flight
+    waits = books.payment.state in (life.PENDING, life.UNKNOWN)
     assert (
         failed
         or waits
@@ -435,6 +435,71 @@ def test_a_final_capture_gives_up_the_rest():
     books.add_up()
     now = books.payment
     assert (now.state, now.captured, now.voided) == (life.CAPTURED, 500, AMOUNT - 500)
+
+
+def test_a_final_capture_gives_up_the_rest_also_when_a_return_has_waited_for_it():
+    books = Books(MANUAL)
+    books.settle()
+    asked = replace(operation("capture", 500, lines=sums.spread("capture", books.payment, 500)), final=True)
+    books.payment = books.payment.with_operation(asked)
+    books.happen(("returned", 0, None, 200))
+    books.happen(("capture", 0, None, 30))
+    assert [one.kind for one in books.payment.operations] == ["authorize", "capture", "refund"]
+
+    books.settle()
+
+    books.add_up()
+    now = books.payment
+    assert (now.captured, now.refunded, now.voided) == (500, 200, AMOUNT - 500)
+
+
+def test_what_waits_to_be_taken_comes_before_what_waits_to_be_given_back():
+    books = Books(MANUAL)
+    books.settle()
+    books.happen(("capture", 0, None, 400))
+    books.happen(("returned", 0, None, 700))
+    books.happen(("capture", 1, None, 600))
+
+    books.settle()
+
+    books.add_up()
+    assert (books.payment.captured, books.payment.refunded) == (1000, 700)
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("refund", "void"), ("void", "refund")])
+def test_of_a_cancelled_order_one_refusal_does_not_keep_the_other_half(kind, wanted):
+    books = Books(MANUAL)
+    books.settle()
+    books.happen(("capture", 0, None, 500))
+    books.settle()
+    books.happen((kind, 0, None, 100))
+    books.happen(("cancelled", 0, None, 0))
+
+    change = rules.settled(books.payment, books.payment.operations[-1], Refused("not_today"), NOW)
+
+    assert change is not None
+    assert change.next == wanted
+
+
+def test_a_void_of_what_was_taken_behind_our_back_is_not_believed():
+    books = Books(MANUAL)
+    books.settle()
+    books.happen(("void", 0, None, 0))
+    told = replace(books.answer(books.payment.operations[-1], "voided"), captured=40)
+
+    with pytest.raises(Contradiction, match="captured is 40 there and 0 here"):
+        rules.settled(books.payment, books.payment.operations[-1], told, NOW)
+
+
+def test_a_capture_that_finds_the_charge_voided_gives_the_promise_up():
+    books = Books(MANUAL)
+    books.settle()
+    books.happen(("capture", 0, None, 0))
+
+    books.apply(rules.settled(books.payment, books.payment.operations[-1], Refused("gone", "voided"), NOW))
+
+    books.add_up()
+    assert books.payment.state == life.VOIDED
 
 
 @given(steps, states)

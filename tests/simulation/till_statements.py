@@ -167,6 +167,7 @@ async def _operation_taken(work: Transaction, operation_id: str, lease_seconds: 
     if row and row["state"] in OPEN:
         leased = {"attempts": row["attempts"] + 1, "due_time": work.in_seconds(lease_seconds)}
         work.put(OPERATIONS, operation_id, row | leased)
+        return [{"operation_id": operation_id}]
     return []
 
 

@@ -6,7 +6,7 @@ refunded of it is read from the order each time.
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
@@ -22,6 +22,7 @@ from services.payment.paypal.orders import Malformed, Order, mapping
 from services.payment.paypal.outcomes import captured, gone, refunds, voided
 from services.payment.paypal.signature import Signatures
 from services.payment.settings import PaymentSettings
+from services.runtime import times
 
 TOKEN = "/v3/vault/payment-tokens/{token}"
 EXPIRY = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
@@ -50,6 +51,8 @@ class PayPalGateway:
         )
         self._calls = Calls(settings, self._http)
         self._operations = Operations(self._calls, settings.return_url)
+        # For so long after it was given up, an authorization may still be on its way: two questions, and a little.
+        self._on_its_way = timedelta(seconds=2 * settings.provider_timeout_seconds + 2)
         webhook_id = settings.paypal_webhook_id.get_secret_value()
         self._signatures = Signatures(self._http, settings.paypal_url, webhook_id)
 
@@ -76,6 +79,8 @@ class PayPalGateway:
             match operation.kind:
                 case "capture":
                     return captured(operation, order) or NeverSeen()
+                case "void" | "expire" if self._may_be_authorized_yet(payment, order):
+                    return Unknown("it may be authorized yet")
                 case "void" | "expire":
                     return voided(order) or NeverSeen()
                 case "refund" if not refunds(operation, order):
@@ -92,7 +97,16 @@ class PayPalGateway:
                 return await self._operations.capture(operation, payment, order)
             case "refund":
                 return await self._operations.refund(operation, order)
+        if self._may_be_authorized_yet(payment, order):
+            return Unknown("it may be authorized yet")
         return await self._operations.void(operation, order)
+
+    def _may_be_authorized_yet(self, payment: Payment, order: Order) -> bool:
+        """Whether somebody who found an order approved may be asking for its authorization, given up meanwhile."""
+        ended = next((one.settle_time for one in payment.operations if one.kind == "authorize"), None)
+        if order.status != "APPROVED" or order.authorization is not None or ended is None:
+            return False
+        return times.now() - ended < self._on_its_way
 
     async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
         """Check the signature with the certificate that the webhook names."""
