@@ -73,7 +73,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     ) -> rpc.RemovePaymentMethodResponse:
         customer_id, method_id = customers.own(call.caller, request.customer_id), request.payment_method_id
         row = await _visible(self._db, call, customer_id, method_id)
-        await self._forget(row["gateway"], row["token"])
+        await self._forget(row)
         await call.db.rows(methods.CUSTOMER_LOCKED, customer_id=customer_id)
         if not await call.db.rows(methods.METHOD_REMOVED, payment_method_id=method_id):
             raise methods.not_found(method_id)
@@ -96,8 +96,14 @@ class PaymentMethodService(PaymentMethodServiceServicer):
             )
         return shown
 
-    async def _forget(self, code: str, token: str) -> None:
-        """Have the provider forget a payment method. Refused with GATEWAY_UNAVAILABLE."""
+    async def _forget(self, row: Row) -> None:
+        """Have the provider forget a payment method that nobody else keeps. Refused with GATEWAY_UNAVAILABLE."""
+        code, token = row["gateway"], row["token"]
+        (used,) = await self._db.rows(methods.METHOD_USED, payment_method_id=row["payment_method_id"])
+        if used["now"]:
+            raise _unavailable(code, "a payment with it is under way")
+        if used["elsewhere"]:
+            return
         forgotten = await self._gateways.named(code).forget(token)
         if isinstance(forgotten, Unknown | NotSent):
             raise _unavailable(code, forgotten.cause)

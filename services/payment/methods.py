@@ -10,9 +10,10 @@ from uuid import UUID
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_method_service_pb2 import PaymentMethod
 from commerce.payment.v1.payment_service_pb2 import AuthorizePaymentRequest
-from sqlalchemy import Text, false, func, literal_column, select, true, update
+from sqlalchemy import Text, exists, false, func, literal_column, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from services.payment.life import PENDING, UNKNOWN
 from services.payment.tables import payment_methods, payments
 from services.runtime.database import Runs
 from services.runtime.ids import is_uuid
@@ -67,6 +68,27 @@ NONE_PREFERRED = statement(
 METHOD_PREFERRED = statement(
     update(payment_methods).where(_one).values(preferred=true()).returning(payment_methods),
     "method preferred",
+)
+_other, _p = payment_methods.alias("other"), payments.c
+# Whether somebody else keeps the same token, and whether a payment of its customer is being authorized with it.
+METHOD_USED = statement(
+    select(
+        exists()
+        .where(
+            _other.c.token == _m.token,
+            _other.c.remove_time.is_(None),
+            _other.c.payment_method_id != _m.payment_method_id,
+        )
+        .label("elsewhere"),
+        exists()
+        .where(
+            _p.customer_id == _m.customer_id,
+            _p.payment_method == _m.token,
+            or_(_p.state == PENDING, _p.state == UNKNOWN),
+        )
+        .label("now"),
+    ).where(_one),
+    "method used",
 )
 METHOD_REMOVED = statement(
     update(payment_methods)

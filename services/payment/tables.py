@@ -220,6 +220,7 @@ payment_methods = Table(
 _m = payment_methods.c
 _kept = _m.remove_time.is_(None)
 Index("payment_methods_once", _m.customer_id, _m.store_id, _m.token, unique=True, postgresql_where=_kept)
+Index("payment_methods_by_token", _m.token, postgresql_where=_kept)
 Index("payment_methods_preferred", _m.customer_id, _m.store_id, unique=True, postgresql_where=_m.preferred)
 
 # Every message of a provider, once. `problem` is empty when it was applied; else somebody must look.

@@ -50,6 +50,31 @@ async def test_payments_that_were_asked_for_with_it_go_on(wallet, till):
     await till.agrees(payment)
 
 
+async def test_what_somebody_else_keeps_too_stays_at_the_provider(wallet, shop, till):
+    token, other = new_token(), Wallet(shop)
+    saved = await wallet.save(token)
+    await other.save(token)
+
+    await wallet.remove(saved.payment_method_id)
+
+    assert await wallet.list() == []
+    assert (await till.provider("GET", f"/v1/payment_methods/{token}"))["token"] == token
+
+
+async def test_what_a_payment_is_being_made_with_is_removed_after_it(wallet, till):
+    saved = await wallet.save(new_token("late_webhook"))
+    asking = {"customer_id": wallet.customer_id, "payment_method": saved.payment_method_id}
+    payment = await till.authorize(**asking)
+    assert said(payment) == "PENDING"
+
+    with refused(ErrorReason.ERROR_REASON_GATEWAY_UNAVAILABLE, gateway="sandbox"):
+        await wallet.remove(saved.payment_method_id)
+
+    await till.until(payment, "AUTHORIZED")
+    await wallet.remove(saved.payment_method_id)
+    assert await wallet.list() == []
+
+
 async def test_while_the_provider_is_away_nothing_is_removed(wallet, till):
     saved = await wallet.save()
     asking = wallet.removing(saved.payment_method_id)

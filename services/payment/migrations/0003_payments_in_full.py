@@ -117,6 +117,8 @@ CREATE TABLE payment_methods (
     CONSTRAINT payment_methods_kept CHECK (NOT (preferred AND remove_time IS NOT NULL))
 );
 
+CREATE INDEX payment_methods_by_token ON payment_methods (token) WHERE remove_time IS NULL;
+
 CREATE UNIQUE INDEX payment_methods_once ON payment_methods (customer_id, store_id, token) WHERE remove_time IS NULL;
 
 CREATE UNIQUE INDEX payment_methods_preferred ON payment_methods (customer_id, store_id) WHERE preferred;

@@ -71,8 +71,8 @@ class SettlementServiceServicer:
         kept. Over gRPC only.
 
         Each batch takes effect as a whole. A report that broke off is sent again from its start: lines that are known change
-        nothing. When the stream ends, what we know of the report's time and the report does not is a difference, too. Refused with
-        GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
+        nothing. When the stream ends, what we took and gave back in the report's time and the report does not know is a
+        difference, too. Refused with GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

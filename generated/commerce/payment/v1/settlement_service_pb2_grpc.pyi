@@ -21,8 +21,8 @@ class SettlementServiceStub:
     kept. Over gRPC only.
 
     Each batch takes effect as a whole. A report that broke off is sent again from its start: lines that are known change
-    nothing. When the stream ends, what we know of the report's time and the report does not is a difference, too. Refused with
-    GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
+    nothing. When the stream ends, what we took and gave back in the report's time and the report does not know is a
+    difference, too. Refused with GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
     """
     FetchSettlement: aio.UnaryUnaryMultiCallable[settlement_service_pb2.FetchSettlementRequest, settlement_service_pb2.FetchSettlementResponse]
     """Fetch a provider's report of a time, and take it in as ImportSettlement does.
@@ -55,8 +55,8 @@ class SettlementServiceServicer(metaclass=abc_1.ABCMeta):
         kept. Over gRPC only.
 
         Each batch takes effect as a whole. A report that broke off is sent again from its start: lines that are known change
-        nothing. When the stream ends, what we know of the report's time and the report does not is a difference, too. Refused with
-        GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
+        nothing. When the stream ends, what we took and gave back in the report's time and the report does not know is a
+        difference, too. Refused with GATEWAY_UNKNOWN, SETTLEMENT_OUT_OF_ORDER, or REQUEST_ID_REUSED when another report has this id.
         """
 
     @abc_1.abstractmethod
