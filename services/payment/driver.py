@@ -20,6 +20,7 @@ from services.payment.changes import Change
 from services.payment.life import Contradiction, not_allowed
 from services.payment.outcomes import NeverSeen, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import (
+    OPERATION_FAILED,
     OPERATION_PENDING,
     OPERATION_UNKNOWN,
     OPERATION_WAITING,
@@ -365,7 +366,8 @@ def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent)
             problem=str(problem),
         )
         return None
-    if change and isinstance(outcome, Refused) and operation.kind != "authorize":
+    failed = change is not None and change.operation.state == OPERATION_FAILED
+    if failed and isinstance(outcome, Refused) and operation.kind != "authorize":
         logs.log.error(
             "the provider refuses an operation",
             payment_id=payment.payment_id,

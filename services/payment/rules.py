@@ -23,7 +23,6 @@ from services.payment.life import (
     REQUIRES_ACTION,
     TAKEN,
     UNDECIDED,
-    UNKNOWN,
     UNTAKEN,
     VOIDED,
     Contradiction,
@@ -111,8 +110,6 @@ def overdue(payment: Payment, now: datetime) -> Change | None:
     """Return what it changes that the payment's time is over, if it is, and nothing is in flight."""
     if payment.expire_time is None or payment.expire_time > now or payment.in_flight:
         return None
-    if payment.state in (PENDING, UNKNOWN):
-        return None  # The provider is at work; its time is not the customer's.
     after = replace(next_version(payment, now), expire_time=None)
     if payment.state in (*UNTAKEN, *TAKEN) and payment.capturable:
         return followed(payment, after, payment.authorization, now, wanted="expire")

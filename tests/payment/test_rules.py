@@ -331,7 +331,7 @@ def test_what_is_left_when_time_is_over_is_given_up_once_every_answer_is_in(mode
     failed = any(
         one.state == OPERATION_FAILED for one in books.payment.operations if one.kind in ("void", "expire")
     )
-    waits = books.payment.state in (life.PENDING, life.UNKNOWN)
+    waits = books.payment.state in life.UNDECIDED and books.payment.in_flight
     assert (
         failed
         or waits

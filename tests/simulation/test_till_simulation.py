@@ -147,7 +147,7 @@ def test_a_seed_is_a_world():
 def test_the_worlds_know_trouble_and_every_end():
     """What never goes wrong proves nothing."""
     ends, diary = set(), ""
-    for number in range(60):
+    for number in range(200):
         _, world = simulate(number)
         ends |= {life.name_of(row["state"]) for row in world.database.table(PAYMENTS).values()}
         diary += "\n".join(world.network.diary)
