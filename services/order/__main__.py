@@ -14,6 +14,7 @@ from services.order.handlers import OrderService
 from services.order.limits import OrderLimits
 from services.order.neighbours import Payments, Stock
 from services.order.operation_handlers import OperationsService
+from services.order.payment_methods import PaymentMethods
 from services.order.reactions import reactions
 from services.order.records import Records
 from services.order.shop_handlers import CouponService, SettingsService
@@ -41,11 +42,13 @@ def build(runtime: Runtime) -> Parts:
     feeds = Feeds(runtime)
     transitions = Transitions(hub, feeds.ring)
     limits = OrderLimits.load()
+    payments = PaymentServiceStub(runtime.channel("payment"))
+    payment_methods = PaymentMethods(payments)
     driver = Driver(
         Records(runtime, transitions),
         # Shorter than the lease: whoever still asks still holds the order.
         Stock(StockServiceStub(catalog), 0.5 * limits.order_lease_seconds),
-        Payments(PaymentServiceStub(runtime.channel("payment")), 0.8 * limits.order_lease_seconds),
+        Payments(payments, 0.8 * limits.order_lease_seconds),
         lease_seconds=limits.order_lease_seconds,
         undriven_orders=limits.order_undriven_orders,
     )
@@ -54,13 +57,13 @@ def build(runtime: Runtime) -> Parts:
     )
     return Parts(
         handlers=[
-            OrderService(baskets, driver, transitions, hub, feeds, runtime.pages),
+            OrderService(baskets, driver, transitions, hub, feeds, runtime.pages, payment_methods),
             CouponService(runtime.pages),
             SettingsService(),
             OperationsService(driver),
         ],
         reactions=reactions(transitions),
-        workers=[driver],
+        workers=[driver, payment_methods],
         hubs=[hub, feeds],
         gates={"CreateOrder": driver.admit},
     )

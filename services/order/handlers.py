@@ -25,6 +25,7 @@ from services.order import (
 from services.order.baskets import Baskets, Wish
 from services.order.driver import Driver
 from services.order.feed import Feeds
+from services.order.payment_methods import PaymentMethods
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry
 from services.runtime.hub import Hub
@@ -47,12 +48,16 @@ class OrderService(OrderServiceServicer):
         hub: Hub,
         feeds: Feeds,
         pages: Pages,
+        payment_methods: PaymentMethods,
     ) -> None:
         self._baskets, self._driver, self._transitions = baskets, driver, transitions
+        self._payment_methods = payment_methods
         self._hub, self._feeds, self._pages = hub, feeds, pages
 
     async def CreateOrder(self, request: rpc.CreateOrderRequest, call: Call) -> rpc.CreateOrderResponse:
         order, settings = await self._basket(request, call)
+        currency_code = order.lines[0].unit_price.currency_code
+        await self._payment_methods.check(request.payment_method, currency_code)
         _place(order, request.payment_method, settings)
         coupon = await coupons.use(call.db, order, request.coupon_code)
         prices.price(order, settings.shipping_rates, coupon)

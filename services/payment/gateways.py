@@ -27,6 +27,7 @@ class Abilities:
     disputes: bool = False
     settlements: bool = False
     currency_codes: tuple[str, ...] = ()
+    method_pattern: str = ""
 
     def takes(self, currency_code: str) -> bool:
         """Tell whether it takes a currency."""

@@ -82,6 +82,7 @@ def operation_message(operation: Operation, currency: str) -> PaymentOperation:
 def gateway_message(gateway: Guard) -> Gateway:
     """Return what a gateway can do, and how its provider answers."""
     able = {field.name: getattr(gateway.abilities, field.name) for field in fields(gateway.abilities)}
+    able["method_pattern"] = able["method_pattern"] or f"pm_{gateway.code}_.+"
     return Gateway(code=gateway.code, health=gateway.health, **able)
 
 

@@ -55,6 +55,26 @@ FINAL_ERRORS = {
     "amount_disputed",
 }
 METHOD_UNKNOWN = "payment_method_unknown"
+# What it takes, and those of customers' own, which have a suffix.
+TOKENS = (
+    "ok",
+    "declined",
+    "insufficient_funds",
+    "requires_action",
+    "hosted",
+    "slow",
+    "silent_before",
+    "silent_after",
+    "duplicate_webhook",
+    "late_webhook",
+    "wrong_amount",
+    "unknown_webhook",
+    "expiring",
+    "challenge_expiring",
+    "dispute_won",
+    "dispute_lost",
+    "mixed",
+)
 STATUSES = frozenset(get_args(Status))
 # A void after a capture gives up the rest, and leaves the charge's own status as it was.
 VOIDED: Mapping[str, Status] = {"captured": "voided", "refunded": "voided"}
@@ -85,6 +105,7 @@ class SandboxGateway:
         saved_methods=True,
         disputes=True,
         settlements=True,
+        method_pattern=f"pm_sandbox_({'|'.join(TOKENS)})(_[a-z0-9]{{1,40}})?",
     )
 
     def __init__(self, settings: PaymentSettings) -> None:

@@ -3,9 +3,15 @@
 import pytest
 from commerce.order.v1.order_events_pb2 import OrderPaymentFailed
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
+from commerce.payment.v1.settings_service_pb2 import (
+    GatewayRule,
+    PaymentSettings,
+    SetPaymentSettingsRequest,
+)
 
 from tests.order.asks import order_of, steps_of
 from tests.order.deals import new_coupon, set_up, ships, sums, tax
+from tests.shop import new_id
 
 # The id of a payment method that no customer has saved.
 UNSAVED = "7c1e5c7c-0d5d-4c86-9d53-0a4bb3f7a2c1"
@@ -35,9 +41,14 @@ async def test_the_payment_knows_what_the_total_is_made_of(shop, included):
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("pm_nobody_takes", "GATEWAY_UNKNOWN"), (UNSAVED, "PAYMENT_METHOD_NOT_FOUND")],
+    [("hosted", "GATEWAY_UNKNOWN"), (UNSAVED, "PAYMENT_METHOD_NOT_FOUND")],
 )
 async def test_an_order_that_cannot_be_paid_so_fails_at_once_and_says_why(shop, method, reason):
+    """The store takes dollars only."""
+    rule = GatewayRule(currency_code="USD", gateways=["sandbox"])
+    settings = PaymentSettings(gateway_rules=[rule])
+    request = SetPaymentSettingsRequest(store_id=shop.store_id, settings=settings, request_id=new_id())
+    await shop.payment_settings.SetPaymentSettings(request)
     order_id = await shop.order(method=method)
 
     await shop.until(order_id, "PAYMENT_FAILED")

@@ -212,7 +212,7 @@ async def test_goods_that_went_out_for_a_payment_that_expired_are_left_to_a_pers
 
 
 async def test_money_for_an_order_that_failed_without_a_payment_is_left_to_a_person(hurried):
-    order_id = await hurried.order(method="pm_nobody_takes", until="PAYMENT_FAILED")
+    order_id = await hurried.order(method=new_id(), until="PAYMENT_FAILED")
     reference = PaymentReference(payment_id=new_id(), order_id=order_id, store_id=hurried.store_id)
     async with telling(hurried) as tell:
         event_id = await tell(PaymentAuthorized(payment=reference))

@@ -4,6 +4,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_service_pb2 import Gateway, GatewayHealth, ListGatewaysRequest
 
+from services.payment.sandbox_gateway import SandboxGateway
 from tests.shop import refused
 
 SANDBOX = Gateway(
@@ -17,6 +18,7 @@ SANDBOX = Gateway(
     disputes=True,
     settlements=True,
     health=GatewayHealth.GATEWAY_HEALTH_OK,
+    method_pattern=SandboxGateway.abilities.method_pattern,
 )
 
 

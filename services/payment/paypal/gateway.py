@@ -17,7 +17,7 @@ from services.payment.payments import Operation, Payment
 from services.payment.paypal import events, settlement
 from services.payment.paypal.amounts import CURRENCY_CODES
 from services.payment.paypal.calls import Calls, issue_of, refused
-from services.payment.paypal.operations import CODE, DONE, Operations, vaulted
+from services.payment.paypal.operations import CODE, DONE, VAULTED, Operations, vaulted
 from services.payment.paypal.orders import Malformed, Order, mapping
 from services.payment.paypal.outcomes import captured, gone, refunds, voided
 from services.payment.paypal.signature import Signatures
@@ -43,6 +43,7 @@ class PayPalGateway:
         disputes=True,
         settlements=True,
         currency_codes=CURRENCY_CODES,
+        method_pattern=f"pm_paypal_{VAULTED.pattern}",
     )
 
     def __init__(self, settings: PaymentSettings) -> None:

@@ -31,7 +31,7 @@ REPLAYED = timedelta(hours=23)
 # So long a new intent may be missing from searches.
 SEARCHABLE = timedelta(minutes=5)
 # A customer's own method may be used again only with the customer it is attached to: cus_…_pm_…
-TOKEN = re.compile(r"(?:(cus_[A-Za-z0-9]{1,100})_)?([A-Za-z][A-Za-z0-9_]{0,150})", re.ASCII)
+TOKEN = re.compile(r"(?:(cus_[A-Za-z0-9]{1,100})_)?((?:pm|card|src)_[A-Za-z0-9_]{1,150})", re.ASCII)
 
 
 class StripeGateway:
@@ -46,6 +46,7 @@ class StripeGateway:
         saved_methods=True,
         disputes=True,
         settlements=True,
+        method_pattern=f"pm_stripe_{TOKEN.pattern}",
     )
 
     def __init__(self, settings: PaymentSettings) -> None:

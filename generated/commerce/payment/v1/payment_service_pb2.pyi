@@ -593,6 +593,7 @@ class Gateway(message.Message):
     SETTLEMENTS_FIELD_NUMBER: builtins.int
     CURRENCY_CODES_FIELD_NUMBER: builtins.int
     HEALTH_FIELD_NUMBER: builtins.int
+    METHOD_PATTERN_FIELD_NUMBER: builtins.int
     code: builtins.str
     """sandbox, stripe, paypal …"""
     partial_capture: builtins.bool
@@ -613,6 +614,10 @@ class Gateway(message.Message):
     """True when its settlements can be fetched."""
     health: GatewayHealth.ValueType
     """How it answers of late."""
+    method_pattern: builtins.str
+    """Which payment methods it takes besides "hosted": a regular expression (RE2's syntax, and Python's) that the whole of
+    the method matches.
+    """
     @builtins.property
     def currency_codes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The currencies it takes; empty means any."""
@@ -631,10 +636,11 @@ class Gateway(message.Message):
         settlements: builtins.bool = ...,
         currency_codes: abc.Iterable[builtins.str] | None = ...,
         health: GatewayHealth.ValueType = ...,
+        method_pattern: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "currency_codes", b"currency_codes", "customer_action", b"customer_action", "disputes", b"disputes", "health", b"health", "hosted", b"hosted", "multiple_capture", b"multiple_capture", "partial_capture", b"partial_capture", "partial_refund", b"partial_refund", "saved_methods", b"saved_methods", "settlements", b"settlements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "currency_codes", b"currency_codes", "customer_action", b"customer_action", "disputes", b"disputes", "health", b"health", "hosted", b"hosted", "method_pattern", b"method_pattern", "multiple_capture", b"multiple_capture", "partial_capture", b"partial_capture", "partial_refund", b"partial_refund", "saved_methods", b"saved_methods", "settlements", b"settlements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,93 @@
+"""What CreateOrder takes as a payment method: what some gateway takes, as long as anybody can tell."""
+
+import re
+
+import grpc
+import pytest
+from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.payment.v1.payment_service_pb2 import ListGatewaysRequest
+
+from services.payment.sandbox.rules import METHODS
+from tests.order.asks import create, name
+from tests.order.operations import stopped
+from tests.shop import eventually, new_id, refused
+
+INVALID = ErrorReason.ERROR_REASON_INVALID_ARGUMENT
+UNKNOWN = [
+    "visa",
+    "Default",
+    "pm_",
+    "pm_sandbox_",
+    "pm_sandbox_nope",
+    "pm_sandbox_ok_AB",
+    "pm_sandbox_ok_a_b",
+    "pm_sandbox_okay",
+    "pm_Sandbox_ok",
+    "pm_stripe_pm_card_visa",
+    "pm_nobody_takes",
+    "sandbox_ok",
+]
+
+
+@pytest.mark.parametrize("method", UNKNOWN)
+async def test_refuses_a_method_that_nobody_takes_at_once_and_names_the_field(shop, method):
+    request = create(shop, await shop.customer(), (await shop.product(), 1), method=method)
+
+    with refused(INVALID) as said:
+        await shop.orders.CreateOrder(request)
+
+    assert said.violations.keys() == {"payment_method"}
+    assert await shop.published() == []
+
+
+@pytest.mark.parametrize("method", ["hosted", "default", "pm_sandbox_slow", "pm_sandbox_ok_ab12", new_id()])
+async def test_takes_what_a_gateway_takes_and_what_the_customer_may_have_saved(shop, method):
+    request = create(shop, await shop.customer(), (await shop.product(), 1), method=method)
+    assert name((await shop.orders.CreateOrder(request)).order.state) == "PENDING"
+
+
+async def test_the_first_reply_is_repeated_whatever_the_method_is_by_now(shop):
+    """The same request_id with a method that is refused is another request, and told so."""
+    request = create(shop, await shop.customer(), (await shop.product(), 1))
+    await shop.orders.CreateOrder(request)
+    request.payment_method = "pm_sandbox_nope"
+    with refused(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED):
+        await shop.orders.CreateOrder(request)
+
+
+async def test_every_method_of_the_sandbox_is_said_to_be_taken_and_no_other_is(shop):
+    (sandbox,) = (await shop.payments.ListGateways(ListGatewaysRequest())).gateways
+    pattern = re.compile(sandbox.method_pattern)
+    assert all(pattern.fullmatch(method) for method in METHODS)
+    assert all(pattern.fullmatch(f"{method}_a1") for method in METHODS)
+    assert not any(pattern.fullmatch(method) for method in UNKNOWN)
+
+
+async def test_while_payment_hangs_orders_are_taken_and_fail_later(hurried):
+    customer, product = await hurried.customer(), await hurried.product()
+
+    async def placed(method):
+        try:
+            reply = await hurried.orders.CreateOrder(create(hurried, customer, (product, 1), method=method))
+        except grpc.aio.AioRpcError:
+            return ""  # Payment has only just told that it does not take this.
+        return reply.order.order_id
+
+    with stopped(hurried, "payment"):
+        good = await placed("pm_sandbox_ok")
+        unknown = await eventually(lambda: placed("pm_later_1"))
+
+    await hurried.until(good, "CONFIRMED")
+    await hurried.until(unknown, "PAYMENT_FAILED")
+
+
+async def test_by_rest_the_field_is_named_as_rest_names_it(shop):
+    body = {
+        "customerId": await shop.customer(),
+        "lines": [{"productId": await shop.product(), "quantity": 1}],
+        "paymentMethod": "pm_sandbox_nope",
+        "requestId": new_id(),
+    }
+    reply = await shop.rest("POST", f"/v1/stores/{shop.store_id}/orders", body)
+    assert reply.status == 400
+    assert "payment" in str(reply.body)
