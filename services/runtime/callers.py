@@ -1,5 +1,6 @@
 """Who calls: bearer tokens (JWT, ES256, RFC 7519) verified against a JWKS file, and the contract's access rule."""
 
+import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ ISSUER = AUDIENCE = "commerce"
 ALGORITHMS = ["ES256"]
 LEEWAY_SECONDS = 5
 _REMEMBERED = 10_000
+FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,13 @@ class Caller:
     store_id: str = ""
     customer_id: str = ""
     expires: float = float("inf")
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells callers apart: who they are, and what they may see. A renewed token is of the same caller."""
+        # The subject, in which any character may be, comes last.
+        text = f"{self.role} {self.store_id} {self.customer_id} {self.subject}"
+        return hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:FINGERPRINT_BYTES]
 
     @property
     def actor(self) -> str:

@@ -1,6 +1,17 @@
 """The runtime's own tables, in the schema of every service: see work.py, outbox.py and consumers.py for their use."""
 
-from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import UUID
 
 METADATA = MetaData()
@@ -9,14 +20,15 @@ UUIDS = ARRAY(UUID(as_uuid=True))
 TEXTS = ARRAY(Text)
 BYTES = ARRAY(LargeBinary)
 
-# The first reply to each request_id, written in the transaction of its effect.
+# The first reply to each request_id, written in the transaction of its effect. The hash begins with who asked.
 first_replies = Table(
     "first_replies",
     METADATA,
-    Column("request_id", UUID(as_uuid=True), primary_key=True),
+    Column("request_id", UUID(as_uuid=True)),
     Column("request_hash", LargeBinary, nullable=False),
     Column("reply", LargeBinary, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("request_id", name="first_replies_pkey"),
     Index("first_replies_by_time", "create_time"),
 )
 

@@ -14,7 +14,7 @@ from sqlalchemy import Table, insert, literal_column, select
 from sqlalchemy.sql.base import Executable
 
 from services.runtime import failpoints, telemetry
-from services.runtime.callers import Caller
+from services.runtime.callers import FINGERPRINT_BYTES, Caller
 from services.runtime.database import Connection, Database, Row, is_sound_after
 from services.runtime.ids import new_id
 from services.runtime.statements import Statement, given, statement
@@ -58,10 +58,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What makes a call repeatable: its request_id and the hash of the request."""
+    """What makes a call repeatable: its request_id and the hash of who asked for what."""
 
     request_id: str
     request_hash: bytes
+
+    def is_of_same_caller(self, request_hash: bytes) -> bool:
+        """Tell whether another hash is of a request of the same caller."""
+        return self.request_hash[:FINGERPRINT_BYTES] == request_hash[:FINGERPRINT_BYTES]
 
 
 Settle = Callable[[Any, list[Any]], Awaitable[None]]
