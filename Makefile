@@ -15,13 +15,13 @@ help: ## say what there is
 setup: $(READY) ## the environment in .venv, from the hashed lock
 
 demo: $(READY) ## start the whole cluster, tell the story of some orders, stop
-	@$(BIN)/commerce demo $(ARGS)
+	@$(BIN)/python -m services.cluster demo $(ARGS)
 
 up: $(READY) ## the same cluster, staying; Ctrl-C stops it all
-	@$(BIN)/commerce up $(ARGS)
+	@$(BIN)/python -m services.cluster up $(ARGS)
 
 down: $(READY) ## stop a cluster that `make up` started elsewhere
-	@$(BIN)/commerce down $(ARGS)
+	@$(BIN)/python -m services.cluster down $(ARGS)
 
 test: $(READY) ## every test, on real parts, in three processes
 	@$(BIN)/python -m pytest $(or $(ARGS),$(AT_ONCE))

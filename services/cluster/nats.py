@@ -49,8 +49,10 @@ def prepare(home: Home, port: int) -> tuple[Spec, str]:
     address, password = f"127.0.0.1:{port}", home.secret("nats")
     store(home).mkdir(mode=0o700, exist_ok=True)
     configuration = home.run / "nats.conf"
+    # Within quotes, as its configuration's language wants it.
+    quoted = str(store(home)).replace("\\", "\\\\").replace('"', '\\"')
     write_private(
-        configuration, CONFIGURATION.format(address=address, user=USER, password=password, store=store(home))
+        configuration, CONFIGURATION.format(address=address, user=USER, password=password, store=quoted)
     )
     spec = Spec(
         name="nats",

@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 
 from services.cluster.home import Home
-from services.cluster.launch import CAP_DAC_READ_SEARCH
-from services.cluster.processes import LAUNCH, Spec, StartFailed
+from services.cluster.launch import CAP_DAC_READ_SEARCH, CAP_SETPCAP
+from services.cluster.processes import LAUNCH, Spec, StartFailed, last_words
 
 ADMIN = "postgres"
 DATABASE = "commerce"
@@ -80,8 +81,10 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
     if not (data / "PG_VERSION").exists():
         await _initialize(home, data, user)
     await asyncio.to_thread(_end_leftover, data)
-    dsn = f"postgresql://{ADMIN}:{home.secret('postgres')}@/{ADMIN}?host={sockets}"
-    settings = SETTINGS | {"unix_socket_directories": str(sockets), "max_connections": str(connections)}
+    dsn = f"postgresql://{ADMIN}:{home.secret('postgres')}@/{ADMIN}?host={quote(str(sockets))}"
+    # A list, whose items may be quoted.
+    listened = '"{}"'.format(str(sockets).replace('"', '""'))
+    settings = SETTINGS | {"unix_socket_directories": listened, "max_connections": str(connections)}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     spec = Spec(
         name="postgres",
@@ -115,7 +118,8 @@ async def _initialize(home: Home, data: Path, user: str) -> None:
     fresh = data.with_name("postgres.new")
     shutil.rmtree(fresh, ignore_errors=True)
     _own(fresh, user)
-    launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(signal.SIGKILL)), user]
+    launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(signal.SIGKILL))]
+    launch.append("=nobody" if user == "-" and not _has_name() else user)
     options = [
         "--auth=scram-sha-256",
         "--encoding=UTF8",
@@ -126,6 +130,7 @@ async def _initialize(home: Home, data: Path, user: str) -> None:
         "--no-instructions",
         "--sync-method=syncfs",
     ]
+    began = home.log("postgres").stat().st_size if home.log("postgres").exists() else 0
     with home.log("postgres").open("ab") as log, tempfile.NamedTemporaryFile("w") as password:
         password.write(home.secret("postgres") + "\n")
         password.flush()
@@ -146,11 +151,19 @@ async def _initialize(home: Home, data: Path, user: str) -> None:
             start_new_session=True,
         )
         if await initdb.wait() != 0:
+            said = last_words(home.log("postgres"), began)
             raise StartFailed(
-                f"PostgreSQL's data directory could not be made; the log is {home.log('postgres')}"
+                f"PostgreSQL's data directory could not be made; the log is {home.log('postgres')}\n{said}"
             )
     data.rmdir()
     fresh.rename(data)
+
+
+def _has_name() -> bool:
+    try:
+        return bool(pwd.getpwuid(os.geteuid()).pw_name)
+    except KeyError:
+        return False
 
 
 def _environment() -> dict[str, str]:
@@ -189,13 +202,14 @@ def _own(directory: Path, user: str) -> None:
 
 
 def _may_cross() -> bool:
-    """Whether launch.py can give the server the power to cross closed directories: CAP_DAC_READ_SEARCH."""
+    """Whether launch.py can give the server the power to cross closed directories, also for access(2)."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return False
     effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective.split()[1], 16) & 1 << CAP_DAC_READ_SEARCH)
+    needed = 1 << CAP_DAC_READ_SEARCH | 1 << CAP_SETPCAP
+    return int(effective.split()[1], 16) & needed == needed
 
 
 def _let_through(path: Path) -> None:

@@ -211,11 +211,16 @@ class Process:
             self.changed()
 
     def _last_words(self, exit_code: int) -> str:
-        with self.spec.log.open("rb") as log:
-            log.seek(self._log_start)
-            lines = log.read()[-4000:].decode(errors="replace").splitlines()[-12:]
-        said = "\n".join(f"    {line}" for line in lines)
+        said = last_words(self.spec.log, self._log_start)
         return f"{self.name} did not start ({_exit(exit_code)}); its log is {self.spec.log}\n{said}"
+
+
+def last_words(log: Path, start: int) -> str:
+    """The last lines that a log got since it was `start` bytes long, indented: mostly they name the cause."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read()[-4000:].decode(errors="replace").splitlines()[-12:]
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def backoff_seconds(failures: int) -> float:
