@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from services.runtime import cards
+from services.runtime.codes import unlisted
 from services.runtime.refusals import Refusal
 
 # Its body is a provider's, and belongs to whoever takes it in.
@@ -53,6 +54,8 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
         if held:
             return held
     pairs = _broken_rules(message)
+    broken = {path for path, _ in pairs}
+    pairs += [(path, text) for path, text in unlisted(message) if path not in broken]
     if b"\0" in data:
         pairs += [(path, "holds a NUL, which cannot be stored") for path in _paths(message, _holds_nul)]
     return pairs

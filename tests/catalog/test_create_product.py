@@ -143,6 +143,14 @@ async def test_a_product_may_be_free_and_a_price_is_never_negative(shop):
     assert said.violations == {"price": "must not be negative"}
 
 
+@pytest.mark.parametrize("code", ["ZZZ", "XXX", "XTS", "XAU", "CLF", "BGN", "eur", ""])
+async def test_refuses_a_price_in_what_nobody_pays_in(shop, code):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(create(shop, price=Money(currency_code=code, minor_units=1)))
+
+    assert said.violations.keys() == {"price.currency_code"}
+
+
 @pytest.mark.parametrize("field", ["sku", "name", "price", "request_id"])
 async def test_refuses_a_request_that_lacks_a_field(shop, field):
     request = create(shop)

@@ -79,6 +79,17 @@ async def test_changes_what_the_store_has_by_its_sku(shop):
     assert await shop.published() == [ProductUpdated(product=cup)]
 
 
+async def test_a_row_whose_price_is_in_no_currency_fails_alone(shop):
+    whole = await imported(shop, row("MUG"), row("CUP", currency="ZZZ"), row("POT", currency="XAU"))
+
+    assert counts(whole) == (3, 1, 0, 0, 2)
+    must = "must be a currency of ISO 4217 that is in use, such as EUR"
+    assert await errors(shop, whole.import_id) == [
+        (2, "CUP", "price.currency_code", must),
+        (3, "POT", "price.currency_code", must),
+    ]
+
+
 async def test_what_a_row_leaves_out_stays_as_it_is(shop):
     lamps = await shelf(shop)
     given = {"attributes": {"colour": "red"}, "image_urls": ["https://x.example/1"], "low_stock_threshold": 2}

@@ -138,6 +138,20 @@ async def test_is_found_by_its_new_name_and_no_more_by_its_old_one(shop):
         assert len((await shop.catalog.ListProducts(request)).products) == number
 
 
+async def test_refuses_a_price_in_no_currency_but_takes_a_name_for_what_has_one(shop):
+    product_id = await shop.product(currency="EUR")
+    await shop.clients.rows(
+        "UPDATE catalog.products SET currency_code = 'BGN' WHERE product_id = $1", product_id
+    )
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.UpdateProduct(update(product_id, price=Money(currency_code="BGN", minor_units=1)))
+    assert said.violations.keys() == {"price.currency_code"}
+
+    renamed = (await shop.catalog.UpdateProduct(update(product_id, name="Teapot"))).product
+    assert (renamed.name, renamed.price.currency_code) == ("Teapot", "BGN")
+
+
 @pytest.mark.parametrize("field", ["name", "price"])
 async def test_refuses_to_empty_a_field(shop, field):
     product_id = await shop.product()

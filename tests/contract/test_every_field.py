@@ -20,6 +20,7 @@ PERSONAL_HERE = re.compile(
     r"(?:^|_)(?:name|line|lines|region|query|note|comment|brand|last_four|expiry|(?<!page_)token)(?:_|$)"
 )
 PEOPLE = re.compile(r"Customer|User|Person|Address|Recipient|Courier|Profile|Contact|PaymentMethod")
+MONEY = "commerce.common.v1.Money"
 # Not a person's, though its name sounds like it: the field, and why.
 IMPERSONAL = {
     "commerce.common.v1.PostalAddress.country_code": "a country has too many people to be one's own",
@@ -81,6 +82,23 @@ def _personal(message, field):
         return False  # Its own fields say what they hold.
     about_people = PEOPLE.search(message.rpartition(".")[2])
     return PERSONAL.search(field.name) or (about_people and PERSONAL_HERE.search(field.name))
+
+
+def unlisted(contract):
+    """The fields of what people send that hold a Money or a code, and do not say which may stand there."""
+    sent = {
+        name
+        for rpc in contract.rpcs
+        if not rpc.only_services
+        for name in contract.reachable(rpc.method.input_type)
+    } - {MONEY}
+    return {
+        f"{name}.{field.name}"
+        for name in sent
+        for field in contract.messages[name].field
+        if (field.type_name == f".{MONEY}" or re.search(r"(?:currency|country)_code$|time_zone$", field.name))
+        and not field.options.Extensions[options_pb2.text]
+    }
 
 
 def without_status(contract):
@@ -174,6 +192,25 @@ def test_that_holds_personal_data_is_found_by_its_name_when_it_does_not_say_so(c
             copy.field(message, name).options.ClearExtension(options_pb2.pii)
 
         assert unclassed(contract.broken(forgotten)) == {f"{message}.{name}"}
+
+
+def test_that_holds_a_currency_or_a_country_says_which_may_stand_there(contract):
+    assert unlisted(contract) == set()
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("commerce.catalog.v1.ImportRow", "price"),
+        ("commerce.common.v1.PostalAddress", "country_code"),
+        ("commerce.order.v1.ListOrdersRequest", "currency_code"),
+    ],
+)
+def test_that_does_not_say_which_code_it_holds_is_found(contract, message, field):
+    def forgotten(copy):
+        copy.field(message, field).options.ClearExtension(options_pb2.text)
+
+    assert unlisted(contract.broken(forgotten)) == {f"{message}.{field}"}
 
 
 def test_that_is_a_reason_to_refuse_has_a_status(contract):

@@ -82,6 +82,8 @@ async def test_sent_ten_times_at_once_with_one_request_id_is_one_coupon(shop):
         ("percentage_ppm", {"percentage_ppm": 1_000_001}),
         ("amount", {"amount": money(0)}),
         ("minimum", {"minimum": money(-1)}),
+        ("amount.currency_code", {"amount": money(500, "ZZZ")}),
+        ("minimum.currency_code", {"minimum": money(500, "XAU")}),
         ("minimum", {"amount": money(5), "minimum": money(10, "USD")}),
         ("limit", {"limit": -1}),
         ("customer_limit", {"customer_limit": -1}),

@@ -56,6 +56,16 @@ async def test_a_browser_previews_a_cart_with_a_coupon(shop):
     assert seen.body["order"]["total"] == {"currencyCode": "EUR", "minorUnits": "900"}
 
 
+@pytest.mark.parametrize("country", ["ZZ", "UK", "EU", "de", ""])
+async def test_refuses_to_send_it_to_no_country(shop, country):
+    cart = (await shop.product(), 1)
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.orders.PreviewOrder(
+            preview(shop, await shop.customer(), cart, delivery_address=to(country))
+        )
+    assert said.violations.keys() == {"delivery_address.country_code"}
+
+
 async def test_names_no_order(shop):
     request = preview(shop, await shop.customer(), (await shop.product(), 1))
     order = (await shop.orders.PreviewOrder(request)).order

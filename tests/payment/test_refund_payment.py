@@ -6,6 +6,7 @@ from functools import partial
 import grpc
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.payment_events_pb2 import PaymentRefunded
 from commerce.payment.v1.payment_service_pb2 import RefundPaymentRequest
 
@@ -70,6 +71,18 @@ async def test_refuses_more_than_is_left_and_asks_nobody(till, captured):
 
     assert refunds(await till.get(captured)) == [(1000, "SUCCEEDED")]
     await till.agrees(captured)
+
+
+async def test_gives_back_in_a_currency_that_has_ended_but_not_in_none(till):
+    paid = await till.authorize(amount=Money(currency_code="BGN", minor_units=1999))
+    captured = await till.capture(paid, minor_units=1999, currency="BGN")
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await till.refund(captured, minor_units=1, currency="ZZZ")
+    assert said.violations == {"amount.currency_code": "must be a currency of ISO 4217, such as EUR"}
+
+    refunded = await till.refund(captured, minor_units=1999, currency="BGN")
+    assert refunded.refunded == Money(currency_code="BGN", minor_units=1999)
 
 
 async def test_refuses_when_all_of_it_was_given_back(till, captured):

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ommerce/common/v1/money.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\"}\n\x05Money\x12\x38\n\rcurrency_code\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\x18\x03\x32\n^[A-Z]{3}$R\x0c\x63urrencyCode\x12:\n\x0bminor_units\x18\x02 \x01(\x03\x42\x19\xbaH\x16\"\x14\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x80\x80\xe6\xd9\x95\xd0\x9c\xfe\xff\x01R\nminorUnits\"s\n\nLineAmount\x12*\n\nproduct_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12\x39\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mountb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ommerce/common/v1/money.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"}\n\x05Money\x12\x38\n\rcurrency_code\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\x18\x03\x32\n^[A-Z]{3}$R\x0c\x63urrencyCode\x12:\n\x0bminor_units\x18\x02 \x01(\x03\x42\x19\xbaH\x16\"\x14\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x80\x80\xe6\xd9\x95\xd0\x9c\xfe\xff\x01R\nminorUnits\"w\n\nLineAmount\x12*\n\nproduct_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12=\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyB\n\xbaH\x03\xc8\x01\x01\x90\xb5\x18\x02R\x06\x61mountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAMOUNT'].fields_by_name['product_id']._loaded_options = None
   _globals['_LINEAMOUNT'].fields_by_name['product_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_LINEAMOUNT'].fields_by_name['amount']._loaded_options = None
-  _globals['_LINEAMOUNT'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_MONEY']._serialized_start=83
-  _globals['_MONEY']._serialized_end=208
-  _globals['_LINEAMOUNT']._serialized_start=210
-  _globals['_LINEAMOUNT']._serialized_end=325
+  _globals['_LINEAMOUNT'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001\220\265\030\002'
+  _globals['_MONEY']._serialized_start=118
+  _globals['_MONEY']._serialized_end=243
+  _globals['_LINEAMOUNT']._serialized_start=245
+  _globals['_LINEAMOUNT']._serialized_end=364
 # @@protoc_insertion_point(module_scope)

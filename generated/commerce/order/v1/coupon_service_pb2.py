@@ -30,7 +30,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&commerce/order/v1/coupon_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1e\x63ommerce/order/v1/coupon.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x06\n\x13\x43reateCouponRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12:\n\x04\x63ode\x18\x02 \x01(\tB&\xbaH#r!\x10\x01\x18(2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$R\x04\x63ode\x12\x34\n\x0epercentage_ppm\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00R\rpercentagePpm\x12}\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBH\xbaHE\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be more than nothing\x1a\x14this.minor_units > 0H\x00R\x06\x61mount\x12\x39\n\nbegin_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tbeginTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12~\n\x07minimum\x18\x07 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBI\xbaHF\xba\x01\x43\n\x14minimum.not_negative\x12\x14must not be negative\x1a\x15this.minor_units >= 0R\x07minimum\x12\x1d\n\x05limit\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x05limit\x12.\n\x0e\x63ustomer_limit\x18\t \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\rcustomerLimit\x12\'\n\nrequest_id\x18\n \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId:\x97\x01\xbaH\x93\x01\x1a\x90\x01\n\x19\x65nd_time.after_begin_time\x12\"end_time: must be after begin_time\x1aO!has(this.begin_time) || !has(this.end_time) || this.begin_time < this.end_timeB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"I\n\x14\x43reateCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon\"9\n\x10GetCouponRequest\x12%\n\tcoupon_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08\x63ouponId\"F\n\x11GetCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon\"\x8b\x01\n\x12ListCouponsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x87\x01\n\x13ListCouponsResponse\x12>\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x19.commerce.order.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rnextPageToken\"f\n\x14\x44isableCouponRequest\x12%\n\tcoupon_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08\x63ouponId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"J\n\x15\x44isableCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon2\xe0\x04\n\rCouponService\x12\x96\x01\n\x0c\x43reateCoupon\x12&.commerce.order.v1.CreateCouponRequest\x1a\'.commerce.order.v1.CreateCouponResponse\"5\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\"\"\x1d/v1/stores/{store_id}/coupons:\x01*\x12\x84\x01\n\tGetCoupon\x12#.commerce.order.v1.GetCouponRequest\x1a$.commerce.order.v1.GetCouponResponse\",\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/coupons/{coupon_id}\x12\x90\x01\n\x0bListCoupons\x12%.commerce.order.v1.ListCouponsRequest\x1a&.commerce.order.v1.ListCouponsResponse\"2\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/stores/{store_id}/coupons\x12\x9b\x01\n\rDisableCoupon\x12\'.commerce.order.v1.DisableCouponRequest\x1a(.commerce.order.v1.DisableCouponResponse\"7\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02$\"\x1f/v1/coupons/{coupon_id}:disable:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&commerce/order/v1/coupon_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1e\x63ommerce/order/v1/coupon.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x06\n\x13\x43reateCouponRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12:\n\x04\x63ode\x18\x02 \x01(\tB&\xbaH#r!\x10\x01\x18(2\x1b^[A-Za-z0-9][A-Za-z0-9_-]*$R\x04\x63ode\x12\x34\n\x0epercentage_ppm\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00R\rpercentagePpm\x12\x81\x01\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBL\xbaHE\xba\x01\x42\n\x0f\x61mount.positive\x12\x19must be more than nothing\x1a\x14this.minor_units > 0\x90\xb5\x18\x01H\x00R\x06\x61mount\x12\x39\n\nbegin_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tbeginTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x82\x01\n\x07minimum\x18\x07 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBM\xbaHF\xba\x01\x43\n\x14minimum.not_negative\x12\x14must not be negative\x1a\x15this.minor_units >= 0\x90\xb5\x18\x01R\x07minimum\x12\x1d\n\x05limit\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x05limit\x12.\n\x0e\x63ustomer_limit\x18\t \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\rcustomerLimit\x12\'\n\nrequest_id\x18\n \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId:\x97\x01\xbaH\x93\x01\x1a\x90\x01\n\x19\x65nd_time.after_begin_time\x12\"end_time: must be after begin_time\x1aO!has(this.begin_time) || !has(this.end_time) || this.begin_time < this.end_timeB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"I\n\x14\x43reateCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon\"9\n\x10GetCouponRequest\x12%\n\tcoupon_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08\x63ouponId\"F\n\x11GetCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon\"\x8b\x01\n\x12ListCouponsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x87\x01\n\x13ListCouponsResponse\x12>\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x19.commerce.order.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rnextPageToken\"f\n\x14\x44isableCouponRequest\x12%\n\tcoupon_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x08\x63ouponId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"J\n\x15\x44isableCouponResponse\x12\x31\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x19.commerce.order.v1.CouponR\x06\x63oupon2\xe0\x04\n\rCouponService\x12\x96\x01\n\x0c\x43reateCoupon\x12&.commerce.order.v1.CreateCouponRequest\x1a\'.commerce.order.v1.CreateCouponResponse\"5\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\"\"\x1d/v1/stores/{store_id}/coupons:\x01*\x12\x84\x01\n\tGetCoupon\x12#.commerce.order.v1.GetCouponRequest\x1a$.commerce.order.v1.GetCouponResponse\",\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/coupons/{coupon_id}\x12\x90\x01\n\x0bListCoupons\x12%.commerce.order.v1.ListCouponsRequest\x1a&.commerce.order.v1.ListCouponsResponse\"2\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/stores/{store_id}/coupons\x12\x9b\x01\n\rDisableCoupon\x12\'.commerce.order.v1.DisableCouponRequest\x1a(.commerce.order.v1.DisableCouponResponse\"7\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02$\"\x1f/v1/coupons/{coupon_id}:disable:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECOUPONREQUEST'].fields_by_name['percentage_ppm']._loaded_options = None
   _globals['_CREATECOUPONREQUEST'].fields_by_name['percentage_ppm']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_CREATECOUPONREQUEST'].fields_by_name['amount']._loaded_options = None
-  _globals['_CREATECOUPONREQUEST'].fields_by_name['amount']._serialized_options = b'\272HE\272\001B\n\017amount.positive\022\031must be more than nothing\032\024this.minor_units > 0'
+  _globals['_CREATECOUPONREQUEST'].fields_by_name['amount']._serialized_options = b'\272HE\272\001B\n\017amount.positive\022\031must be more than nothing\032\024this.minor_units > 0\220\265\030\001'
   _globals['_CREATECOUPONREQUEST'].fields_by_name['minimum']._loaded_options = None
-  _globals['_CREATECOUPONREQUEST'].fields_by_name['minimum']._serialized_options = b'\272HF\272\001C\n\024minimum.not_negative\022\024must not be negative\032\025this.minor_units >= 0'
+  _globals['_CREATECOUPONREQUEST'].fields_by_name['minimum']._serialized_options = b'\272HF\272\001C\n\024minimum.not_negative\022\024must not be negative\032\025this.minor_units >= 0\220\265\030\001'
   _globals['_CREATECOUPONREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_CREATECOUPONREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_CREATECOUPONREQUEST'].fields_by_name['customer_limit']._loaded_options = None
@@ -82,21 +82,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUPONSERVICE'].methods_by_name['DisableCoupon']._loaded_options = None
   _globals['_COUPONSERVICE'].methods_by_name['DisableCoupon']._serialized_options = b'\220\002\002\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002$\"\037/v1/coupons/{coupon_id}:disable:\001*'
   _globals['_CREATECOUPONREQUEST']._serialized_start=253
-  _globals['_CREATECOUPONREQUEST']._serialized_end=1083
-  _globals['_CREATECOUPONRESPONSE']._serialized_start=1085
-  _globals['_CREATECOUPONRESPONSE']._serialized_end=1158
-  _globals['_GETCOUPONREQUEST']._serialized_start=1160
-  _globals['_GETCOUPONREQUEST']._serialized_end=1217
-  _globals['_GETCOUPONRESPONSE']._serialized_start=1219
-  _globals['_GETCOUPONRESPONSE']._serialized_end=1289
-  _globals['_LISTCOUPONSREQUEST']._serialized_start=1292
-  _globals['_LISTCOUPONSREQUEST']._serialized_end=1431
-  _globals['_LISTCOUPONSRESPONSE']._serialized_start=1434
-  _globals['_LISTCOUPONSRESPONSE']._serialized_end=1569
-  _globals['_DISABLECOUPONREQUEST']._serialized_start=1571
-  _globals['_DISABLECOUPONREQUEST']._serialized_end=1673
-  _globals['_DISABLECOUPONRESPONSE']._serialized_start=1675
-  _globals['_DISABLECOUPONRESPONSE']._serialized_end=1749
-  _globals['_COUPONSERVICE']._serialized_start=1752
-  _globals['_COUPONSERVICE']._serialized_end=2360
+  _globals['_CREATECOUPONREQUEST']._serialized_end=1093
+  _globals['_CREATECOUPONRESPONSE']._serialized_start=1095
+  _globals['_CREATECOUPONRESPONSE']._serialized_end=1168
+  _globals['_GETCOUPONREQUEST']._serialized_start=1170
+  _globals['_GETCOUPONREQUEST']._serialized_end=1227
+  _globals['_GETCOUPONRESPONSE']._serialized_start=1229
+  _globals['_GETCOUPONRESPONSE']._serialized_end=1299
+  _globals['_LISTCOUPONSREQUEST']._serialized_start=1302
+  _globals['_LISTCOUPONSREQUEST']._serialized_end=1441
+  _globals['_LISTCOUPONSRESPONSE']._serialized_start=1444
+  _globals['_LISTCOUPONSRESPONSE']._serialized_end=1579
+  _globals['_DISABLECOUPONREQUEST']._serialized_start=1581
+  _globals['_DISABLECOUPONREQUEST']._serialized_end=1683
+  _globals['_DISABLECOUPONRESPONSE']._serialized_start=1685
+  _globals['_DISABLECOUPONRESPONSE']._serialized_end=1759
+  _globals['_COUPONSERVICE']._serialized_start=1762
+  _globals['_COUPONSERVICE']._serialized_end=2370
 # @@protoc_insertion_point(module_scope)
