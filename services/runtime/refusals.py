@@ -5,6 +5,7 @@ The error model is google.rpc.Status with details (AIP-193).
 
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import quote
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -15,6 +16,19 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "commerce"
 DETAILS = "grpc-status-details-bin"
+# A refusal travels in trailers, the message escaped and the details in base64. Trailers of more than 8 KiB are lost on
+# some clients, those of more than 16 KiB tear the connection with all its calls: ours stay below 4 KiB.
+STATUS_BYTES = 2_500
+MESSAGE_BYTES = 600
+METADATA_BYTES = 1_024
+VALUE_BYTES = 256
+PATH_BYTES, TEXT_BYTES = 150, 300
+MOST_VIOLATIONS = 20
+# What is around the texts: the names of the details, a time, a trace.
+_FRAME_BYTES, _FRAME_OF_ONE = 320, 12
+_CUT = "…"
+# What gRPC does not escape in a message.
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _STATUS = {
@@ -25,7 +39,10 @@ _NAMES = {value.number: value.name.removeprefix("ERROR_REASON_") for value in Er
 
 
 class Refusal(Exception):
-    """A call is refused: the reason, what goes with it, and when to come back, if that helps."""
+    """A call is refused: the reason, what goes with it, and when to come back, if that helps.
+
+    What is sent is bounded; `metadata` tells how many violations there are when not all are sent.
+    """
 
     def __init__(
         self,
@@ -38,12 +55,28 @@ class Refusal(Exception):
         **metadata: object,
     ) -> None:
         self.reason = reason
-        self.message = message or _NAMES[reason].replace("_", " ").capitalize()
-        self.metadata = {key: str(value) for key, value in metadata.items()}
-        self.violations = list(violations)
+        self.message = _escapable(message or _NAMES[reason].replace("_", " ").capitalize())
+        most = min(VALUE_BYTES, METADATA_BYTES // len(metadata)) if metadata else 0
+        self.metadata = {key: cut(str(value), most) for key, value in metadata.items()}
+        self.violations: list[tuple[str, str]] = []
+        if violations:
+            self._name(list(violations))
         self.retry_seconds = retry_seconds
         self.trace_id = trace_id
         super().__init__(f"{_NAMES[reason]}: {self.message}")
+
+    def _name(self, violations: list[tuple[str, str]]) -> None:
+        """Keep as many violations as there is room for."""
+        said = len(self.message.encode()) + sum(len(f"{each}".encode()) for each in self.metadata.items())
+        room = STATUS_BYTES - _FRAME_BYTES - said
+        for field, text in violations[:MOST_VIOLATIONS]:
+            pair = cut(field, PATH_BYTES), cut(text, TEXT_BYTES)
+            room -= len("".join(pair).encode()) + _FRAME_OF_ONE
+            if room < 0:
+                break
+            self.violations.append(pair)
+        if len(self.violations) < len(violations):
+            self.metadata["violations"] = str(len(violations))
 
     @property
     def name(self) -> str:
@@ -54,6 +87,22 @@ class Refusal(Exception):
     def code(self) -> grpc.StatusCode:
         """The status that the contract gives this reason."""
         return _STATUS[self.reason]
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text that has so many bytes at most and can be sent: no half of a surrogate pair."""
+    if text.isascii() and len(text) <= most:
+        return text
+    data = text.encode(errors="replace")
+    if len(data) <= most:
+        return data.decode()
+    return data[: most - len(_CUT.encode())].decode(errors="ignore") + _CUT
+
+
+def _escapable(message: str) -> str:
+    """Return a message that is short however it is escaped: what is no plain ASCII takes three bytes for one."""
+    message = cut(message, MESSAGE_BYTES)
+    return message if len(quote(message, safe=_PLAIN)) <= MESSAGE_BYTES else cut(message, MESSAGE_BYTES // 3)
 
 
 def invalid(field: str, description: str) -> Refusal:

@@ -1,22 +1,30 @@
 """Messages against the contract's own rules: each field that breaks one, and how."""
 
-from collections.abc import Callable, Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import protovalidate
 from buf.validate import validate_pb2
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from services.runtime import cards
 from services.runtime.codes import unlisted
-from services.runtime.refusals import Refusal
+from services.runtime.refusals import Refusal, cut
 
 # Its body is a provider's, and belongs to whoever takes it in.
 _FOREIGN = "google.api.HttpBody.data"
 _validator = protovalidate.Validator()
+# A message says so many violations, and that there are more.
+_SAID, _SAID_BYTES = 5, 550
+# A map's key is the client's, and may be as long as a request.
+_KEY_BYTES = 40
+# A list that is too long is not worth being checked item by item: that would take seconds, in which nobody is served.
+_NONE_TOO_LONG_BYTES = 1_024
 
 
 def warm(kind: type[Message]) -> None:
@@ -39,9 +47,15 @@ def parsed(kind: type[Message], data: bytes) -> Message:
         ) from None
     pairs = _wrong(request, data)
     if pairs:
-        message = "; ".join(f"{field}: {text}" for field, text in pairs[:5])
-        raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, message, violations=pairs)
+        raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, _sentence(pairs), violations=pairs)
     return request
+
+
+def _sentence(pairs: list[tuple[str, str]]) -> str:
+    """Say what is wrong first, and how much more is."""
+    said = "; ".join(f"{field}: {text}" for field, text in pairs[:_SAID])
+    more = len(pairs) - _SAID
+    return said if more <= 0 else f"{cut(said, _SAID_BYTES)}; and {more} more"
 
 
 def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
@@ -53,7 +67,10 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
         held = [(cards.masked(path), cards.MUST_NOT) for path in _paths(message, cards.is_one)]
         if held:
             return held
-    pairs = _broken_rules(message)
+    pairs: list[tuple[str, str]] = []
+    if len(data) > _NONE_TOO_LONG_BYTES:
+        pairs += _shortened(message, _holders(message.DESCRIPTOR))
+    pairs += _broken_rules(message)
     broken = {path for path, _ in pairs}
     pairs += [(path, text) for path, text in unlisted(message) if path not in broken]
     if b"\0" in data:
@@ -62,7 +79,27 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
 
 
 def _broken_rules(message: Message) -> list[tuple[str, str]]:
-    return [_broken(violation.proto) for violation in _validator.collect_violations(message)]
+    try:
+        return [_broken(violation.proto) for violation in _validator.collect_violations(message)]
+    except protovalidate.EvaluationError as error:
+        return [_unchecked(message, str(error))]
+
+
+def _unchecked(message: Message, error: str) -> tuple[str, str]:
+    """Say which rule could not be worked out, as with a time beyond all: its id begins with its field's name."""
+    rule, _, why = error.removeprefix("error evaluating ").partition(": ")
+    name = rule.partition(".")[0]
+    return next(_named(message, name), name), f"cannot be checked: {why}"
+
+
+def _named(message: Message, name: str, before: str = "") -> Iterator[str]:
+    """Find the fields of a name that are set."""
+    for field, value in message.ListFields():
+        if field.name == name:
+            yield before + name
+        for place, each in _parts(field, value):
+            if isinstance(each, Message):
+                yield from _named(each, name, f"{before}{field.name}{place}.")
 
 
 def _broken(violation: Any) -> tuple[str, str]:
@@ -76,8 +113,57 @@ def _path(field: Any) -> str:
     parts = []
     for element in field.elements:
         subscript = element.subscript
-        parts.append(element.field_name + (f"[{subscript.value}]" if subscript is not None else ""))
+        parts.append(element.field_name + (_place(subscript.value) if subscript is not None else ""))
     return ".".join(parts)
+
+
+def _place(subscript: object) -> str:
+    """Say which of a list or a map."""
+    return f"[{cut(cards.masked(str(subscript)), _KEY_BYTES)}]"
+
+
+class _Holder(NamedTuple):
+    """A field that is a list or a map of so many at most, or that has such in it."""
+
+    name: str
+    most: int | None
+    is_repeated: bool
+    inner: tuple[_Holder, ...]
+
+
+@cache
+def _holders(kind: Descriptor) -> tuple[_Holder, ...]:
+    return tuple(each for each in map(_holder, kind.fields) if each.most is not None or each.inner)
+
+
+def _holder(field: FieldDescriptor) -> _Holder:
+    rules, kind = field.GetOptions().Extensions[validate_pb2.field], field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        return _Holder(field.name, rules.map.max_pairs, False, ())
+    inner = () if kind is None or _is_judged_apart(field) else _holders(kind)
+    return _Holder(field.name, rules.repeated.max_items or None, field.is_repeated, inner)
+
+
+def _shortened(message: Message, holders: tuple[_Holder, ...], before: str = "") -> Iterator[tuple[str, str]]:
+    """Cut lists and maps that are too long, so that the rest can be checked, and tell of them."""
+    for name, most, is_repeated, inner in holders:
+        value, path = getattr(message, name), before + name
+        if most is not None and len(value) > most:
+            yield path, f"must have at most {most} items"
+            _shorten(value, most)
+        if inner and not is_repeated:
+            yield from _shortened(value, inner, f"{path}.")
+        elif inner:
+            for index, each in enumerate(value):
+                yield from _shortened(each, inner, f"{path}[{index}].")
+
+
+def _shorten(value: Any, most: int) -> None:
+    if isinstance(value, MutableMapping):
+        for key in list(value)[most:]:
+            del value[key]
+    else:
+        del value[most:]
 
 
 def _holds_nul(value: object) -> bool:
@@ -102,7 +188,7 @@ def _parts(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Any]]:
     """What a field holds, each with its place in it."""
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from ((f"[{key}]", text) for text in (key, each))
+            yield from ((_place(key), text) for text in (key, each))
     elif field.is_repeated:
         yield from ((f"[{index}]", each) for index, each in enumerate(value))
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -17,6 +19,8 @@ from tests.shop import Reply, Shop
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NEVER = re.compile(r"Traceback|File \"|asyncpg|sqlalchemy|Exception|\.py\b")
+# What any client can take.
+MOST_BYTES = 4096
 # google.rpc.Code as HTTP (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
 HTTP = {
     "INVALID_ARGUMENT": {400, 413, 431},
@@ -63,6 +67,7 @@ def of_rest(reply: Reply) -> Answer:
 def of_grpc(error: grpc.aio.AioRpcError) -> Answer:
     """A refusal by gRPC, which has the same shape."""
     trailers = dict(error.trailing_metadata() or ())
+    assert _size(error) < MOST_BYTES, f"a refusal of {_size(error)} bytes"
     assert "grpc-status-details-bin" in trailers, f"without details: {error.code()} {error.details()}"
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
     assert error.code().name not in ("INTERNAL", "UNKNOWN", "UNAVAILABLE"), error
@@ -94,6 +99,14 @@ async def rest(shop: Shop, rpc: Rpc, request: Any, **more: Any) -> Answer:
     if rpc.method.server_streaming:
         more["timeout"] = more.get("timeout")
     return of_rest(await shop.rest(verb, path, json=body, **more))
+
+
+def _size(error: grpc.aio.AioRpcError) -> int:
+    """The bytes of a refusal on the wire, at the most: texts are escaped, bytes are sent in base64."""
+    size = len(quote(error.details() or ""))
+    for key, value in error.trailing_metadata() or ():
+        size += len(key) + (len(value) if isinstance(value, str) else len(base64.b64encode(value)))
+    return size
 
 
 def _read(status: status_pb2.Status, trace_id: str) -> Answer:

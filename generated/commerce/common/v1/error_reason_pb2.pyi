@@ -25,7 +25,9 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_ARGUMENT: _ErrorReason.ValueType  # 100
-    """A field breaks its rule; BadRequest names each field and says why."""
+    """A field breaks its rule; BadRequest names each field and says why, at most 20 of them. Metadata: violations, how many
+    there are, when those are not all.
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 101
     """There is no bearer token, or it is expired, forged or unreadable. Metadata: cause."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 102
@@ -155,7 +157,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_ARGUMENT: ErrorReason.ValueType  # 100
-"""A field breaks its rule; BadRequest names each field and says why."""
+"""A field breaks its rule; BadRequest names each field and says why, at most 20 of them. Metadata: violations, how many
+there are, when those are not all.
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 101
 """There is no bearer token, or it is expired, forged or unreadable. Metadata: cause."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 102
