@@ -19,7 +19,7 @@ from services.cluster.plan import Plan, Surroundings
 from services.cluster.ports import Ports
 from services.cluster.processes import Process, Spec, StartFailed, bound_log
 from services.cluster.spans import Collector
-from services.runtime.definition import Companion, Definition, chosen
+from services.runtime.definition import Companion, Definition, chosen, with_wanted_companions
 
 HOUSEKEEPING_SECONDS = 5.0
 
@@ -44,12 +44,12 @@ class Cluster:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.home = Home(home)
-        self.chosen = chosen(services, definitions)
+        self._extra = dict(environment or {})
+        self._told = dict(os.environ) | self._extra
+        self.chosen = with_wanted_companions(chosen(services, definitions), self._told)
         self.processes: dict[str, Process] = {}
         self.nats_url = self.admin_dsn = ""
         self._replicas = {definition.code: 1 for definition in self.chosen} | dict(replicas or {})
-        self._extra = dict(environment or {})
-        self._told = dict(os.environ) | self._extra
         self.kind = self._told.get("COMMERCE_ENVIRONMENT", tokens.DEVELOPMENT)
         self._configure = configure
         self._changed = changed

@@ -35,7 +35,13 @@ from services.cluster.story.shop import Shop
 from services.cluster.story.teller import StepFailed, Teller
 
 # The demo brings its own servers, and needs every span where it can read it.
-NOT_OURS = ("COMMERCE_DATABASE_URL", "COMMERCE_NATS_URL", "COMMERCE_ENVIRONMENT", "OTEL_")
+NOT_OURS = (
+    "COMMERCE_DATABASE_URL",
+    "COMMERCE_NATS_URL",
+    "COMMERCE_ENVIRONMENT",
+    "COMMERCE_PAYMENT_SANDBOX",
+    "OTEL_",
+)
 INTERRUPTED = 130
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from services.cluster import envoy, nats, plan, postgres, roles, tokens
 from services.cluster.home import Home
 from services.cluster.plan import Plan, Surroundings
-from services.runtime.definition import chosen
+from services.runtime.definition import chosen, with_wanted_companions
 
 SETTINGS = "settings.json"
 JWKS = "jwks.json"
@@ -34,9 +34,9 @@ NATS_HEALTH = 'http: "127.0.0.1:8222"\n'
 PREFIXES = ("COMMERCE_", "OTEL_")
 
 
-def network() -> Plan:
+def network(told: Mapping[str, str]) -> Plan:
     """The cluster on a network where each service is found by its code."""
-    services = chosen()
+    services = with_wanted_companions(chosen(), told)
     return Plan(
         chosen=services,
         # All the addresses of the name: there may be several replicas.
@@ -51,13 +51,13 @@ class Provisioning:
 
     def __init__(self, root: Path, home: Home, environment: Mapping[str, str]) -> None:
         self._root, self._home, self._environment = root, home, environment
-        self._network = network()
+        self.layout = network(environment)
         pool = int(environment.get("COMMERCE_DATABASE_CONNECTIONS", roles.POOL))
         replicas = int(environment.get("COMMERCE_REPLICAS", 1))
-        self._limits = roles.limits({item.code: replicas for item in self._network.chosen}, pool)
+        self._limits = roles.limits({item.code: replicas for item in self.layout.chosen}, pool)
 
     def folders(self) -> None:
-        layout = self._network
+        layout = network({})  # For whatever may run one day.
         for name in (POSTGRES, NATS, GATEWAY, *layout.addresses, *layout.companions):
             (self._root / name).mkdir(parents=True, exist_ok=True)
 
@@ -74,13 +74,13 @@ class Provisioning:
         )
         self._write(NATS, "nats.conf", configuration + NATS_HEALTH)
         keys = tokens.publish(self._home, self._environment.get("COMMERCE_ENVIRONMENT", tokens.DEVELOPMENT))
-        for name in (GATEWAY, *self._network.addresses):
+        for name in (GATEWAY, *self.layout.addresses):
             self._write(name, JWKS, keys.read_text())
         descriptors = files("commerce") / DESCRIPTORS
         self._write(GATEWAY, DESCRIPTORS, descriptors.read_bytes())
 
     async def services(self) -> None:
-        layout = self._network
+        layout = self.layout
         admin = f"{postgres.ADMIN}:{self._home.secret(POSTGRES)}@{POSTGRES}:{POSTGRES_PORT}"
         databases = await roles.provision(
             self._home, f"postgresql://{admin}/{postgres.ADMIN}", layout.chosen, self._limits, ours=True

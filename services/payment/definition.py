@@ -19,6 +19,7 @@ SANDBOX = Companion(
         "COMMERCE_SANDBOX_WEBHOOK_SECRET": "{secret:sandbox_webhook_secret}",
     },
     ready_path="/healthz",
+    asked_by="COMMERCE_PAYMENT_SANDBOX",
 )
 
 DEFINITION = Definition(

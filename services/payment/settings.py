@@ -1,6 +1,8 @@
 """What the payment service is told besides what every service is told."""
 
-from pydantic import Field, SecretStr
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from services.runtime.settings import Settings
 
@@ -21,6 +23,9 @@ class PaymentSettings(Settings):
         default=8, ge=1, description="so many failures in a row, and a provider is left alone for a while"
     )
     provider_rest_seconds: float = Field(default=5.0, gt=0, description="for how long it is left alone")
+    payment_sandbox: Literal["", "yes", "no"] = Field(
+        default="", description="whether play money pays; left empty, in development only"
+    )
     sandbox_url: str = Field(default="", description="base URL of the sandbox provider")
     sandbox_api_key: SecretStr = Field(
         default=SecretStr(""), description="what we show to the sandbox provider"
@@ -40,6 +45,12 @@ class PaymentSettings(Settings):
         default=SecretStr(""), description="PayPal's id of our webhook, which its signatures cover"
     )
     return_url: str = Field(
-        default="http://127.0.0.1:8080/",
+        default="",
         description="where a provider's page sends the customer back; payment_id is added to its query",
     )
+
+    @model_validator(mode="after")
+    def _come_back_to_the_gateway(self) -> Self:
+        if self.environment == "development" and not self.return_url:
+            self.return_url = "http://127.0.0.1:8080/"
+        return self

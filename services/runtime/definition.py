@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +40,15 @@ class Companion:
     owner_environment: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     # A path that answers 200 when the companion is ready; empty: an open port is enough.
     ready_path: str = ""
+    # The variable that asks for it ("yes") or does without it ("no"). Left empty, it runs in development only.
+    asked_by: str = ""
+
+    def is_wanted(self, told: Mapping[str, str]) -> bool:
+        """Tell whether it runs in an environment; without a variable that asks for it, always."""
+        if not self.asked_by:
+            return True
+        asked = told.get(self.asked_by, "")
+        return asked == "yes" if asked else told.get("COMMERCE_ENVIRONMENT", "development") == "development"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +86,14 @@ def definitions() -> tuple[Definition, ...]:
         if package != Path(__file__).parent.name
     ]
     return tuple(sorted(found, key=lambda definition: definition.port))
+
+
+def with_wanted_companions(services: Iterable[Definition], told: Mapping[str, str]) -> tuple[Definition, ...]:
+    """Return the services with those companions only that run in an environment."""
+    return tuple(
+        replace(item, companions=tuple(each for each in item.companions if each.is_wanted(told)))
+        for item in services
+    )
 
 
 def chosen(

@@ -11,7 +11,9 @@ from ruamel.yaml import YAML
 from services.cluster import nats, postgres
 from services.cluster.home import Home
 from services.cluster.provision import Provisioning
+from services.payment.settings import PaymentSettings
 from services.runtime.definition import chosen
+from services.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPANIONS = [companion for definition in chosen() for companion in definition.companions]
@@ -61,6 +63,45 @@ def test_shows_a_container_nobody_elses_settings(containers):
             target: source for target, source in mounts(containers[name]).items() if "settings" in source
         }
         assert settings == {f"/settings/{name}": f"{name}-settings"}
+
+
+def test_the_sandbox_runs_in_development_or_where_it_is_asked_for(containers):
+    assert containers["sandbox"]["profiles"] == ["sandbox-development", "sandbox-yes"]
+    assert containers["payment"]["depends_on"]["sandbox"]["required"] is False
+    (line,) = [line for line in (ROOT / ".env").read_text().splitlines() if not line.startswith("#")]
+    assert line == (
+        "COMPOSE_PROFILES=sandbox-${COMMERCE_PAYMENT_SANDBOX:-${COMMERCE_ENVIRONMENT:-development}}"
+    )
+    for name in ("services-settings", "payment"):
+        told = containers[name]["environment"]
+        assert told["COMMERCE_PAYMENT_SANDBOX"] == "${COMMERCE_PAYMENT_SANDBOX:-}"
+
+
+def test_hands_every_setting_of_a_provider_to_the_payment_service_alone(containers):
+    """Named without a value: what is not set outside is not set inside."""
+    ours = PaymentSettings.model_fields.keys() - Settings.model_fields.keys()
+    handed_on = {
+        f"COMMERCE_{name.upper()}" for name in ours if not name.startswith(("sandbox_", "payment_sandbox"))
+    }
+    told = {
+        name: {key for key, value in container.get("environment", {}).items() if value is None}
+        for name, container in containers.items()
+    }
+    assert told.pop("payment") == handed_on
+    assert not any(told.values())
+
+
+def test_payment_alone_has_a_way_out_besides_those_with_a_port():
+    compose = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+    networks = compose["networks"]
+    assert networks["default"] == {"internal": True}
+    members = {
+        network: {name for name, each in compose["services"].items() if network in each.get("networks", [])}
+        for network in networks
+    }
+    assert members["edge"] == {"gateway", "jaeger"}
+    assert members["providers"] == {"payment"}
+    assert not (networks["providers"] or {}).get("internal")
 
 
 def test_runs_the_embedded_clusters_versions(containers):
