@@ -17,8 +17,10 @@ from opentelemetry.sdk.metrics.export import (
     HistogramDataPoint,
     Metric,
     MetricsData,
+    NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
+    Sum,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -40,6 +42,12 @@ class Durations:
 
 
 _seen: dict[tuple[str, str], Durations] = {}
+_counted: dict[str, int] = {}
+
+
+def count(name: str) -> None:
+    """Counts something that people are to be told of, by a dotted name."""
+    _counted[name] = _counted.get(name, 0) + 1
 
 
 def observe_rpc(method: str, code: str, seconds: float) -> None:
@@ -77,7 +85,7 @@ class Reporter:
     def _run(self) -> None:
         while True:
             last = self._stopping.wait(self._interval_seconds)
-            if _seen:
+            if _seen or _counted:
                 with contextlib.suppress(Exception):
                     self._otlp.export(reported(self._resource, self._begin_ns, time.time_ns()))
             if last:
@@ -106,5 +114,11 @@ def reported(resource: Resource, begin_ns: int, now_ns: int) -> MetricsData:
     ]
     data = Histogram(data_points=points, aggregation_temporality=AggregationTemporality.CUMULATIVE)
     metric = Metric("rpc.server.call.duration", "Duration of the calls that were served.", "s", data)
-    scope = ScopeMetrics(InstrumentationScope("commerce.runtime"), [metric], "")
+    counts = [_sum(name, total, begin_ns, now_ns) for name, total in list(_counted.items())]
+    scope = ScopeMetrics(InstrumentationScope("commerce.runtime"), [metric, *counts], "")
     return MetricsData([ResourceMetrics(resource, [scope], "")])
+
+
+def _sum(name: str, total: int, begin_ns: int, now_ns: int) -> Metric:
+    point = NumberDataPoint(attributes={}, start_time_unix_nano=begin_ns, time_unix_nano=now_ns, value=total)
+    return Metric(name, "", "1", Sum([point], AggregationTemporality.CUMULATIVE, is_monotonic=True))

@@ -20,7 +20,6 @@ from nats.aio.client import Client
 
 from services.runtime import channels, jetstream, logs, telemetry
 from services.runtime.admission import Admission
-from services.runtime.callers import Tokens
 from services.runtime.consumers import Consumer
 from services.runtime.database import Database
 from services.runtime.definition import Definition
@@ -32,6 +31,7 @@ from services.runtime.pages import Pages
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server, run_until
 from services.runtime.settings import Settings
+from services.runtime.tokens import Tokens
 from services.runtime.work import Reaction, Work
 
 

@@ -8,6 +8,7 @@ from tests.edge.answers import ask, rest
 from tests.edge.bearers import FORGED, MISMADE
 from tests.edge.conftest import arrived
 from tests.edge.contract import closed, rpcs
+from tests.edge.hostile_tokens import GOOD, HOSTILE
 
 pytestmark = pytest.mark.usefixtures("unchanged")
 CASES = {case: make for case, (make, _) in FORGED.items()} | MISMADE
@@ -66,6 +67,20 @@ async def test_a_good_token_beside_a_bad_one_does_not_pass_the_edge(shop, forge,
         assert {answer.reason for answer in answers} == {"UNAUTHENTICATED"}, metadata
 
 
+async def test_a_service_takes_one_authorization_header_only(shop, forge):
+    own = ("authorization", f"Bearer {shop.token}")
+    for others in (("authorization", CASES["altered"](forge)), own):
+        for metadata in ((own, others), (others, own)):
+            answers = await _all(ask(shop.as_nobody, rpc, _request(shop, rpc), metadata) for rpc in closed())
+            assert {answer.reason for answer in answers} == {"UNAUTHENTICATED"}, metadata
+
+
+async def test_other_headers_may_come_twice(shop):
+    metadata = (("authorization", f"Bearer {shop.token}"), ("x-a", "1"), ("x-a", "2"))
+    (rpc,) = [rpc for rpc in closed() if rpc.name == "ListCustomers"]
+    assert (await ask(shop.as_nobody, rpc, _request(shop, rpc), metadata)).reason == "OK"
+
+
 async def test_a_token_anywhere_but_in_its_header_is_none(shop):
     path = f"/v1/stores/{shop.store_id}/customers"
     for reply in (
@@ -75,6 +90,63 @@ async def test_a_token_anywhere_but_in_its_header_is_none(shop):
         await shop.rest("GET", path, token="", headers={"proxy-authorization": f"Bearer {shop.token}"}),
     ):
         assert reply.status in (400, 401), reply.body
+
+
+def test_there_are_hostile_tokens_of_every_kind():
+    assert sum(len(cases) for cases in HOSTILE.values()) >= 150
+    assert all(cases for cases in HOSTILE.values())
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_a_hostile_token_is_refused_by_a_service_and_by_the_gateway_alike(shop, forge, gateway, kind):
+    cases = HOSTILE[kind]
+
+    answers = await _answers(shop, gateway, [make(forge) for make in cases.values()])
+
+    wrong = {
+        case: list(map(str, told))
+        for case, told in zip(cases, answers, strict=True)
+        if {answer.reason for answer in told} != {"UNAUTHENTICATED"}
+        or not all(answer.metadata["cause"] for answer in told)
+    }
+    assert wrong == {}
+
+
+async def test_an_unusual_good_token_is_taken_by_a_service_and_by_the_gateway_alike(shop, forge, gateway):
+    answers = await _answers(shop, gateway, [make(forge) for make in GOOD.values()])
+
+    wrong = {
+        case: list(map(str, told))
+        for case, told in zip(GOOD, answers, strict=True)
+        if {answer.reason for answer in told} != {"CUSTOMER_NOT_FOUND"}
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR  "])
+async def test_a_service_takes_the_scheme_in_any_case(shop, scheme):
+    metadata = (("authorization", f"{scheme} {shop.token}"),)
+    (rpc,) = [rpc for rpc in closed() if rpc.name == "ListCustomers"]
+    assert (await ask(shop.as_nobody, rpc, _request(shop, rpc), metadata)).reason == "OK"
+
+
+async def _answers(shop, gateway, credentials):
+    """What each is told about a customer that is not there: by the service, by the gateway in gRPC and in REST."""
+    (rpc,) = [rpc for rpc in closed() if rpc.name == "GetCustomer"]
+    request = rpc.request()
+    answers = []
+    for authorization in credentials:
+        metadata = (("authorization", authorization),)
+        answers.append(
+            await _all(
+                [
+                    ask(shop.as_nobody, rpc, request.SerializeToString(), metadata),
+                    ask(shop.as_nobody.at(gateway), rpc, request.SerializeToString(), metadata),
+                    rest(shop.as_nobody, rpc, request, headers=dict(metadata)),
+                ]
+            )
+        )
+    return answers
 
 
 def _header(authorization):
