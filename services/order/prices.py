@@ -41,7 +41,7 @@ def lines(
     for line in wanted:
         product = _sold(line.product_id, products)
         code = product["currency_code"]
-        nothing = Money(currency_code=code)
+        nothing = Money(currency_code=code, minor_units=0)
         snapshot.append(
             OrderLine(
                 product_id=str(product["product_id"]),

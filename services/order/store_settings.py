@@ -29,7 +29,16 @@ def settings_of(stored: bytes | None) -> OrderSettings:
     settings = OrderSettings.FromString(stored or b"")
     if not payment_wait(settings):
         settings.payment_wait.FromSeconds(PAYMENT_WAIT_SECONDS)
+    _say_zeros(settings)
     return settings
+
+
+def _say_zeros(settings: OrderSettings) -> None:
+    """Set what was stored when a zero could be left out."""
+    for rate in settings.tax_rates:
+        rate.rate_ppm = rate.rate_ppm
+    for shipping in settings.shipping_rates:
+        shipping.fee.minor_units = shipping.fee.minor_units
 
 
 async def of_store(db: Runs, store_id: str) -> OrderSettings:

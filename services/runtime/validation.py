@@ -22,7 +22,7 @@ _validator = protovalidate.Validator()
 # A message says so many violations, and that there are more.
 _SAID, _SAID_BYTES = 5, 550
 # A map's key is the client's, and may be as long as a request.
-_KEY_BYTES = 40
+_KEY_BYTES = 64
 # A list that is too long is not worth being checked item by item: that would take seconds, in which nobody is served.
 _NONE_TOO_LONG_BYTES = 1_024
 

@@ -96,3 +96,17 @@ async def test_browsers_create_count_and_read_in_plain_json(shop):
         "reserved": 0,
         "available": 5,
     }
+
+
+async def test_what_is_left_out_is_not_zero(shop):
+    product_id = await shop.product(stock=5)
+    path = f"/v1/products/{product_id}/stock"
+
+    for body in ({}, {"requestId": new_id()}, {"quantity": None, "requestId": new_id()}):
+        refused_ = await shop.rest("PUT", path, body)
+        assert refused_.status == 400, body
+        assert "quantity: " in refused_.body["message"], body
+    assert (await shop.rest("GET", path)).body["onHand"] == 5
+
+    emptied = await shop.rest("PUT", path, {"quantity": 0, "requestId": new_id()})
+    assert (emptied.status, emptied.body["onHand"]) == (200, 0)

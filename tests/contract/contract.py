@@ -15,6 +15,7 @@ _MESSAGES, _SERVICES = (
     descriptor_pb2.FileDescriptorProto.MESSAGE_TYPE_FIELD_NUMBER,
     descriptor_pb2.FileDescriptorProto.SERVICE_FIELD_NUMBER,
 )
+_FIELDS = descriptor_pb2.DescriptorProto.FIELD_FIELD_NUMBER
 _METHODS = descriptor_pb2.ServiceDescriptorProto.METHOD_FIELD_NUMBER
 
 
@@ -85,6 +86,18 @@ class Contract:
 
     def field(self, message: str, name: str) -> descriptor_pb2.FieldDescriptorProto:
         return next(field for field in self.messages[message].field if field.name == name)
+
+    def comment(self, message: str, name: str) -> str:
+        """What stands above a field of an outermost message."""
+        for file in self.ours:
+            for number, each in enumerate(file.message_type):
+                if f"{file.package}.{each.name}" == message:
+                    index = [field.name for field in each.field].index(name)
+                    path = [_MESSAGES, number, _FIELDS, index]
+                    return " ".join(
+                        at.leading_comments for at in file.source_code_info.location if at.path == path
+                    )
+        return ""
 
     def reachable(self, name: str) -> set[str]:
         """A message and every message of ours inside it, by full name."""

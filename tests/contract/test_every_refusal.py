@@ -100,7 +100,7 @@ def test_does_not_repeat_a_key_of_a_map():
     refusal = refusal_of(CreateProductRequest(attributes={"k" * 20_000: "v"}))
 
     (named,) = [each.field for each in violations(refusal) if each.field.startswith("attributes")]
-    assert len(named) < 60
+    assert len(named) < 100
     assert "kkkkk" in named
 
 
@@ -128,7 +128,7 @@ def refusal_of(request):
 
 def test_does_not_repeat_a_card_number_that_the_end_of_a_key_is_cut_from():
     number = "4242424242424242"
-    refusal = refusal_of(CreateProductRequest(attributes={"k" * 25 + " " + number: "v"}))
+    refusal = refusal_of(CreateProductRequest(attributes={"k" * 50 + " " + number: "v"}))
 
     assert not [each for each in violations(refusal) if "42424242" in each.field]
 

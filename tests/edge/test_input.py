@@ -117,6 +117,10 @@ ORDERS = {
         lambda b: b.order(deliveryAddress={"countryCode": "Germany"}),
         "delivery_address.country_code",
     ),
+    "half a place": (
+        lambda b: b.order(deliveryAddress={"countryCode": "DE", "location": {"longitude": 13.4}}),
+        "delivery_address.location.latitude",
+    ),
     "a place that is not on earth": (
         lambda b: b.order(
             deliveryAddress={"countryCode": "DE", "location": {"latitude": 91, "longitude": 0}}
@@ -160,6 +164,7 @@ PRODUCTS = {
     "a price in euros and cents": (lambda b: b.product(money={"minorUnits": 19.99}), "price.minor_units"),
     "a price beyond the bound": (lambda b: b.product(money={"minorUnits": 10**16}), "price.minor_units"),
     "a price beyond 64 bits": (lambda b: b.product(money={"minorUnits": 2**63}), "price.minor_units"),
+    "a price of no sum": (lambda b: b.product(money={"minorUnits": None}), "price.minor_units"),
     "no price": (lambda b: {k: v for k, v in b.product().items() if k != "price"}, "price"),
     "a price of nothing": (lambda b: b.product(price=None), "price"),
     "a price that is a number": (lambda b: b.product(price=19.99), "price"),
@@ -181,6 +186,8 @@ CUSTOMERS = {
 STOCKS = {
     "a negative stock": (lambda b: b.stock(quantity=-1), "quantity"),
     "a stock beyond the bound": (lambda b: b.stock(quantity=10**9 + 1), "quantity"),
+    "no quantity": (lambda b: b.stock(quantity=None), "quantity"),
+    "nothing but its request_id": (lambda b: {"requestId": request_id()}, "quantity"),
     "a stock of words": (lambda b: b.stock(quantity="all"), "quantity"),
 }
 COUPONS = {

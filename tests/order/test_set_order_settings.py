@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.settings_service_pb2 import OrderSettings
+from commerce.order.v1.settings_service_pb2 import OrderSettings, TaxRate
 from google.protobuf.duration_pb2 import Duration
 
 from tests.order.asks import order_of
@@ -43,6 +43,7 @@ async def test_sent_ten_times_at_once_with_one_request_id_answers_the_same(shop)
     [
         ("settings.tax_rates", {"tax_rates": [tax(1, "DE", "food"), tax(2, "DE", "food")]}),
         ("settings.tax_rates[0].rate_ppm", {"tax_rates": [tax(1_000_001)]}),
+        ("settings.tax_rates[0].rate_ppm", {"tax_rates": [TaxRate(country_code="DE")]}),
         ("settings.tax_rates[0].country_code", {"tax_rates": [tax(1, "de")]}),
         ("settings.tax_rates[0].country_code", {"tax_rates": [tax(1, "ZZ")]}),
         ("settings.shipping_rates[1].country_code", {"shipping_rates": [ships(1, "DE"), ships(1, "UK")]}),
@@ -72,3 +73,13 @@ async def test_refuses_a_manager_and_a_customer(shop):
 async def test_refuses_another_stores(shop):
     with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
         await shop.another().settings.SetOrderSettings(settings(shop))
+
+
+async def test_zeros_that_are_said_are_kept(shop):
+    given = {"tax_rates": [tax(0, "DE")], "shipping_rates": [ships(0, "DE")]}
+    assert (await set_up(shop, **given)).tax_rates[0].HasField("rate_ppm")
+
+    path = f"/v1/stores/{shop.store_id}/order-settings"
+    found = (await shop.rest("GET", path)).body["settings"]
+    assert (found["taxRates"][0]["ratePpm"], found["shippingRates"][0]["fee"]["minorUnits"]) == (0, "0")
+    assert (await shop.rest("PUT", path, {"settings": found, "requestId": new_id()})).status == 200

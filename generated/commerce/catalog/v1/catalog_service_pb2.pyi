@@ -70,7 +70,7 @@ class CreateProductRequest(message.Message):
     tax_class: builtins.str
     """Which of the store's tax rates applies; empty for the general one."""
     low_stock_threshold: builtins.int
-    """StockLow tells when fewer units than this are available; 0 for never."""
+    """StockLow tells when fewer units than this are available; 0 means never."""
     @builtins.property
     def price(self) -> money_pb2.Money:
         """For one unit; not negative."""
@@ -328,7 +328,7 @@ class UpdateProductRequest(message.Message):
     tax_class: builtins.str
     """Which of the store's tax rates applies; empty for the general one."""
     low_stock_threshold: builtins.int
-    """StockLow tells when fewer units than this are available; 0 for never."""
+    """StockLow tells when fewer units than this are available; 0 means never."""
     @builtins.property
     def price(self) -> money_pb2.Money:
         """For one unit; not negative."""

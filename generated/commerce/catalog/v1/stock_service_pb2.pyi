@@ -86,21 +86,23 @@ class SetStockRequest(message.Message):
     product_id: builtins.str
     """The product."""
     quantity: builtins.int
-    """On hand, reserved ones included."""
+    """On hand, reserved ones included. An empty shelf says so: 0 must be set."""
     request_id: builtins.str
     """Makes a retry safe: one id is one count."""
     def __init__(
         self,
         *,
         product_id: builtins.str = ...,
-        quantity: builtins.int = ...,
+        quantity: builtins.int | None = ...,
         request_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_quantity", b"_quantity", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_quantity", b"_quantity", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
 
 @typing.final
 class SetStockResponse(message.Message):

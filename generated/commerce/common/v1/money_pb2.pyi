@@ -27,18 +27,20 @@ class Money(message.Message):
     currency_code: builtins.str
     """ISO 4217, three capital letters."""
     minor_units: builtins.int
-    """Cents for EUR, whole yen for JPY, thousandths for KWD."""
+    """Cents for EUR, whole yen for JPY, thousandths for KWD. What costs nothing says so: 0 must be set."""
     def __init__(
         self,
         *,
         currency_code: builtins.str = ...,
-        minor_units: builtins.int = ...,
+        minor_units: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_minor_units", b"_minor_units", "minor_units", b"minor_units"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["currency_code", b"currency_code", "minor_units", b"minor_units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_minor_units", b"_minor_units", "currency_code", b"currency_code", "minor_units", b"minor_units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__minor_units: _TypeAlias = typing.Literal["minor_units"]  # noqa: Y015
+    _WhichOneofArgType__minor_units: _TypeAlias = typing.Literal["_minor_units", b"_minor_units"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minor_units) -> _WhichOneofReturnType__minor_units | None: ...
 
 @typing.final
 class LineAmount(message.Message):

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'commerce/common/v1/postal_address.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\xd8\x02\n\rPostalAddress\x12*\n\trecipient\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01R\trecipient\x12+\n\x05lines\x18\x02 \x03(\tB\x15\xbaH\x0e\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x03R\x05lines\x12\x1f\n\x04\x63ity\x18\x03 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03R\x04\x63ity\x12#\n\x06region\x18\x04 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03R\x06region\x12,\n\x0bpostal_code\x18\x05 \x01(\tB\x0b\xbaH\x04r\x02\x18\x14\x88\xb5\x18\x03R\npostalCode\x12:\n\x0c\x63ountry_code\x18\x06 \x01(\tB\x17\xbaH\x10r\x0e\x18\x02\x32\n^[A-Z]{2}$\x90\xb5\x18\x03R\x0b\x63ountryCode\x12>\n\x08location\x18\x07 \x01(\x0b\x32\x1c.commerce.common.v1.LocationB\x04\x88\xb5\x18\x03R\x08location\"~\n\x08Location\x12\x37\n\x08latitude\x18\x01 \x01(\x01\x42\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x88\xb5\x18\x03R\x08latitude\x12\x39\n\tlongitude\x18\x02 \x01(\x01\x42\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\x88\xb5\x18\x03R\tlongitudeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'commerce/common/v1/postal_address.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\xd8\x02\n\rPostalAddress\x12*\n\trecipient\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01R\trecipient\x12+\n\x05lines\x18\x02 \x03(\tB\x15\xbaH\x0e\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x03R\x05lines\x12\x1f\n\x04\x63ity\x18\x03 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03R\x04\x63ity\x12#\n\x06region\x18\x04 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03R\x06region\x12,\n\x0bpostal_code\x18\x05 \x01(\tB\x0b\xbaH\x04r\x02\x18\x14\x88\xb5\x18\x03R\npostalCode\x12:\n\x0c\x63ountry_code\x18\x06 \x01(\tB\x17\xbaH\x10r\x0e\x18\x02\x32\n^[A-Z]{2}$\x90\xb5\x18\x03R\x0b\x63ountryCode\x12>\n\x08location\x18\x07 \x01(\x0b\x32\x1c.commerce.common.v1.LocationB\x04\x88\xb5\x18\x03R\x08location\"\xa9\x01\n\x08Location\x12?\n\x08latitude\x18\x01 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x00R\x08latitude\x88\x01\x01\x12\x41\n\tlongitude\x18\x02 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x01R\tlongitude\x88\x01\x01\x42\x0b\n\t_latitudeB\x0c\n\n_longitudeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,11 +48,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTALADDRESS'].fields_by_name['location']._loaded_options = None
   _globals['_POSTALADDRESS'].fields_by_name['location']._serialized_options = b'\210\265\030\003'
   _globals['_LOCATION'].fields_by_name['latitude']._loaded_options = None
-  _globals['_LOCATION'].fields_by_name['latitude']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200V@)\000\000\000\000\000\200V\300\210\265\030\003'
+  _globals['_LOCATION'].fields_by_name['latitude']._serialized_options = b'\272H\027\022\022\031\000\000\000\000\000\200V@)\000\000\000\000\000\200V\300\310\001\001\210\265\030\003'
   _globals['_LOCATION'].fields_by_name['longitude']._loaded_options = None
-  _globals['_LOCATION'].fields_by_name['longitude']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200f@)\000\000\000\000\000\200f\300\210\265\030\003'
+  _globals['_LOCATION'].fields_by_name['longitude']._serialized_options = b'\272H\027\022\022\031\000\000\000\000\000\200f@)\000\000\000\000\000\200f\300\310\001\001\210\265\030\003'
   _globals['_POSTALADDRESS']._serialized_start=128
   _globals['_POSTALADDRESS']._serialized_end=472
-  _globals['_LOCATION']._serialized_start=474
-  _globals['_LOCATION']._serialized_end=600
+  _globals['_LOCATION']._serialized_start=475
+  _globals['_LOCATION']._serialized_end=644
 # @@protoc_insertion_point(module_scope)

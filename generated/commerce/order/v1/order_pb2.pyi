@@ -446,7 +446,7 @@ class ReturnLine(message.Message):
     quantity: builtins.int
     """Units."""
     restock: builtins.bool
-    """True when they can be sold again: they go back on the shelf."""
+    """True when they can be sold again: they go back on the shelf; false means that they do not."""
     def __init__(
         self,
         *,

@@ -288,7 +288,7 @@ class ListOrdersRequest(message.Message):
     total_before: builtins.int
     """Only orders of a total below this one, in minor units."""
     order_by: OrderSorting.ValueType
-    """How to sort; newest first when it is not said."""
+    """How to sort; unspecified means newest first."""
     @builtins.property
     def placed_from(self) -> timestamp_pb2.Timestamp:
         """Only orders placed at this time or later."""
@@ -964,7 +964,7 @@ class WatchOrderRequest(message.Message):
     order_id: builtins.str
     """The order."""
     after_sequence: builtins.int
-    """The last sequence seen; 0 asks for a snapshot first."""
+    """The last sequence seen; 0 means none: a snapshot comes first."""
     def __init__(
         self,
         *,

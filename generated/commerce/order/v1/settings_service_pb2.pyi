@@ -31,7 +31,7 @@ class OrderSettings(message.Message):
     SHIPPING_RATES_FIELD_NUMBER: builtins.int
     PAYMENT_WAIT_FIELD_NUMBER: builtins.int
     tax_included: builtins.bool
-    """True when the catalog's prices include the tax; false when it is added."""
+    """True when the catalog's prices include the tax, false means that it is added."""
     @builtins.property
     def tax_rates(self) -> containers.RepeatedCompositeFieldContainer[TaxRate]:
         """The store's tax rates. The one that fits best is used: country and class, then country, then class, then neither;
@@ -78,19 +78,21 @@ class TaxRate(message.Message):
     tax_class: builtins.str
     """The products' tax_class; empty means any."""
     rate_ppm: builtins.int
-    """In millionths: 190000 is 19 %."""
+    """In millionths: 190000 is 19 %. What is free of tax says so: 0 must be set."""
     def __init__(
         self,
         *,
         country_code: builtins.str = ...,
         tax_class: builtins.str = ...,
-        rate_ppm: builtins.int = ...,
+        rate_ppm: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_rate_ppm", b"_rate_ppm", "rate_ppm", b"rate_ppm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["country_code", b"country_code", "rate_ppm", b"rate_ppm", "tax_class", b"tax_class"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_rate_ppm", b"_rate_ppm", "country_code", b"country_code", "rate_ppm", b"rate_ppm", "tax_class", b"tax_class"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rate_ppm: _TypeAlias = typing.Literal["rate_ppm"]  # noqa: Y015
+    _WhichOneofArgType__rate_ppm: _TypeAlias = typing.Literal["_rate_ppm", b"_rate_ppm"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_ppm) -> _WhichOneofReturnType__rate_ppm | None: ...
 
 @typing.final
 class ShippingRate(message.Message):

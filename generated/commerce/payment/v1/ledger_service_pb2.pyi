@@ -327,7 +327,7 @@ class ExportLedgerRequest(message.Message):
     store_id: builtins.str
     """The store."""
     format: ExportFormat.ValueType
-    """CSV when it is not said."""
+    """How it is written; unspecified means CSV."""
     @builtins.property
     def posted_from(self) -> timestamp_pb2.Timestamp:
         """Only entries posted at this time or later."""
@@ -361,7 +361,7 @@ class VerifyLedgerRequest(message.Message):
     store_id: builtins.str
     """The store."""
     after_number: builtins.int
-    """The number of the transaction to go on after; 0 at first."""
+    """The number of the transaction to go on after; 0 means none: from the beginning."""
     def __init__(
         self,
         *,

@@ -95,7 +95,7 @@ class SavePaymentMethodRequest(message.Message):
     token: builtins.str
     """The provider's token: pm_<gateway>_…"""
     make_default: builtins.bool
-    """Prefer it from now on."""
+    """Prefer it from now on; false means that the one preferred stays so."""
     request_id: builtins.str
     """Makes a retry safe: one id is one payment method."""
     def __init__(

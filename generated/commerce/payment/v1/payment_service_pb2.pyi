@@ -184,7 +184,7 @@ class CapturePaymentRequest(message.Message):
     request_id: builtins.str
     """Makes a retry safe: one id is one capture."""
     final: builtins.bool
-    """Give up what is left after this capture."""
+    """Give up what is left after this capture; false means that it can be taken later."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much; unset means all that is left."""

@@ -30,7 +30,7 @@ class PaymentSettings(message.Message):
     GATEWAY_RULES_FIELD_NUMBER: builtins.int
     ACTION_WAIT_FIELD_NUMBER: builtins.int
     capture_mode: payment_pb2.CaptureMode.ValueType
-    """When the money of its orders is taken."""
+    """When the money of its orders is taken; unspecified means ON_ACCEPTANCE."""
     @builtins.property
     def gateway_rules(self) -> containers.RepeatedCompositeFieldContainer[GatewayRule]:
         """Which gateways it uses. Without any, all of the cluster, in every currency; where there are some, what none names is

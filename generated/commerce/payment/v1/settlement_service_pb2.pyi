@@ -486,7 +486,7 @@ class ListDiscrepanciesRequest(message.Message):
     reason: DiscrepancyReason.ValueType
     """Only with this reason; unspecified means all."""
     resolved: builtins.bool
-    """Also those that were dealt with."""
+    """Also those that were dealt with; false means open ones only."""
     page_size: builtins.int
     """At most so many; 50 when 0."""
     page_token: builtins.str
