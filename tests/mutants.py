@@ -329,6 +329,84 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "a store may have all places",
+        "services/runtime/places.py",
+        "return held < self.own or held < GREED * (self.most - self.taken)",
+        "return self.taken < self.most",
+        (
+            "tests/order/test_fairness.py"
+            "::test_a_store_whose_orders_fill_its_share_is_refused_and_another_stores_orders_are_taken",
+        ),
+    ),
+    Mutant(
+        "no store has places of its own",
+        "services/runtime/places.py",
+        "return held < self.own or held < GREED",
+        "return held < GREED",
+        ("tests/runtime/test_places.py::test_a_store_is_let_in_to_its_own_places_whatever_others_hold",),
+    ),
+    Mutant(
+        "who waits longest is served first, whosever it is",
+        "services/order/driver.py",
+        "self._authorizing.turn(driven.order.store_id)",
+        'self._authorizing.turn("")',
+        (
+            "tests/order/test_fairness.py"
+            "::test_orders_of_another_store_are_confirmed_while_a_flood_of_slow_ones_is_still_being_paid",
+        ),
+    ),
+    Mutant(
+        "a customer's orders under way are not counted",
+        "services/order/driver.py",
+        ">= self._undriven_of_customer and caller.customer_id",
+        ">= self._undriven_of_customer and not caller.customer_id",
+        (
+            "tests/order/test_fairness.py"
+            "::test_one_customer_has_few_orders_under_way_and_other_customers_of_the_store_are_served",
+        ),
+    ),
+    Mutant(
+        "a person has a store's places",
+        "services/runtime/shares.py",
+        "            most = self._persons\n",
+        "",
+        (
+            "tests/runtime/test_shares.py"
+            "::test_a_customers_streams_past_a_persons_share_are_refused_and_others_are_not",
+        ),
+    ),
+    Mutant(
+        "one token opens any number of streams",
+        "services/runtime/shares.py",
+        "{STREAM: self._settings.caller_streams}",
+        "{}",
+        ("tests/runtime/test_shares.py::test_one_token_opens_so_many_streams_and_no_more",),
+    ),
+    Mutant(
+        "nobody is paced",
+        "services/runtime/shares.py",
+        "            if late := bucket.take(self._weight, now):",
+        "            if late := 0:",
+        (
+            "tests/runtime/test_shares.py"
+            "::test_whoever_calls_too_often_is_told_when_to_come_back_and_others_are_served",
+        ),
+    ),
+    Mutant(
+        "a place is kept when the call has ended",
+        "services/runtime/shares.py",
+        "        self._store.held -= 1\n",
+        "",
+        ("tests/runtime/test_shares.py::test_places_are_given_back_however_a_call_ends",),
+    ),
+    Mutant(
+        "searches take all connections",
+        "services/runtime/pipeline.py",
+        "        if self._method.cost == SEARCH:\n",
+        "        if self._method.cost == -1:\n",
+        ("tests/runtime/test_shares.py::test_searches_never_take_all_connections",),
+    ),
+    Mutant(
         "a page of payments without its store",
         "services/payment/lists.py",
         "conditions = [_EQUAL[name] for name in given]",

@@ -51,6 +51,7 @@ def build(runtime: Runtime) -> Parts:
         Payments(payments, 0.8 * limits.order_lease_seconds),
         lease_seconds=limits.order_lease_seconds,
         undriven_orders=limits.order_undriven_orders,
+        undriven_of_customer=limits.order_undriven_of_customer,
     )
     baskets = Baskets(
         runtime.database, CustomerServiceStub(runtime.channel("customer")), CatalogServiceStub(catalog)

@@ -7,7 +7,7 @@ order, so driving it twice is driving it once.
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 
@@ -19,11 +19,14 @@ from commerce.payment.v1.payment_pb2 import Payment
 
 from services.order import driving, rules
 from services.order.driving import Driven, PutBack
+from services.order.hand import Hand, Queue
 from services.order.neighbours import Payments, Stock, Unanswered
 from services.order.records import Records
 from services.order.transitions import Move
 from services.runtime import logs, times
 from services.runtime.bell import Bell
+from services.runtime.callers import Caller
+from services.runtime.places import Places, Turns
 from services.runtime.refusals import Refusal
 from services.runtime.telemetry import Trace
 
@@ -33,8 +36,11 @@ IN_HAND = 2_000  # Orders that one process drives at once; more wait in the data
 AUTHORIZING = 64
 LEASE_SECONDS = 10.0
 SWEEP_SECONDS = 0.5
-# A second of work or so: who is let in waits no longer, and who is not is told at once (make bench ARGS=curve).
-UNDRIVEN = 400
+# A store alone may have three quarters of them, a second of work or so: who is let in waits no longer, and who is not
+# is told at once (make bench ARGS=curve).
+UNDRIVEN = 536
+# Nobody buys more at once, and whoever tries leaves the store's places to its other customers.
+UNDRIVEN_OF_CUSTOMER = 16
 BEHIND_SECONDS = 5.0
 
 
@@ -49,32 +55,36 @@ class Driver:
         *,
         lease_seconds: float = LEASE_SECONDS,
         undriven_orders: int = UNDRIVEN,
+        undriven_of_customer: int = UNDRIVEN_OF_CUSTOMER,
         now: Callable[[], datetime] = times.now,
     ) -> None:
         self._records, self._stock, self._payments = records, stock, payments
-        self._lease_seconds, self._undriven_orders, self._now = lease_seconds, undriven_orders, now
+        self._lease_seconds, self._now = lease_seconds, now
+        self._undriven, self._undriven_of_customer = Places(undriven_orders), undriven_of_customer
         # What waits to be asked for: units, money.
-        self._placed: deque[Driven] = deque()
-        self._unpaid: deque[Driven] = deque()
+        self._placed, self._unpaid = Queue(), Queue()
         self._moves: deque[tuple[Driven, Move]] = deque()
-        self._hand: dict[str, Driven] = {}
-        # Orders that are to be reserved or paid and are in the database only, as far as is known here.
-        self._waiting = 0
+        self._hand = Hand()
+        self._in_hand = Places(IN_HAND)
+        # Each store's orders that are to be reserved or paid and are in the database only, as far as is known here.
+        self._waiting: Counter[str] = Counter()
         self._work, self._record, self._look = Bell(), Bell(), Bell()
-        self._authorizing = asyncio.Semaphore(AUTHORIZING)
+        self._authorizing = Turns(AUTHORIZING)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def admit(self) -> None:
-        """Refuse a new order with OVERLOADED when too many are not carried forward yet. CreateOrder's gate."""
-        if len(self._hand) + self._waiting >= self._undriven_orders or self._is_behind():
-            raise Refusal(
-                ErrorReason.ERROR_REASON_OVERLOADED, "Too many orders are under way", retry_seconds=1
-            )
+    def admit(self, caller: Caller, store_id: str) -> None:
+        """Refuse a new order with OVERLOADED while too many of its store are under way. CreateOrder's gate."""
+        if self._hand.of_customer[caller.customer_id] >= self._undriven_of_customer and caller.customer_id:
+            raise _overloaded("Too many of your orders are under way")
+        self._undriven.taken = len(self._hand) + self._waiting.total()
+        held = self._hand.of_store[store_id] + self._waiting[store_id]
+        if not self._undriven.has_room(held) or self._is_behind(store_id):
+            raise _overloaded("Too many orders are under way")
 
-    def _is_behind(self) -> bool:
-        """Tell whether orders wait for long until the catalog or the payment service is even asked."""
+    def _is_behind(self, store_id: str) -> bool:
+        """Tell whether a store's orders wait for long until the catalog or the payment service is even asked."""
         since = asyncio.get_running_loop().time() - BEHIND_SECONDS
-        return any(queue and queue[0].since < since for queue in (self._placed, self._unpaid))
+        return any(queue.since(store_id) < since for queue in (self._placed, self._unpaid))
 
     def due_time(self, order: Order) -> datetime:
         """When an order that is taken in hand now is due again, should this process die."""
@@ -84,14 +94,16 @@ class Driver:
         """Drive an order that was just placed; past a bound it waits in the database."""
         if order.order_id in self._hand:
             return  # Its commit was told so late that the sweep has found it: twice in hand it would move twice.
-        if len(self._hand) < IN_HAND:
-            driven = self._hand[order.order_id] = Driven(order, trace)
+        self._in_hand.taken = len(self._hand)
+        if self._in_hand.has_room(self._hand.of_store[order.store_id]):
+            driven = Driven(order, trace)
+            self._hand.take(driven)
             self._queue(driven, self._placed)
             self._work.ring()
         else:
-            self._waiting += 1
+            self._waiting[order.store_id] += 1
 
-    def _queue(self, driven: Driven, queue: deque[Driven]) -> None:
+    def _queue(self, driven: Driven, queue: Queue) -> None:
         driven.since = asyncio.get_running_loop().time()
         queue.append(driven)
 
@@ -110,7 +122,7 @@ class Driver:
             for task in self._tasks:
                 task.cancel()
             now = self._now()
-            await self._let_go([driving.left(each, now) for each in self._hand.values()])
+            await self._let_go([driving.left(each, now) for each in self._hand])
 
     # Sweep: what is due and in nobody's hand, and what is in ours for too long.
 
@@ -120,8 +132,8 @@ class Driver:
                 self._expire_in_hand()
                 taken = await self._take_due()
                 if taken or self._waiting:
-                    waiting = await self._records.waiting(self._undriven_orders + len(self._hand))
-                    self._waiting = max(0, waiting - len(self._hand))
+                    waiting = await self._records.waiting(self._undriven.most + len(self._hand))
+                    self._waiting = waiting - self._hand.of_store
             except Refusal as refusal:
                 logs.log.warning("orders wait", reason=refusal.name)
             except Exception as error:
@@ -131,7 +143,7 @@ class Driver:
     def _expire_in_hand(self) -> None:
         """Let orders expire that somebody else is asked for, or that wait for it, past their time."""
         now = self._now()
-        for driven in list(self._hand.values()):
+        for driven in self._hand:
             if driving.expired(driven.order, now):
                 self._move(driven, "expire", reason=driving.OVERDUE)
 
@@ -143,7 +155,7 @@ class Driver:
             for driven in due:
                 if driven.order.order_id not in self._hand:
                     taken = True
-                    self._hand[driven.order.order_id] = driven
+                    self._hand.take(driven)
                     self._go_on(driven)
             if len(due) < BATCH:
                 break
@@ -171,12 +183,11 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
     def _drop(self, driven: Driven) -> None:
-        if self._hand.get(driven.order.order_id) is driven:
-            del self._hand[driven.order.order_id]
+        self._hand.drop(driven)
 
     def _idle(self, driven: Driven) -> bool:
         """Tell whether an order is still ours and does not move yet: while others were asked it may have expired."""
-        return self._hand.get(driven.order.order_id) is driven and not driven.moving
+        return self._hand.holds(driven) and not driven.moving
 
     # Reserve: one call for as many orders as are waiting.
 
@@ -184,8 +195,7 @@ class Driver:
         while True:
             await self._work.wait(60)
             while self._placed:
-                taken = [self._placed.popleft() for _ in range(min(BATCH, len(self._placed)))]
-                if batch := [each for each in taken if self._idle(each)]:
+                if batch := [each for each in self._placed.take(BATCH) if self._idle(each)]:
                     await self._reserve(batch)
 
     async def _reserve(self, batch: Sequence[Driven]) -> None:
@@ -212,10 +222,11 @@ class Driver:
             reason = ErrorReason.Name(result.reason).removeprefix("ERROR_REASON_")
             self._move(driven, "reject", reason=f"{reason} {result.product_id}".strip())
 
-    # Authorize: one call an order, many at once, so that a slow provider holds up its own orders only.
+    # Authorize: one call an order, many at once, the stores by turns: a slow provider holds up its own orders only, and
+    # a store whose payments are slow its own.
 
     async def _authorize(self, driven: Driven) -> None:
-        async with self._authorizing:
+        async with self._authorizing.turn(driven.order.store_id):
             self._unpaid.remove(driven)
             if not self._idle(driven):
                 return
@@ -321,7 +332,7 @@ class Driver:
         moves = {move.order.order_id: move for _, move in missed}
         for driven in found:
             move = moves[driven.order.order_id]
-            self._hand[driven.order.order_id] = driven
+            self._hand.take(driven)
             if error is not None and driven.order.sequence < move.sequence:
                 await self._failed([driven], words(error), error, last=move.step == "expire")
             else:
@@ -347,12 +358,18 @@ class Driver:
     async def _let_go(self, back: Sequence[PutBack]) -> None:
         for each in back:
             self._drop(each.driven)
-            self._waiting += each.driven.order.state in driving.AT_ONCE and not each.parked
+            self._waiting[each.driven.order.store_id] += (
+                each.driven.order.state in driving.AT_ONCE and not each.parked
+            )
         try:
             await self._records.later(back)
         except Exception as failure:
             # They are due when their lease ends.
             logs.log.warning("orders not put back", reason=words(failure))
+
+
+def _overloaded(message: str) -> Refusal:
+    return Refusal(ErrorReason.ERROR_REASON_OVERLOADED, message, retry_seconds=1)
 
 
 def words(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.order.driver import LEASE_SECONDS, UNDRIVEN
+from services.order.driver import LEASE_SECONDS, UNDRIVEN, UNDRIVEN_OF_CUSTOMER
 from services.runtime.settings import Settings
 
 
@@ -15,5 +15,10 @@ class OrderLimits(Settings):
         description="how long an order waits for another process when the one that drives it dies",
     )
     order_undriven_orders: int = Field(
-        default=UNDRIVEN, ge=1, description="orders on their way to be paid; more are refused"
+        default=UNDRIVEN, ge=1, description="orders on their way to be paid; a store may have three quarters"
+    )
+    order_undriven_of_customer: int = Field(
+        default=UNDRIVEN_OF_CUSTOMER,
+        ge=1,
+        description="and those that a customer placed with their own token",
     )

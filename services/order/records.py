@@ -1,12 +1,13 @@
 """What the driver needs of the database: orders that are due, and a place to record how they went on."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
 import asyncpg
-from sqlalchemy import ARRAY, Boolean, Integer, case, func, literal_column, or_, select, update
+from sqlalchemy import ARRAY, Boolean, Integer, case, func, or_, select, update
 
 from services.order import queries
 from services.order.driving import AT_ONCE, Driven, PutBack
@@ -79,7 +80,7 @@ _LATER = statement(
 # Longer than any lease or back-off; whoever waits for a customer or a provider is mostly due later.
 _SOON_SECONDS = 30
 _to_be_driven = (
-    select(literal_column("1").label("one"))
+    select(_o.store_id)
     .where(
         _o.due_time < func.now() + func.make_interval(0, 0, 0, 0, 0, 0, _SOON_SECONDS),
         or_(*(_o.state == state for state in AT_ONCE)),
@@ -88,7 +89,10 @@ _to_be_driven = (
     .limit(param("most", Integer))
     .subquery("to_be_driven")
 )
-_WAITING = statement(select(func.count().label("orders")).select_from(_to_be_driven), "orders waiting")
+_WAITING = statement(
+    select(_to_be_driven.c.store_id, func.count().label("orders")).group_by(_to_be_driven.c.store_id),
+    "orders waiting",
+)
 
 
 class Records:
@@ -118,10 +122,10 @@ class Records:
             parked=[each.parked for each in batch],
         )
 
-    async def waiting(self, most: int) -> int:
-        """Return how many orders are still to be reserved or paid, in whoever's hand they are; at most so many."""
-        (row,) = await self._runtime.database.rows(_WAITING, most=most)
-        return int(row["orders"])
+    async def waiting(self, most: int) -> Counter[str]:
+        """Return how many orders of each store are still to be reserved or paid, in whoever's hand; at most so many."""
+        rows = await self._runtime.database.rows(_WAITING, most=most)
+        return Counter({str(row["store_id"]): row["orders"] for row in rows})
 
     async def record(self, moves: Sequence[Move]) -> set[str]:
         """Record moves, one an order, and return the orders of those that held, brought up to date in place.

@@ -28,6 +28,7 @@ class Method:
     deadline_seconds: int | None
     keyed: bool  # the one request carries a request_id; many have keys of their own, which the handler minds
     store_scoped: bool  # the request names its store
+    cost: int  # of options.proto
 
 
 def methods(service: str) -> list[Method]:
@@ -53,7 +54,17 @@ def _method(service: str, method) -> Method:  # type: ignore[no-untyped-def]
         deadline_seconds=options.Extensions[options_pb2.deadline_seconds] or None,
         keyed="request_id" in method.input_type.fields_by_name and not method.client_streaming,
         store_scoped="store_id" in method.input_type.fields_by_name,
+        cost=options.Extensions[options_pb2.cost] or _cost(method),
     )
+
+
+def _cost(method) -> int:  # type: ignore[no-untyped-def]
+    if method.client_streaming:
+        return options_pb2.COST_IMPORT
+    if method.server_streaming:
+        return options_pb2.COST_STREAM
+    reads = method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    return options_pb2.COST_READ if reads else options_pb2.COST_WRITE
 
 
 @cache

@@ -16,6 +16,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from services.runtime import failpoints, telemetry
 from services.runtime.deadlines import Deadlines
+from services.runtime.places import Turns
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
 
@@ -68,25 +69,27 @@ class Connection:
         self.timeout = timeout
         self._prepared: dict[Statement, Callable[..., Any]] = {}
 
-    async def rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+    async def rows(
+        self, statement: Statement, values: dict[str, Any], timeout: float | None = None
+    ) -> list[Row]:
         """Run a statement, in a span of its own where the call is traced."""
         arguments = statement.arguments(values)
         current = telemetry.current()
         if current is None or not current.sampled:
-            return await self._fetch(statement, arguments)
+            return await self._fetch(statement, arguments, timeout or self.timeout)
         with telemetry.span(f"SQL {statement.name}", kind="client") as span:
             span.set("db.system.name", "postgresql")
             span.set("db.query.text", statement.sql)
-            return await self._fetch(statement, arguments)
+            return await self._fetch(statement, arguments, timeout or self.timeout)
 
     async def execute(self, command: str) -> None:
         """Run BEGIN, COMMIT or ROLLBACK."""
         with _deadlines.limit(time.monotonic() + self.timeout):
             await self.raw.execute(command)
 
-    async def _fetch(self, statement: Statement, arguments: list[Any]) -> list[Row]:
+    async def _fetch(self, statement: Statement, arguments: list[Any], timeout: float) -> list[Row]:
         if statement.fresh_plan:
-            found: list[Row] = await self.raw.fetch(statement.sql, *arguments, timeout=self.timeout)
+            found: list[Row] = await self.raw.fetch(statement.sql, *arguments, timeout=timeout)
             return found
         fetch = self._prepared.get(statement)
         if fetch is None:
@@ -96,7 +99,7 @@ class Connection:
             fetch = self._prepared[statement] = prepared.fetch
         try:
             # asyncpg's own timeout would set a timer for each statement.
-            with _deadlines.limit(time.monotonic() + self.timeout):
+            with _deadlines.limit(time.monotonic() + timeout):
                 rows: list[Row] = await fetch(*arguments)
         except asyncpg.InvalidCachedStatementError:
             # A migration has changed its tables: it is prepared again when it is tried again.
@@ -137,7 +140,7 @@ class Database:
             raise
         self.give(connection)
 
-    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+    async def rows(self, statement: Statement, _timeout: float | None = None, **values: Any) -> list[Row]:
         """Run one statement by itself and return its rows. Refused with UNAVAILABLE while PostgreSQL is away."""
         if failpoints.ARMED:
             await failpoints.reach(f"before sql {statement.name}")
@@ -145,7 +148,7 @@ class Database:
             try:
                 connection = self._ready() or await self.take()
                 try:
-                    rows = await connection.rows(statement, values)
+                    rows = await connection.rows(statement, values, _timeout)
                 except BaseException as error:
                     self.give(connection, keep=is_sound_after(error))
                     raise
@@ -223,6 +226,22 @@ class Database:
             self._open -= 1
         else:
             self._idle.append(connection)
+
+
+class Searches:
+    """The database for statements that look through much.
+
+    They have few of its connections, which the stores take in turns, and less time.
+    """
+
+    def __init__(self, database: Database, connections: int, timeout: float) -> None:
+        self._database, self._timeout = database, timeout
+        self._turns = Turns(connections)
+
+    async def rows(self, store: str, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        """Run one statement by itself, when it is the store's turn."""
+        async with self._turns.turn(store):
+            return await self._database.rows(statement, self._timeout, **values)
 
 
 def is_sound_after(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """The life of one RPC, composed when the server starts: one wrapper a method, no tower of interceptors.
 
-trace → admission → identity → access → validation → [transaction: handler, first reply, events] → reply
+trace → admission → identity → access → shares → validation → [transaction: handler, first reply, events] → reply
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from services.runtime import logs, metrics, telemetry
 from services.runtime.admission import Admission, Seldom
 from services.runtime.callers import ANYONE, Caller, allowed
 from services.runtime.contract import Method
-from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, unavailable
+from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Searches, unavailable
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
 from services.runtime.refusals import DETAILS, Refusal, details
+from services.runtime.shares import SEARCH, Shares
 from services.runtime.spelling import canonical, unify
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
@@ -55,6 +56,7 @@ _UNLIMITED = nullcontext()
 _NO_PIECE = b"\x07"
 _HANDED_ON = "x-envoy-original-path"
 _Context = grpc.aio.ServicerContext[Any, Any]
+Gate = Callable[[Caller, str], None]
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ class Environment:
     default_seconds: float
     committed: Callable[[list[Event]], None]
     constraints: dict[str, ErrorReason.ValueType]
-    # What certain RPCs ask before anything is read: one that there is no room for is refused at next to no cost.
-    gates: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    shares: Shares
+    searches: Searches
+    # What certain RPCs ask before a caller's request is read: the caller, and the store that they act for.
+    gates: Mapping[str, Gate] = field(default_factory=dict)
 
 
 def compose(
@@ -118,8 +122,6 @@ class _Served:
             try:
                 # A deadline of the client's own is gRPC's to keep.
                 with admission.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
-                    if self._gate is not None:
-                        self._gate()
                     DEADLINE.set(end)
                     reply = await reply_to(sent, metadata)
                 _ended(self._method, span, "OK", started)
@@ -143,14 +145,16 @@ class _Served:
             try:
                 with self._at.streams.admit():
                     caller = self._caller(metadata)
-                    handled = self._handler(
-                        self._request(data, caller), _Reading(self._at.database, caller, {})
-                    )
-                    # A stream may stay open for hours, among thousands: it keeps what it needs only.
-                    del data, metadata
-                    async for message in handled:
-                        begun = file
-                        yield message if isinstance(message, bytes) else message.SerializeToString()
+                    store, request = self._store(data, caller)
+                    with self._at.shares.of(self._method.cost, caller, store):
+                        handled = self._handler(
+                            request or self._request(data, caller), self._reading(caller, {}, store)
+                        )
+                        # A stream may stay open for hours, among thousands: it keeps what it needs only.
+                        del data, metadata, request
+                        async for message in handled:
+                            begun = file
+                            yield message if isinstance(message, bytes) else message.SerializeToString()
                 _ended(self._method, span, "OK", started)
                 return
             except (asyncio.CancelledError, GeneratorExit):
@@ -166,13 +170,16 @@ class _Served:
     async def _reply(self, data: bytes, metadata: dict[str, Any]) -> bytes:
         caller = self._caller(metadata)
         CALLER.set(caller)
-        request = self._request(data, caller)
-        if not self._method.mutates:
-            call = _Reading(self._at.database, caller, metadata)
-            reply: Message = await self._handler(request, call)
-            return reply.SerializeToString()
-        key = _key(self._method, request, caller)
-        return await self._write(self._handler, request, caller, metadata, key)
+        store, request = self._store(data, caller)
+        with self._at.shares.of(self._method.cost, caller, store):
+            if self._gate is not None:
+                self._gate(caller, store)
+            request = request or self._request(data, caller)
+            if not self._method.mutates:
+                reply: Message = await self._handler(request, self._reading(caller, metadata, store))
+                return reply.SerializeToString()
+            key = _key(self._method, request, caller)
+            return await self._write(self._handler, request, caller, metadata, key)
 
     async def _gathered(self, messages: AsyncIterator[bytes], metadata: dict[str, Any]) -> bytes:
         caller = self._caller(metadata)
@@ -187,7 +194,8 @@ class _Served:
             await self._write(handle, request, caller, metadata, None)
 
         incoming = Incoming(messages, read, carry_out)
-        return await self._write(self._handler, incoming, caller, metadata, None)
+        with self._at.shares.of(self._method.cost, caller, caller.store_id):
+            return await self._write(self._handler, incoming, caller, metadata, None)
 
     def _caller(self, metadata: dict[str, Any]) -> Caller:
         if self._method.public:
@@ -196,6 +204,18 @@ class _Served:
         caller = self._at.tokens.caller(authorization if isinstance(authorization, str) else None)
         allowed(self._method, caller)
         return caller
+
+    def _store(self, data: bytes, caller: Caller) -> tuple[str, Message | None]:
+        """Return the store that a caller acts for, and the request where only that tells of it."""
+        if caller.store_id or not self._method.store_scoped:
+            return caller.store_id, None
+        request = self._request(data, caller)
+        return request.store_id.lower(), request  # type: ignore[attr-defined]
+
+    def _reading(self, caller: Caller, metadata: dict[str, Any], store: str) -> Call:
+        if self._method.cost == SEARCH:
+            return _Searching(self._at.database, caller, metadata, self._at.searches, store)
+        return _Reading(self._at.database, caller, metadata)
 
     def _request(self, data: bytes, caller: Caller) -> Message:
         request = parsed(self._method.request, data)
@@ -277,6 +297,20 @@ class _Reading(Call):
     async def rows(self, statement: Any, **values: Any) -> list[asyncpg.Record]:
         """Run a statement by itself and return its rows."""
         return await self._database.rows(statement, **values)
+
+
+class _Searching(_Reading):
+    """A call that changes nothing and looks through much."""
+
+    def __init__(
+        self, database: Database, caller: Caller, metadata: dict[str, Any], searches: Searches, store: str
+    ) -> None:
+        super().__init__(database, caller, metadata)
+        self._searches, self._store = searches, store or caller.subject
+
+    async def rows(self, statement: Any, **values: Any) -> list[asyncpg.Record]:
+        """Run a statement by itself, in turns with other stores, and return its rows."""
+        return await self._searches.rows(self._store, statement, values)
 
 
 def _key(method: Method, request: Any, caller: Caller) -> Key | None:

@@ -21,16 +21,17 @@ from nats.aio.client import Client
 from services.runtime import channels, jetstream, logs, telemetry
 from services.runtime.admission import Admission
 from services.runtime.consumers import Consumer
-from services.runtime.database import Database
+from services.runtime.database import Database, Searches
 from services.runtime.definition import Definition
 from services.runtime.housekeeping import Housekeeping
 from services.runtime.hub import Hub, Latest, Source
 from services.runtime.migrations import RUNTIME, migrate
 from services.runtime.outbox import Relay
 from services.runtime.pages import Pages
-from services.runtime.pipeline import Environment
+from services.runtime.pipeline import Environment, Gate
 from services.runtime.server import Server, run_until
 from services.runtime.settings import Settings
+from services.runtime.shares import Shares
 from services.runtime.tokens import Tokens
 from services.runtime.work import Reaction, Work
 
@@ -60,8 +61,8 @@ class Parts:
     workers: Sequence[Worker] = ()
     hubs: Sequence[Streams] = ()
     constraints: Mapping[str, ErrorReason.ValueType] = field(default_factory=dict)
-    # By an RPC's name: refuses a call that there is no room for, before anything of it is read.
-    gates: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    # By an RPC's name: refuses a call that there is no room for.
+    gates: Mapping[str, Gate] = field(default_factory=dict)
     on_stop: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
@@ -146,6 +147,13 @@ async def _serve(runtime: Runtime, parts: Parts) -> None:
         tokens=Tokens(settings.jwks_file),
         calls=Admission(settings.calls_in_flight, "calls"),
         streams=Admission(settings.open_streams, "streams"),
+        shares=Shares(settings),
+        searches=Searches(
+            runtime.database,
+            # Never all of them, where there are more than one.
+            min(settings.search_connections, max(1, settings.database_connections - 1)),
+            settings.search_timeout_seconds,
+        ),
         default_seconds=settings.call_seconds,
         committed=runtime.relay.committed,
         constraints=dict(parts.constraints),

@@ -28,7 +28,38 @@ class Settings(BaseSettings):
         default=10, gt=0, description="the longest that one statement may take"
     )
     calls_in_flight: int = Field(default=256, ge=1, description="unary calls at once; more are refused")
-    open_streams: int = Field(default=20_000, ge=1, description="streams at once; more are refused")
+    open_streams: int = Field(
+        default=20_000, ge=1, description="streams at once; a store may have three quarters of them"
+    )
+    # Limits of each process, so that no caller and no store takes it from the others; see shares.py. A store may have
+    # three quarters of the places of a kind: of reads and writes together fewer than all calls in flight.
+    reads_in_flight: int = Field(default=128, ge=1, description="reads at once, of all stores")
+    searches_in_flight: int = Field(
+        default=32, ge=1, description="searches at once: far more than two processors work at"
+    )
+    writes_in_flight: int = Field(default=128, ge=1, description="writes at once, of all stores")
+    imports_in_flight: int = Field(default=16, ge=1, description="imports at once, of all stores")
+    person_reads: int = Field(
+        default=32, ge=1, description="a customer's or courier's reads at once: some pages that open together"
+    )
+    person_searches: int = Field(default=4, ge=1, description="and searches: one, while others are given up")
+    person_writes: int = Field(default=16, ge=1, description="and writes: nobody clicks faster")
+    person_streams: int = Field(default=32, ge=1, description="and streams: an open order in each tab")
+    caller_streams: int = Field(
+        default=1_000, ge=1, description="streams of anybody else, so that a store's own backend has room"
+    )
+    person_calls_a_second: float = Field(
+        default=50, gt=0, description="of a customer or courier; four seconds' worth at once; a search is ten"
+    )
+    store_calls_a_second: float = Field(
+        default=1_000, gt=0, description="of everybody in a store together: below what one process can do"
+    )
+    search_connections: int = Field(
+        default=3, ge=1, description="of the database's, for searches; the others are never taken by them"
+    )
+    search_timeout_seconds: float = Field(
+        default=5, gt=0, description="the longest that one statement of a search may take"
+    )
     message_bytes: int = Field(default=1 << 20, ge=1024, description="the largest request")
     call_seconds: float = Field(
         default=10, gt=0, description="a call's time where neither client nor contract says"

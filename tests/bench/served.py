@@ -27,11 +27,12 @@ from commerce.order.v1.order_service_pb2 import GetOrderRequest, GetOrderRespons
 from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer, add_OrderServiceServicer_to_server
 
 from services.runtime.admission import Admission
-from services.runtime.database import Database
+from services.runtime.database import Database, Searches
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server
 from services.runtime.service import quieten, run, runner
 from services.runtime.settings import Settings
+from services.runtime.shares import Shares
 from services.runtime.tokens import Tokens
 
 ID = "0192f0c1-2345-7abc-8def-0123456789ab"
@@ -88,6 +89,8 @@ async def runtime(address: str) -> object:
         tokens=Tokens(settings.jwks_file),
         calls=Admission(settings.calls_in_flight, "calls"),
         streams=Admission(settings.open_streams, "streams"),
+        shares=Shares(settings),
+        searches=cast(Searches, None),
         default_seconds=settings.call_seconds,
         committed=lambda _: None,
         constraints={},

@@ -81,6 +81,19 @@ def without_request_id(contract):
     return found
 
 
+def with_the_wrong_cost(contract):
+    """What looks for a text, or hands out a file, looks through much; what only reads is no write, and no import."""
+    found = set()
+    for rpc in contract.rpcs:
+        cost = rpc.method.options.Extensions[options_pb2.cost]
+        fields = contract.messages[rpc.method.input_type.removeprefix(".")].field
+        looks = any(field.name == "query" for field in fields) or rpc.method.output_type == HTTP_BODY
+        reads = (options_pb2.COST_UNSPECIFIED, options_pb2.COST_READ, options_pb2.COST_SEARCH)
+        if (looks and cost != options_pb2.COST_SEARCH) or (not rpc.mutates and cost not in reads):
+            found.add(rpc.name)
+    return found
+
+
 def without_handler(contract, handlers):
     return {rpc.full_name for rpc in contract.rpcs if rpc.name not in handlers.get(rpc.service, set())}
 
@@ -188,6 +201,17 @@ def test_that_writes_carries_a_request_id_unless_its_body_is_raw(contract):
         copy.field("commerce.order.v1.CancelOrderRequest", "request_id").name = "id"
 
     assert without_request_id(contract.broken(renamed)) == {"CancelOrder"}
+
+
+def test_is_a_search_when_it_looks_through_much_and_says_so(contract):
+    assert with_the_wrong_cost(contract) == set()
+
+    def cheap(copy):
+        _options(copy, "ListProducts").Extensions[options_pb2.cost] = options_pb2.COST_READ
+        _options(copy, "ExportLedger").ClearExtension(options_pb2.cost)
+        _options(copy, "GetOrder").Extensions[options_pb2.cost] = options_pb2.COST_WRITE
+
+    assert with_the_wrong_cost(contract.broken(cheap)) == {"ListProducts", "ExportLedger", "GetOrder"}
 
 
 def test_has_a_handler_in_the_one_service_that_offers_it(contract, handlers):
