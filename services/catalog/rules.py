@@ -1,6 +1,5 @@
 """The rules of the catalog: who gets units that many want, the life of a reservation, what a product becomes. Pure."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.catalog import levels
 from services.catalog.levels import Change, Move, Stock
 from services.runtime.refusals import invalid
+from services.runtime.texts import searchable
 
 STATES = ReservationState
 State: TypeAlias = ReservationState.ValueType
@@ -82,17 +82,6 @@ CHANGEABLE = (
     "tax_class",
     "low_stock_threshold",
 )
-
-# Letters that Unicode does not take apart into one without a stroke and the stroke.
-_STROKES = str.maketrans("øłđħŧı", "oldhti")
-
-
-def searchable(text: str) -> str:
-    """Return a text without case and accents, every gap in it one space: as it is searched for."""
-    # What is taken apart may have a case of its own, and a folded case may come apart again.
-    parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    bare = "".join(each for each in parts if not unicodedata.combining(each))
-    return " ".join(bare.translate(_STROKES).split())
 
 
 def searchable_of(product: Product) -> str:

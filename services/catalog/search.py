@@ -11,11 +11,11 @@ from commerce.catalog.v1.catalog_pb2 import Product
 from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, SmallInteger, any_, select, true
 
 from services.catalog.queries import product_of
-from services.catalog.rules import searchable
 from services.catalog.tables import products
 from services.runtime.database import Runs
 from services.runtime.statements import Statement, given, param, statement
 from services.runtime.tables import UUIDS
+from services.runtime.texts import searchable
 
 _p = products.c
 _status = given(("status", ARRAY(SmallInteger)), name="status")

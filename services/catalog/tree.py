@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable
 from commerce.catalog.v1.catalog_pb2 import Category
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.catalog.rules import searchable
 from services.runtime.refusals import Refusal
+from services.runtime.texts import searchable
 
 MOST_CATEGORIES = 10_000
 

@@ -17,6 +17,7 @@ from services.runtime import times
 from services.runtime.refusals import Refusal, invalid
 from services.runtime.statements import Statement, param, statement
 from services.runtime.tables import UUIDS
+from services.runtime.texts import folded
 from services.runtime.times import given_time, timestamp
 from services.runtime.work import Work
 
@@ -104,8 +105,13 @@ async def free(work: Work, orders: Sequence[Order]) -> None:
         await work.rows(COUPONS_FREED, order_ids=order_ids)
 
 
+def as_kept(code: str) -> str:
+    """Return a code as coupons are kept: in capital letters, and with the hyphen for which a pasted text has a dash."""
+    return folded(code).upper()
+
+
 async def _checked(work: Work, by_code: Statement, order: Order, code: str) -> Coupon:
-    row = await work.row(by_code, store_id=order.store_id, code=code.upper())
+    row = await work.row(by_code, store_id=order.store_id, code=as_kept(code))
     if row is None:
         raise Refusal(ErrorReason.ERROR_REASON_COUPON_NOT_FOUND, f"There is no coupon {code}", code=code)
     coupon, uses = coupon_of(row), 0
@@ -126,7 +132,7 @@ def created(request: CreateCouponRequest, coupon_id: str) -> dict[str, Any]:
     return {
         "coupon_id": coupon_id,
         "store_id": request.store_id,
-        "code": request.code.upper(),
+        "code": as_kept(request.code),
         "percentage_ppm": None if amount else request.percentage_ppm,
         "amount_minor_units": amount.minor_units if amount else None,
         "currency_code": code,

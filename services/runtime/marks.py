@@ -1,7 +1,7 @@
 """The fields that the contract marks with a kind of text: looked up once for each type of message."""
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 from buf.validate import validate_pb2
@@ -10,8 +10,13 @@ from commerce.options.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from services.runtime import cards
+from services.runtime.refusals import cut
+
 Kind: TypeAlias = options_pb2.Text.ValueType
 _OURS = "commerce."
+# A map's key is the client's, and may be as long as a request.
+_KEY_BYTES = 64
 _MONEY = Money.DESCRIPTOR.full_name
 
 
@@ -23,13 +28,12 @@ class Marks(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """A text with a kind, and what holds it: a message by the field's name, a list by place, a map by key."""
+    """A text with a kind, and how another is put in its place."""
 
     path: str
     kind: Kind
     text: str
-    holder: Any
-    key: Any
+    put: Callable[[str], None]
 
 
 def marked(message: Message, judged_apart: bool = False) -> Iterator[Marked]:
@@ -39,6 +43,37 @@ def marked(message: Message, judged_apart: bool = False) -> Iterator[Marked]:
     """
     marks = _marks(message.DESCRIPTOR)
     return iter(()) if marks is None else _marked(message, marks, judged_apart, "")
+
+
+def all_marked(message: Message, holds: Callable[[Kind, str], bool]) -> bool:
+    """Tell whether something holds for all texts of a message that have a kind: what `marked` would take longer for."""
+    marks = _marks(message.DESCRIPTOR)
+    return marks is None or _all(message, marks, holds)
+
+
+def _all(message: Any, marks: Marks, holds: Callable[[Kind, str], bool]) -> bool:
+    for field, kind in marks.own:
+        value = getattr(message, field.name)
+        if isinstance(value, str):
+            if value and not holds(kind, value):
+                return False
+        elif not all(holds(kind, text) for text in _texts_in(value)):
+            return False
+    for field, inner in marks.within:
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            if not all(_all(each, inner, holds) for each in value):
+                return False
+        elif message.HasField(field.name) and not _all(value, inner, holds):
+            return False
+    return True
+
+
+def _texts_in(value: Any) -> Iterable[str]:
+    """Return what a list, a map or a Money holds."""
+    if isinstance(value, Money):
+        return (value.currency_code,) if value.currency_code else ()
+    return (*value, *value.values()) if isinstance(value, Mapping) else value
 
 
 def _marked(message: Any, marks: Marks, judged_apart: bool, before: str) -> Iterator[Marked]:
@@ -57,18 +92,33 @@ def _marked(message: Any, marks: Marks, judged_apart: bool, before: str) -> Iter
 def _texts(message: Any, field: FieldDescriptor, kind: Kind, path: str) -> Iterator[Marked]:
     name = field.name
     value: Any = getattr(message, name)
-    texts: Any
-    if field.message_type is None:
-        texts = enumerate(value) if field.is_repeated else ((name, value),)
+    if field.message_type is None and not field.is_repeated:
+        if value:
+            yield Marked(path, kind, value, partial(setattr, message, name))
+    elif field.message_type is None:
+        for index, text in enumerate(value):
+            yield Marked(f"{path}[{index}]", kind, text, partial(value.__setitem__, index))
     elif field.message_type.GetOptions().map_entry:
-        texts = list(value.items())
-    else:  # A Money.
-        path, message, value = path + ".currency_code", value, value.currency_code
-        texts = (("currency_code", value),)
-    for key, text in texts:
-        if text:
-            holder, place = (message, "") if isinstance(value, str) else (value, f"[{key}]")
-            yield Marked(path + place, kind, text, holder, key)
+        pairs = list(value.items())
+        for key, text in pairs:
+            yield Marked(path + in_brackets(key), kind, text, partial(value.__setitem__, key))
+        for key, _ in pairs:
+            yield Marked(path + in_brackets(key), kind, key, partial(_rename, value, key))
+    elif value.currency_code:  # Of a Money.
+        yield Marked(
+            f"{path}.currency_code", kind, value.currency_code, partial(setattr, value, "currency_code")
+        )
+
+
+def in_brackets(subscript: object) -> str:
+    """Say which of a list or a map."""
+    return f"[{cut(cards.masked(str(subscript)), _KEY_BYTES)}]"
+
+
+def _rename(entries: Any, key: str, to: str) -> None:
+    """Have a map's value under another key, unless there is one."""
+    if to not in entries:
+        entries[to] = entries.pop(key)
 
 
 @cache

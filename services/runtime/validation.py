@@ -13,16 +13,15 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from services.runtime import cards
-from services.runtime.codes import unlisted
+from services.runtime.marks import in_brackets
 from services.runtime.refusals import Refusal, cut
+from services.runtime.texts import misspelled, spell
 
 # Its body is a provider's, and belongs to whoever takes it in.
 _FOREIGN = "google.api.HttpBody.data"
 _validator = protovalidate.Validator()
 # A message says so many violations, and that there are more.
 _SAID, _SAID_BYTES = 5, 550
-# A map's key is the client's, and may be as long as a request.
-_KEY_BYTES = 64
 # A list that is too long is not worth being checked item by item: that would take seconds, in which nobody is served.
 _NONE_TOO_LONG_BYTES = 1_024
 
@@ -70,9 +69,10 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     if len(data) > _NONE_TOO_LONG_BYTES:
         pairs += _shortened(message, _holders(message.DESCRIPTOR))
+    spell(message)
     pairs += _broken_rules(message)
     broken = {path for path, _ in pairs}
-    pairs += [(path, text) for path, text in unlisted(message) if path not in broken]
+    pairs += [(path, text) for path, text in misspelled(message) if path not in broken]
     if b"\0" in data:
         pairs += [(path, "holds a NUL, which cannot be stored") for path in _paths(message, _holds_nul)]
     return pairs
@@ -113,13 +113,8 @@ def _path(field: Any) -> str:
     parts = []
     for element in field.elements:
         subscript = element.subscript
-        parts.append(element.field_name + (_place(subscript.value) if subscript is not None else ""))
+        parts.append(element.field_name + (in_brackets(subscript.value) if subscript is not None else ""))
     return ".".join(parts)
-
-
-def _place(subscript: object) -> str:
-    """Say which of a list or a map."""
-    return f"[{cut(cards.masked(str(subscript)), _KEY_BYTES)}]"
 
 
 class _Holder(NamedTuple):
@@ -188,7 +183,7 @@ def _parts(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Any]]:
     """What a field holds, each with its place in it."""
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from ((_place(key), text) for text in (key, each))
+            yield from ((in_brackets(key), text) for text in (key, each))
     elif field.is_repeated:
         yield from ((f"[{index}]", each) for index, each in enumerate(value))
     else:

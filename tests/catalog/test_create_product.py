@@ -143,6 +143,48 @@ async def test_a_product_may_be_free_and_a_price_is_never_negative(shop):
     assert said.violations == {"price": "must not be negative"}
 
 
+async def test_keeps_texts_without_what_cannot_be_seen_at_their_ends(shop):
+    typed = {
+        "sku": "\u200bMUG-1 ",
+        "name": " Zoe\u0308’s  mug\n",
+        "attributes": {"colour ": " blue\r\nor red"},
+    }
+
+    created = (await shop.catalog.CreateProduct(create(shop, **typed))).product
+
+    assert (created.sku, created.name) == ("MUG-1", "Zoë’s  mug")
+    assert created.attributes == {"colour": "blue\nor red"}
+
+
+async def test_a_retry_that_is_typed_with_blanks_is_the_same_request(shop):
+    first = create(shop, sku="MUG-1", name="Zoë")
+    again = create(shop, sku=" MUG-1", name="Zoe\u0308 ", request_id=first.request_id)
+
+    replies = [await shop.catalog.CreateProduct(request) for request in (first, again)]
+
+    assert replies[0] == replies[1]
+
+
+@pytest.mark.parametrize("field", ["sku", "name"])
+@pytest.mark.parametrize("blank", ["  ", "\u200b", "\u2800", "\u3164", "\u00a0\n", "\u200e\u2060"])
+async def test_refuses_a_text_in_which_nothing_can_be_seen(shop, field, blank):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(create(shop, **{field: blank}))
+
+    assert said.violations.keys() == {field}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("name", "Mug\u202egpj.exe"), ("name", "Big\tmug"), ("sku", "MUG\u200b1"), ("sku", "A\x071")],
+)
+async def test_refuses_a_text_with_what_nobody_can_see(shop, field, text):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.catalog.CreateProduct(create(shop, **{field: text}))
+
+    assert said.violations[field].startswith("must not hold U+")
+
+
 @pytest.mark.parametrize("code", ["ZZZ", "XXX", "XTS", "XAU", "CLF", "BGN", "eur", ""])
 async def test_refuses_a_price_in_what_nobody_pays_in(shop, code):
     with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:

@@ -44,6 +44,16 @@ async def test_a_category_may_keep_its_name_or_take_one_of_another_place(shop):
     assert await outline(shop) == ["Home", ".Home"]
 
 
+@pytest.mark.parametrize("name", [" ", "\u200b", "\u2800\u00a0"])
+async def test_refuses_a_name_that_nobody_can_read(shop, name):
+    home = await shelf(shop, "Home")
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.category.RenameCategory(rename(home, name))
+
+    assert said.violations.keys() == {"name"}
+
+
 async def test_of_many_at_once_one_gets_the_name(shop):
     shelves = [await shelf(shop, f"Shelf {number}") for number in range(10)]
 

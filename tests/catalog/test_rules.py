@@ -280,15 +280,6 @@ def test_every_step_is_known_in_every_state():
     assert len(LIFE) + len(LATE) + len(REFUSED) == len(every)
 
 
-@given(some.text())
-def test_what_is_searchable_stays_as_it_is(text):
-    found = rules.searchable(text)
-
-    assert rules.searchable(found) == found
-    assert rules.searchable(text.casefold()) == found
-    assert "\n" not in found
-
-
 @pytest.mark.parametrize("case", [str.upper, str.lower])
 def test_an_id_is_the_same_in_capitals(case):
     order = ReservationRequest(

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 import services
-from services.catalog.rules import searchable
 from services.cluster.roles import in_database
 from services.runtime.definition import chosen
 from services.runtime.migrations import RUNTIME
+from services.runtime.texts import searchable
 from tests.cluster.schemas import Schema
 
 HOUSE = Path(services.__path__[0])

@@ -21,6 +21,10 @@ PERSONAL_HERE = re.compile(
 )
 PEOPLE = re.compile(r"Customer|User|Person|Address|Recipient|Courier|Profile|Contact|PaymentMethod")
 MONEY = "commerce.common.v1.Money"
+# Nobody types these: ids, tokens and references of machines, names that the code gives, addresses of pictures.
+MADE_BY_MACHINES = re.compile(
+    r"(?:_id|_ids|_reference|_token|^token|^gateways?|^account|^payment_method|^image_urls|^traceparent)$"
+)
 # Not a person's, though its name sounds like it: the field, and why.
 IMPERSONAL = {
     "commerce.common.v1.PostalAddress.country_code": "a country has too many people to be one's own",
@@ -99,6 +103,33 @@ def unlisted(contract):
         if (field.type_name == f".{MONEY}" or re.search(r"(?:currency|country)_code$|time_zone$", field.name))
         and not field.options.Extensions[options_pb2.text]
     }
+
+
+def unspelled(contract):
+    """The texts that people send and that have no kind, and no form or name that tells that a machine made them."""
+    sent = {
+        name
+        for rpc in contract.rpcs
+        if not rpc.only_services
+        for name in contract.reachable(rpc.method.input_type)
+    } - {MONEY}
+    return {
+        f"{name}.{field.name}"
+        for name in sent
+        if not contract.messages[name].options.map_entry
+        for field in contract.messages[name].field
+        if _holds_text(contract, field)
+        and not MADE_BY_MACHINES.search(field.name)
+        and not field.options.Extensions[options_pb2.text]
+    }
+
+
+def _holds_text(contract, field):
+    rules = field.options.Extensions[validate_pb2.field]
+    if field.type == Field.TYPE_MESSAGE:
+        entry = contract.messages.get(field.type_name.removeprefix("."))
+        return entry is not None and entry.options.map_entry
+    return field.type == Field.TYPE_STRING and not (rules.string.uuid or rules.repeated.items.string.uuid)
 
 
 def without_status(contract):
@@ -211,6 +242,26 @@ def test_that_does_not_say_which_code_it_holds_is_found(contract, message, field
         copy.field(message, field).options.ClearExtension(options_pb2.text)
 
     assert unlisted(contract.broken(forgotten)) == {f"{message}.{field}"}
+
+
+def test_that_people_type_says_what_kind_of_text_it_is(contract):
+    assert unspelled(contract) == set()
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("commerce.catalog.v1.CreateProductRequest", "sku"),
+        ("commerce.catalog.v1.CreateProductRequest", "attributes"),
+        ("commerce.common.v1.PostalAddress", "lines"),
+        ("commerce.order.v1.CancelOrderRequest", "reason"),
+    ],
+)
+def test_that_people_type_is_found_when_it_does_not_say_its_kind(contract, message, field):
+    def forgotten(copy):
+        copy.field(message, field).options.ClearExtension(options_pb2.text)
+
+    assert unspelled(contract.broken(forgotten)) == {f"{message}.{field}"}
 
 
 def test_that_is_a_reason_to_refuse_has_a_status(contract):

@@ -55,6 +55,28 @@ async def test_refuses_a_mail_address_that_another_customer_of_the_store_has_how
     assert await shop.published() == []
 
 
+async def test_keeps_what_was_pasted_without_blanks_around_it(shop):
+    pasted = {
+        "full_name": "\u00a0Zoe\u0308 ",
+        "email": " zoe@example.org\t",
+        "phone": "\ufeff+4915112345678\n",
+    }
+
+    created = (await shop.customers.CreateCustomer(create(shop, **pasted))).customer
+
+    assert (created.full_name, created.email, created.phone) == ("Zoë", "zoe@example.org", "+4915112345678")
+    with refused(ErrorReason.ERROR_REASON_CUSTOMER_EMAIL_TAKEN):
+        await shop.customers.CreateCustomer(create(shop, email="ZOE@example.org "))
+
+
+@pytest.mark.parametrize("name", ["  ", "\u200b", "\u3164\u3164", "\u2800", "\u202eAda"])
+async def test_refuses_a_name_that_nobody_can_read(shop, name):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.customers.CreateCustomer(create(shop, full_name=name))
+
+    assert said.violations.keys() == {"full_name"}
+
+
 async def test_lets_two_stores_have_a_customer_with_the_same_mail_address(shop):
     another = shop.another()
 

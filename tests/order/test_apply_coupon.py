@@ -167,6 +167,12 @@ async def test_refuses_an_order_that_does_not_exist(shop):
         await shop.orders.ApplyCoupon(apply(order_id))
 
 
+async def test_names_a_code_of_blanks(shop):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.orders.ApplyCoupon(apply(new_id(), " \u200b"))
+    assert set(said.violations) == {"coupon_code"}
+
+
 async def test_names_the_field_that_is_wrong(shop):
     with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
         await shop.orders.ApplyCoupon(apply("it", "", request_id="x"))

@@ -16,6 +16,12 @@ async def test_keeps_the_code_in_capital_letters(shop):
     assert created.code == "SUMMER-10_X"
 
 
+async def test_takes_a_code_that_was_pasted_with_blanks(shop):
+    assert (await new_coupon(shop, "\u00a0spring-10 ")).code == "SPRING-10"
+    with refused(ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN, code="SPRING-10"):
+        await new_coupon(shop, "Spring-10\t")
+
+
 async def test_keeps_everything_as_it_was_asked_for(shop):
     asked = coupon(
         shop,

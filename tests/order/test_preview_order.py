@@ -56,6 +56,22 @@ async def test_a_browser_previews_a_cart_with_a_coupon(shop):
     assert seen.body["order"]["total"] == {"currencyCode": "EUR", "minorUnits": "900"}
 
 
+@pytest.mark.parametrize(
+    "pasted", ["SPRING-10 ", "\u00a0spring-10\r\n", "\u200bSpring-10", "SPRING–10", "ＳＰＲＩＮＧ-10"]
+)
+async def test_finds_a_coupon_as_people_paste_it(shop, pasted):
+    await new_coupon(shop, "spring-10")
+    cart = (await shop.product(price=1000), 1)
+    seen = await shop.orders.PreviewOrder(preview(shop, await shop.customer(), cart, coupon_code=pasted))
+    assert (seen.order.coupon_code, seen.order.total) == ("SPRING-10", money(900))
+
+
+async def test_a_coupon_of_blanks_is_none(shop):
+    cart = (await shop.product(price=1000), 1)
+    seen = await shop.orders.PreviewOrder(preview(shop, await shop.customer(), cart, coupon_code=" \t"))
+    assert (seen.order.coupon_code, seen.order.total) == ("", money(1000))
+
+
 @pytest.mark.parametrize("country", ["ZZ", "UK", "EU", "de", ""])
 async def test_refuses_to_send_it_to_no_country(shop, country):
     cart = (await shop.product(), 1)

@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
-from services.catalog.rules import searchable
 from services.catalog.tables import METADATA
+from services.runtime.texts import searchable
 
 revision = "0002"
 down_revision = "0001"

@@ -150,9 +150,18 @@ class _TextEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Text.ValueType], 
     """ISO 3166-1: a country, by its two letters; or XK, Kosovo."""
     TEXT_TIME_ZONE: _Text.ValueType  # 4
     """IANA: a time zone by its name, such as "Europe/Berlin"."""
+    TEXT_NAME: _Text.ValueType  # 5
+    """One line as people read it: a name. No control characters, and none that turn the text around them."""
+    TEXT_CODE: _Text.ValueType  # 6
+    """One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
+    TEXT_PROSE: _Text.ValueType  # 7
+    """Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
 
 class Text(_Text, metaclass=_TextEnumTypeWrapper):
-    """A kind of text: a message whose texts are not of their kinds is refused with INVALID_ARGUMENT."""
+    """A kind of text. A name, a code or prose is spelled in one way before anything else looks at it: NFC, without blanks
+    and what cannot be seen at its ends; empty when nothing in it can be seen. A message with a text that is not of its kind
+    is refused with INVALID_ARGUMENT.
+    """
 
 TEXT_UNSPECIFIED: Text.ValueType  # 0
 """Any text."""
@@ -164,6 +173,12 @@ TEXT_COUNTRY: Text.ValueType  # 3
 """ISO 3166-1: a country, by its two letters; or XK, Kosovo."""
 TEXT_TIME_ZONE: Text.ValueType  # 4
 """IANA: a time zone by its name, such as "Europe/Berlin"."""
+TEXT_NAME: Text.ValueType  # 5
+"""One line as people read it: a name. No control characters, and none that turn the text around them."""
+TEXT_CODE: Text.ValueType  # 6
+"""One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
+TEXT_PROSE: Text.ValueType  # 7
+"""Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
 
 @typing.final
 class Access(message.Message):
