@@ -29,11 +29,11 @@ from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Searche
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
 from services.runtime.refusals import DETAILS, Refusal, details
+from services.runtime.sessions import Sessions
 from services.runtime.shares import SEARCH, Shares
 from services.runtime.spelling import canonical, unify
 from services.runtime.statements import param, statement
 from services.runtime.tables import first_replies
-from services.runtime.tokens import Tokens
 from services.runtime.validation import parsed, warm
 from services.runtime.work import Call, Event, Key
 
@@ -64,7 +64,7 @@ class Environment:
     """What all RPCs of a server share."""
 
     database: Database
-    tokens: Tokens
+    sessions: Sessions
     calls: Admission
     streams: Admission
     default_seconds: float
@@ -143,8 +143,8 @@ class _Served:
         trace = telemetry.Trace.parse(metadata.get("traceparent"))
         with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
             try:
-                with self._at.streams.admit():
-                    caller = self._caller(metadata)
+                with self._at.streams.admit(), self._at.sessions.open(self._caller(metadata)) as session:
+                    caller = session.caller
                     store, request = self._store(data, caller)
                     with self._at.shares.of(self._method.cost, caller, store):
                         handled = self._handler(
@@ -154,7 +154,9 @@ class _Served:
                         del data, metadata, request
                         async for message in handled:
                             begun = file
+                            session.send()
                             yield message if isinstance(message, bytes) else message.SerializeToString()
+                            session.go_on()
                 _ended(self._method, span, "OK", started)
                 return
             except (asyncio.CancelledError, GeneratorExit):
@@ -201,7 +203,7 @@ class _Served:
         if self._method.public:
             return ANYONE
         authorization = metadata.get("authorization")
-        caller = self._at.tokens.caller(authorization if isinstance(authorization, str) else None)
+        caller = self._at.sessions.tokens.caller(authorization if isinstance(authorization, str) else None)
         allowed(self._method, caller)
         return caller
 

@@ -30,6 +30,7 @@ from services.runtime.outbox import Relay
 from services.runtime.pages import Pages
 from services.runtime.pipeline import Environment, Gate
 from services.runtime.server import Server, run_until
+from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.shares import Shares
 from services.runtime.tokens import Tokens
@@ -142,9 +143,10 @@ async def _run(definition: Definition, settings: Settings, build: Build) -> None
 
 async def _serve(runtime: Runtime, parts: Parts) -> None:
     settings = runtime.settings
+    sessions = Sessions(Tokens(settings.jwks_file))
     at = Environment(
         database=runtime.database,
-        tokens=Tokens(settings.jwks_file),
+        sessions=sessions,
         calls=Admission(settings.calls_in_flight, "calls"),
         streams=Admission(settings.open_streams, "streams"),
         shares=Shares(settings),
@@ -161,6 +163,7 @@ async def _serve(runtime: Runtime, parts: Parts) -> None:
     )
     workers: list[Worker] = [
         runtime.relay,
+        sessions,
         Housekeeping(runtime.database, settings),
         *parts.hubs,
         *parts.workers,

@@ -50,13 +50,14 @@ class Tokens:
                     del self._known[authorization]
 
     def fault(self, caller: Caller) -> str:
-        """Return why a caller's token is no longer good, or nothing."""
+        """Return why a caller's token is no longer good, or nothing. Who needs none has none."""
         if caller.expires <= time.time():
             return "the token has expired"
-        return "" if self._keys.have(caller.key) else "the key that signed the token was withdrawn"
+        if caller.key and not self._keys.have(caller.key):
+            return "the key that signed the token was withdrawn"
+        return ""
 
     def _verified(self, authorization: str) -> Caller:
-        self.look()
         if len(authorization) > _LONGEST:
             raise unauthenticated("the token is longer than any of ours")
         credentials = _CREDENTIALS.fullmatch(authorization)

@@ -31,6 +31,7 @@ from services.runtime.database import Database, Searches
 from services.runtime.pipeline import Environment
 from services.runtime.server import Server
 from services.runtime.service import quieten, run, runner
+from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.shares import Shares
 from services.runtime.tokens import Tokens
@@ -86,7 +87,7 @@ async def runtime(address: str) -> object:
     settings = Settings.load().model_copy(update={"listen": address})
     at = Environment(
         database=cast(Database, None),
-        tokens=Tokens(settings.jwks_file),
+        sessions=Sessions(Tokens(settings.jwks_file)),
         calls=Admission(settings.calls_in_flight, "calls"),
         streams=Admission(settings.open_streams, "streams"),
         shares=Shares(settings),

@@ -40,7 +40,8 @@ class StockServiceStub:
     """Watch a product's stock: as it is now, then as it is after each change.
 
     Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
-    of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping: open it again.
+    of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when
+    the token does: open it again.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
     ReserveStock: aio.UnaryUnaryMultiCallable[stock_service_pb2.ReserveStockRequest, stock_service_pb2.ReserveStockResponse]
@@ -118,7 +119,8 @@ class StockServiceServicer(metaclass=abc_1.ABCMeta):
         """Watch a product's stock: as it is now, then as it is after each change.
 
         Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
-        of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping: open it again.
+        of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when
+        the token does: open it again.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         """
 

@@ -266,7 +266,7 @@ class OrderServiceServicer:
         The first message is a snapshot; with after_sequence there is no snapshot, only what came later. A bookmark
         every 15 s says that everything up to its sequence was sent. When the stream breaks, open it again with the last
         sequence seen. Refused with ORDER_NOT_FOUND, or ORDER_SEQUENCE_UNKNOWN when after_sequence lies in the future;
-        ends with UNAVAILABLE when the server is stopping: open it again.
+        ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when the token does: open it again.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
@@ -280,7 +280,8 @@ class OrderServiceServicer:
         The first message is a bookmark, unless a resume_token says where to go on: list the orders after it, then apply
         what comes, leaving out sequences that the list has. Every message holds a token to go on after it; a bookmark every
         15 s holds one too. Refused with RESUME_TOKEN_INVALID, or RESUME_TOKEN_EXPIRED when the token is older than the days
-        that the server keeps; ends with UNAVAILABLE when the server is stopping: open it again with the last token.
+        that the server keeps; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when the bearer's
+        token does: open it again with the last resume_token.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
