@@ -15,7 +15,7 @@ TOKEN_CACHE = 1_000
 CLAIMS = "token"
 JWT = "envoy.filters.http.jwt_authn"
 RBAC = "filters.http.rbac.v3.RBAC"
-STORE = "commerce.store"
+ROUTE = "commerce.route"
 STORE_FIELD = "{store_id}"
 
 
@@ -28,7 +28,8 @@ def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
         "local_jwks": {"filename": str(jwks)},
-        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        # Whatever its case: headers.py lets no other scheme come here.
+        "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "forward": True,
         "payload_in_metadata": CLAIMS,
         "clock_skew_seconds": CLOCK_SKEW_SECONDS,
@@ -45,24 +46,28 @@ def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
     )
 
 
-def store_filter() -> Json:
-    """Refuses a token of one store on another store's paths; idle but on the routes that bring `store_check`."""
-    return extension(STORE, RBAC)
+def route_filter() -> Json:
+    """Refuses what a route says; idle on a route without `route_check`."""
+    return extension(ROUTE, RBAC)
 
 
-def store_check(rpc: Rpc) -> Json:
-    """The store filter's part of a route: empty when no REST path of the RPC names a store.
+def route_check(policies: Json) -> Json:
+    """The filter's part of a route, which may be empty."""
+    if not policies:
+        return {}
+    return {ROUTE: typed(f"{RBAC}PerRoute", rbac={"rules": {"action": "DENY", "policies": policies}})}
+
+
+def another_store(rpc: Rpc) -> Json:
+    """Policies against a token of one store on another store's paths.
 
     What the path says is compared as it stands: another spelling of the same id is refused, too.
     """
-    policies = {
+    return {
         f"another_store_{number}": _another_store(template)
         for number, template in enumerate(binding.template for binding in rpc.bindings)
         if STORE_FIELD in template
     }
-    if not policies:
-        return {}
-    return {STORE: typed(f"{RBAC}PerRoute", rbac={"rules": {"action": "DENY", "policies": policies}})}
 
 
 def _another_store(template: str) -> Json:

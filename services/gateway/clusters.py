@@ -89,6 +89,8 @@ def _cluster(name: str, addresses: Sequence[str]) -> Json:
                     "http2_protocol_options": {
                         "initial_stream_window_size": STREAM_WINDOW_BYTES,
                         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+                        # gRPC keeps what it could not read of a header in this table, and fails all who use the entry.
+                        "hpack_table_size": 0,
                     }
                 },
             )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.gateway import access, clusters, filters, hardening, replies, routes, telemetry
+from services.gateway import access, clusters, filters, hardening, parameters, replies, routes, telemetry
 from services.gateway.contract import Rpc, rpcs
 from services.gateway.values import Json, extension, socket_address
 from services.runtime.definition import Definition
 
 BUFFER_BYTES = 64 * 1024
+REGEX_SIZE = 2_000
 
 
 def envoy_config(
@@ -41,7 +42,7 @@ def envoy_config(
         **hardening.http_limits(),
         "tracing": telemetry.tracing(sampling if otlp else 0),
         "access_log": telemetry.access_log(),
-        "local_reply_config": replies.local_replies(),
+        "local_reply_config": replies.local_replies(parameters.refusals(where)),
         "route_config": {"virtual_hosts": [_virtual_host(where, cors_origins)], "validate_clusters": False},
         "http_filters": filters.http_filters(tuple(where), jwks, descriptors),
     }
@@ -49,15 +50,27 @@ def envoy_config(
         "node": {"id": "gateway", "cluster": "commerce"},
         "admin": {"address": socket_address(admin)},
         "application_log_config": telemetry.application_log(),
-        "layered_runtime": {"layers": [{"name": "commerce", "static_layer": telemetry.runtime_layer()}]},
+        "layered_runtime": {"layers": [{"name": "commerce", "static_layer": _runtime()}]},
         "overload_manager": hardening.overload_manager(),
         "static_resources": {"listeners": [_listener(listen, manager)], "clusters": [*services, collector]},
     }
 
 
 def _virtual_host(where: Mapping[Rpc, str], cors_origins: Sequence[str]) -> Json:
-    per_filter = {rpc: access.store_check(rpc) | filters.body_check(rpc) for rpc in where}
+    per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) for rpc in where}
     return routes.virtual_host(where, per_filter, filters.cors(cors_origins))
+
+
+def _route_check(rpc: Rpc) -> Json:
+    return access.route_check(access.another_store(rpc) | parameters.policies(rpc))
+
+
+def _runtime() -> Json:
+    """Our regular expressions are made from the descriptors; Envoy's bound is for those of strangers."""
+    return {
+        "tracing": telemetry.runtime_layer(),
+        "re2": {"max_program_size": {"error_level": REGEX_SIZE, "warn_level": REGEX_SIZE}},
+    }
 
 
 def _listener(address: str, manager: Json) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,11 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
+from services.gateway.values import PARAMETER
+
 DEADLINE_SECONDS = 10
+# Messages whose JSON is not made of their fields.
+FOREIGN = ("google.protobuf.", "google.api.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +29,11 @@ class Binding:
     verb: str
     template: str
     body: str
+
+    @property
+    def regex(self) -> str:
+        """The template as a regular expression (RE2), without a query."""
+        return "[^/?]+".join(re.escape(part) for part in PARAMETER.sub("\0", self.template).split("\0"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, members, telemetry
+from services.gateway import access, headers, members, telemetry
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -24,15 +24,16 @@ EXPOSED_HEADERS = f"grpc-status, grpc-message, grpc-status-details-bin, {telemet
 def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Json]:
     """The chain. From the transcoder on every call is gRPC: one token rule, one route, one error shape for all."""
     return [
-        telemetry.trace_header_filter(),
         _health(),
         extension(CORS, "filters.http.cors.v3.Cors"),
         extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
+        headers.header_filter(rpcs),
         _body_limit(),
         members.member_filter(rpcs),
+        telemetry.trace_header_filter(),
         _transcoder(rpcs, descriptors),
         access.token_filter(jwks, rpcs),
-        access.store_filter(),
+        access.route_filter(),
         extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]
 

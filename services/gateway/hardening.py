@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from services.gateway.values import Json, extension, seconds
+from services.gateway import headers
+from services.gateway.values import Json, extension, seconds, set_header
 
 MAX_BODY_BYTES = 1024 * 1024
 # A page of a list, as JSON.
 MAX_REPLY_BYTES = 16 * 1024 * 1024
-MAX_HEADERS_KIB = 32
+# Beyond this a connection or stream is cut; headers.py refuses in words what is less, but still too much.
+MAX_HEADERS_KIB = 64
 MAX_HEADERS = 100
 MAX_CONNECTIONS = 20_000
 MAX_HEAP_BYTES = 1024 * 1024 * 1024
@@ -24,7 +26,6 @@ INTERNAL_HEADERS = (
     "baggage",
     "b3",
     "forwarded",
-    "grpc-trace-bin",
     "traceparent",
     "tracestate",
     "true-client-ip",
@@ -93,11 +94,11 @@ def _action(name: str, threshold: float) -> Json:
 
 
 def _strip() -> Json:
-    """Removes internal headers before anything reads them."""
+    """Removes internal headers before anything reads them, and counts what is left."""
     by_prefix = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in INTERNAL_PREFIXES]
     by_name = [{"remove": name} for name in INTERNAL_HEADERS]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=by_prefix + by_name,
+        mutations=[*by_prefix, *by_name, {"append": set_header(headers.BYTES, "%REQUEST_HEADERS_BYTES%")}],
     )

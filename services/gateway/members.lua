@@ -1,10 +1,10 @@
--- Reads a JSON body as strictly as RFC 8259 has it and refuses what the transcoder would take or drop silently: a member
+-- Looks at requests that have bodies. Reads a JSON body as strictly as RFC 8259 has it and refuses what the transcoder would take or drop silently: a member
 -- that the contract does not know, one that is given twice, one that contradicts the path, text that is nearly JSON.
 -- Also moves the name of a field that the transcoder could not read from its words to where clients look for it, and takes
 -- out of such words what might be a card number.
 -- UNREAD: the header that marks such a reply.
 -- MESSAGES: message -> spelling of a member -> { field, kind, message ("" when it is not ours to judge) }.
--- BODIES: verb -> { pattern of the path, message, the fields that the pattern captures }.
+-- BODIES: verb -> kind of path -> { pattern of the path, message, the fields that the pattern captures, query parameters }.
 
 local MAX_DEPTH = 100
 local NAME_BYTES = 100
@@ -27,11 +27,16 @@ local function no_json(at)
 end
 
 local function skip(body, at)
+  local mark = byte(body, at)
+  if mark and mark > 32 then return at end
   return find(body, "[^ \t\r\n]", at) or #body + 1
 end
 
 -- Where the string that opens at `from` ends.
 local function closing(body, from)
+  -- Most are words, ids and numbers.
+  local _, plain_stop = find(body, '^[%w ._:@+/-]*"', from + 1)
+  if plain_stop then return plain_stop end
   local at = from + 1
   while true do
     local stop = find(body, '["\\%z\1-\31]', at)
@@ -133,28 +138,75 @@ local function read(body, message, bound)
   if rest <= #body then no_json(rest) end
 end
 
--- The message that a body has to be, and what the path says of its fields.
-local function expected(verb, path)
-  for _, body in ipairs(BODIES[verb] or {}) do
+-- The entry of BODIES for a path, and what the path says of its fields.
+local function expected(bodies, path)
+  path = string.gsub(path, "/$", "")
+  local _, segments = string.gsub(path, "/", "")
+  for _, body in ipairs(bodies[segments .. (match(path, ":%a+$") or "")] or {}) do
     local captured = { match(path, body[1]) }
     if captured[1] then
       local bound = {}
       for number, field in ipairs(body[3]) do
         bound[field] = captured[number]
       end
-      return body[2], bound
+      return body, bound
     end
   end
 end
 
+local function plain_name(name)
+  name = string.gsub(name, "%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
+  return (string.gsub(sub(name, 1, NAME_BYTES), "[^%w_.%[%]-]", "?"))
+end
+
+-- What a query says twice, for path and body say it.
+local function check_query(query, beside)
+  for name in string.gmatch(query, "([^&=]+)[^&]*") do
+    name = plain_name(name)
+    if not beside[match(name, "^[^.]*")] then
+      fault({ name }, 1, "is no query parameter here: path and body say all of the request")
+    end
+  end
+end
+
+local GRPC_HEADERS = {
+  ["grpc-accept-encoding"] = true, ["grpc-encoding"] = true, ["grpc-message-type"] = true, ["grpc-timeout"] = true,
+}
+
+local function is_base64(text)
+  for part in string.gmatch(text, "[^,]+") do
+    local digits = match(part, "^ *([%w+/_-]*)=?=? *$")
+    if not digits or #digits % 4 == 1 then return false end
+  end
+  return true
+end
+
+-- Names that nobody can list: a service cannot read such a header, or it is gRPC's own.
+local function check_headers(headers)
+  for name, text in pairs(headers) do
+    if byte(name, -1) == 110 and sub(name, -4) == "-bin" and not is_base64(text) then
+      error({ words = "the header " .. sub(name, 1, NAME_BYTES) .. " must be base64" }, 0)
+    elseif byte(name) == 103 and sub(name, 1, 5) == "grpc-" and not GRPC_HEADERS[name] and sub(name, -4) ~= "-bin" then
+      error({ words = "the header " .. sub(name, 1, NAME_BYTES) .. " is not a client's to send" }, 0)
+    end
+  end
+end
+
+local function check(handle, headers, bodies)
+  check_headers(headers)
+  local path, query = match(headers:get(":path"), "^([^?]*)%??(.*)$")
+  local body, bound = expected(bodies, path)
+  if not body then return end
+  check_query(query, body[4])
+  local sent = body[2] ~= "" and handle:body()
+  if sent then read(sent:getBytes(0, sent:length()), body[2], bound) end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local verb = headers:get(":method")
-  if not BODIES[verb] then return end
-  local message, bound = expected(verb, match(headers:get(":path"), "^[^?]*"))
-  local body = message and handle:body()
-  if not body then return end
-  local fine, refusal = pcall(read, body:getBytes(0, body:length()), message, bound)
+  local bodies = BODIES[headers:get(":method")]
+  if not bodies or find(headers:get("content-type") or "", "application/grpc", 1, true) == 1 then return end
+  local fine, refusal = pcall(check, handle, headers, bodies)
   if fine then return end
   if type(refusal) ~= "table" then error(refusal, 0) end
   handle:respond({ [":status"] = "400" }, refusal.words)
@@ -162,6 +214,7 @@ end
 
 -- How the transcoder names a field, as JSON.
 local NAMED = {
+  '"description":"the header ([%w_.-]+) ',
   '"description":"([%w_%.%[%]%*]+): ',
   '"description":"Encountered a non%-leaf field \\"([%w_%.]+)\\"',
   '"description":"Could not find field \\"([%w_%.%-%*]+)\\"',

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from services.gateway.contract import Binding, Rpc
-from services.gateway.values import UNREAD, Json, extension
+from services.gateway.contract import FOREIGN, Binding, Rpc
+from services.gateway.values import PARAMETER, UNREAD, Json, extension
 
-# Their JSON is not made of their fields.
-FOREIGN = ("google.protobuf.", "google.api.")
 # Spelling -> (field, kind of value, message of the value).
 Members = Mapping[str, tuple[str, str, str]]
 Messages = dict[str, Members]
-PARAMETER = re.compile(r"\{([^}]*)\}")
+
+
+# A path's pattern, the message that its body is ("" when it is not to be judged), the fields that the path gives to the
+# message, and the query parameters that may stand beside.
+Body = tuple[str, str, Sequence[str], Mapping[str, bool]]
 
 
 def member_filter(rpcs: Iterable[Rpc]) -> Json:
-    """The filter; it looks at REST bodies only."""
+    """The filter; it looks at requests that have bodies only."""
     messages: Messages = {}
-    bodies: dict[str, list[tuple[str, str, list[str]]]] = {}
+    bodies: dict[str, dict[str, list[Body]]] = {}
     for rpc in rpcs:
         for binding in rpc.bindings:
-            message = _body(rpc, binding)
-            if message is not None and _known(message, messages):
-                bound = PARAMETER.findall(binding.template) if binding.body == "*" else []
-                body = (_pattern(binding.template), message.full_name, bound)
-                bodies.setdefault(binding.verb, []).append(body)
+            if binding.body:
+                alike = bodies.setdefault(binding.verb, {}).setdefault(_kind(binding.template), [])
+                alike.append(_entry(rpc, binding, messages))
     code = (Path(__file__).parent / "members.lua").read_text()
     tables = f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
     return extension(
@@ -39,9 +39,32 @@ def member_filter(rpcs: Iterable[Rpc]) -> Json:
     )
 
 
+def _kind(template: str) -> str:
+    """What is quickly seen of a path: how many segments it has, and its verb (":cancel")."""
+    return f"{template.count('/')}{template.partition(':')[1]}{template.partition(':')[2]}"
+
+
+def _entry(rpc: Rpc, binding: Binding, messages: Messages) -> Body:
+    message = _body(rpc, binding)
+    judged = message is not None and _known(message, messages)
+    bound = PARAMETER.findall(binding.template)
+    rest = [
+        field
+        for field in rpc.request.fields
+        if binding.body != "*" and field.name not in (binding.body, *bound)
+    ]
+    beside = {name: True for field in rest for name in (field.name, field.json_name)}
+    return (
+        _pattern(binding.template),
+        message.full_name if message is not None and judged else "",
+        bound if binding.body == "*" else [],
+        beside,
+    )
+
+
 def _body(rpc: Rpc, binding: Binding) -> Descriptor | None:
-    if binding.body in ("", "*"):
-        return rpc.request if binding.body else None
+    if binding.body == "*":
+        return rpc.request
     return rpc.request.fields_by_name[binding.body].message_type
 
 
@@ -76,6 +99,8 @@ def _pattern(template: str) -> str:
 def _lua(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"[{_lua(key)}]={_lua(item)}" for key, item in value.items()) + "}"
+    if value is True:
+        return "true"
     if isinstance(value, list | tuple):
         return "{" + ",".join(_lua(item) for item in value) + "}"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

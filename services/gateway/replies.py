@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 
 from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from services.gateway import headers
 from services.gateway.values import ORIGINAL_PATH, UNREAD, Json, extension, set_header
 
 DOMAIN = "commerce"
 # What Envoy itself says of the fault; it knows best what it could not read.
 ITS_OWN_WORDS = "%LOCAL_REPLY_BODY%"
 RETRY_SECONDS = 1
+GRPC_WEB = "application/grpc-web+proto"
+TOO_LARGE = "the headers are larger than the server takes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +31,12 @@ class Reply:
     reason: str
     message: str
     details: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = default(default_factory=dict)
     violation: str = ""
+    # The field or header at fault.
+    field: str = ""
+    # Nothing but REST has it.
+    rest: bool = False
     retry: bool = False
     # The HTTP status to send, where Envoy's own is not fit.
     sent: int = 0
@@ -56,6 +64,15 @@ def _invalid(status: int, message: str, details: str = "") -> Reply:
     )
 
 
+def _bad_header(name: str, words: str) -> Reply:
+    """RBAC always says 403; the policy's name is the header's."""
+    return replace(_invalid(403, f"the header {name} {words}", f"policy[{name}]"), sent=400, field=name)
+
+
+def _bad_parameter(policy: str, field: str, words: str) -> Reply:
+    return replace(_invalid(403, f"{field}: {words}", f"policy[{policy}]"), sent=400, field=field, rest=True)
+
+
 def _overloaded(details: str) -> Reply:
     return Reply(
         status=503,
@@ -77,6 +94,12 @@ REPLIES = (
     _unauthenticated("issuer", "the token was issued by, or for, somebody else"),
     _unauthenticated("", "the token is unreadable, or not signed by a key that we know"),
     _unauthenticated("Audiences", "the token was issued by, or for, somebody else", status=403),
+    _unauthenticated(f"policy[{headers.NO_BEARER}]", "a bearer token is missing", status=403),
+    replace(_bad_header(headers.AUTHORIZATION, "is given twice"), details=f"policy[{headers.TWICE}]"),
+    replace(_invalid(403, TOO_LARGE, f"policy[{headers.TOO_LARGE}]"), sent=431),
+    *(_bad_header(name, words) for name, (_, words) in headers.FORMS.items()),
+    _bad_header(headers.TE, "must be trailers"),
+    *(_bad_header(name, "is not a client's to send") for name in headers.FOREIGN),
     Reply(
         status=403,
         code=code_pb2.PERMISSION_DENIED,
@@ -94,7 +117,7 @@ REPLIES = (
     _invalid(400, "a header's name has an underscore", "underscore"),
     UNREADABLE,
     _invalid(413, "the body is larger than the server takes"),
-    _invalid(431, "the headers are larger than the server takes"),
+    _invalid(431, TOO_LARGE),
     Reply(
         status=408,
         code=code_pb2.DEADLINE_EXCEEDED,
@@ -120,29 +143,38 @@ REPLIES = (
 )
 
 
-def local_replies() -> Json:
-    """HCM's local_reply_config."""
-    return {"mappers": [mapper for reply in REPLIES for mapper in _mappers(reply)]}
+def local_replies(parameters: Mapping[str, tuple[str, str]]) -> Json:
+    """HCM's local_reply_config. `parameters` has the field and the words for each policy on query parameters."""
+    asked = [_bad_parameter(policy, field, words) for policy, (field, words) in parameters.items()]
+    return {"mappers": [mapper for reply in (*asked, *REPLIES) for mapper in _mappers(reply)]}
 
 
 def _mappers(reply: Reply) -> Iterator[Json]:
-    # gRPC wants the message in its binary details, too, so it cannot be Envoy's words of the moment.
-    fixed = replace(reply, message="the request cannot be read", violation="") if reply.violation else reply
-    yield {
-        "filter": _all_of(*_is_grpc(), *_recognized(reply)),
-        "headers_to_add": [
-            set_header("grpc-status", str(int(reply.code))),
-            set_header(
-                "grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()
-            ),
-        ],
-        "body_format_override": {"text_format_source": {"inline_string": fixed.message}},
-    }
+    if not reply.rest:
+        yield _grpc_mapper(reply)
     yield {
         "filter": _all_of(*_recognized(reply)),
         "body_format_override": {"json_format": _json(reply), "content_type": "application/json"},
         **({"status_code": reply.sent} if reply.sent else {}),
         **({"headers_to_add": [set_header(UNREAD, "1")]} if reply.violation else {}),
+    }
+
+
+def _grpc_mapper(reply: Reply) -> Json:
+    # gRPC wants the message in its binary details, too, so it cannot be Envoy's words of the moment.
+    fixed = replace(reply, message="the request cannot be read", violation="") if reply.violation else reply
+    return {
+        "filter": _all_of(*_is_grpc(), *_recognized(reply)),
+        "headers_to_add": [
+            set_header("grpc-status", str(int(reply.code))),
+            set_header("grpc-message", fixed.message),
+            set_header(
+                "grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()
+            ),
+        ],
+        # Trailers alone, in gRPC's way. The content type is for grpc-web; Envoy gives gRPC its own.
+        "status_code": 200,
+        "body_format_override": {"text_format_source": {"inline_string": ""}, "content_type": GRPC_WEB},
     }
 
 
@@ -152,6 +184,9 @@ def _status(reply: Reply) -> status_pb2.Status:
     ]
     if reply.violation:
         violation = error_details_pb2.BadRequest.FieldViolation(description=reply.violation)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if reply.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=reply.field, description=reply.message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if reply.retry:
         retry = error_details_pb2.RetryInfo()

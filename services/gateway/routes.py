@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from services.gateway.contract import Rpc
+from services.gateway.headers import BYTES
 from services.gateway.values import Json, seconds, set_header
 
 # The service keeps the RPC's own deadline; the gateway's is for a service that does not.
@@ -30,6 +31,7 @@ def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], co
         "name": "commerce",
         "domains": ["*"],
         "typed_per_filter_config": cors,
+        "request_headers_to_remove": [BYTES],
         "matcher": _by_path(_routes(clusters, per_filter)),
     }
 

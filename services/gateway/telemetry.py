@@ -73,7 +73,7 @@ def tracing(sampling: float) -> Json:
 
 def runtime_layer() -> Json:
     """Settings of the tracer that Envoy keeps in its runtime."""
-    return {"tracing": {"opentelemetry": {"flush_interval_ms": FLUSH_MILLISECONDS, "min_flush_spans": 50}}}
+    return {"opentelemetry": {"flush_interval_ms": FLUSH_MILLISECONDS, "min_flush_spans": 50}}
 
 
 def access_log() -> list[Json]:
@@ -106,7 +106,11 @@ def _line(fields: Mapping[str, str]) -> Json:
 
 
 def trace_header_filter() -> Json:
-    """Puts the trace id on every reply, Envoy's own included, and takes off what nobody outside needs."""
+    """Puts the trace id on every reply, Envoy's own included, and takes off what nobody outside needs.
+
+    No service reads a header of bytes, and gRPC tears the connection over one that is malformed.
+    """
+    bytes_headers = {"remove_on_match": {"key_matcher": {"suffix": "-bin"}}}
     mutations = [
         {"append": set_header(TRACE_HEADER, "%TRACE_ID%")},
         *({"remove": name} for name in NOT_FOR_CLIENTS),
@@ -114,7 +118,7 @@ def trace_header_filter() -> Json:
     return extension(
         "envoy.filters.http.header_mutation",
         "filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"response_mutations": mutations},
+        mutations={"request_mutations": [bytes_headers], "response_mutations": mutations},
     )
 
 

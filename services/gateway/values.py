@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+# Of a path's template.
+PARAMETER = re.compile(r"\{([^}]*)\}")
 Json = dict[str, Any]
 # Where the transcoder leaves the REST path; a client's own header of this name is removed.
 ORIGINAL_PATH = "x-envoy-original-path"
@@ -35,3 +38,9 @@ def socket_address(address: str) -> Json:
 def set_header(key: str, value: str) -> Json:
     """A header that replaces one of its name."""
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def denial(*rules: Json) -> Json:
+    """An RBAC policy for requests that all the rules fit, whoever sends them."""
+    permission = rules[0] if len(rules) == 1 else {"and_rules": {"rules": list(rules)}}
+    return {"permissions": [permission], "principals": [{"any": True}]}

@@ -22,7 +22,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.message_bytes),
         ("grpc.max_send_message_length", 16 * settings.message_bytes),
-        ("grpc.max_metadata_size", 16 << 10),
+        # Twice what the gateway takes, which says better what is too large.
+        ("grpc.max_metadata_size", 32 << 10),
+        ("grpc.absolute_max_metadata_size", 32 << 10),
         # A burst of streams is admitted, or refused, by us.
         ("grpc.max_concurrent_streams", settings.open_streams + settings.calls_in_flight),
         ("grpc.server.max_pending_requests", settings.open_streams),

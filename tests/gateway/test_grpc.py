@@ -148,6 +148,8 @@ async def test_refuses_grpc_web_with_a_grpc_status(gateway: Gateway, anyone: aio
     async with anyone.post(
         GET_ORDER, data=_web_request(), headers={"content-type": WEB, "x-grpc-web": "1"}
     ) as reply:
+        assert (reply.status, reply.content_type) == (200, WEB)
+        assert await reply.read() == b""
         assert reply.headers["grpc-status"] == "16"
         assert reply.headers["grpc-message"] == "a bearer token is missing"
         status = status_pb2.Status.FromString(
