@@ -129,6 +129,11 @@ class Cluster:
             "supervisor": os.getpid(),
             "replicas": {code: list(addresses) for code, addresses in layout.addresses.items()},
             "companions": dict(layout.companions),
+            "ready_paths": {
+                companion.code: companion.ready_path
+                for definition in self.chosen
+                for companion in definition.companions
+            },
             "otlp": self._otlp,
             "spans": str(self.spans_file) if self._collector else None,
             "envoy_admin": f"http://{self._admin}",
@@ -138,6 +143,7 @@ class Cluster:
                     "state": process.state.value,
                     "address": process.spec.address,
                     "restarts": process.restarts,
+                    "hangs": process.hangs,
                     "log": str(process.spec.log),
                 }
                 for name, process in self.processes.items()
@@ -204,6 +210,7 @@ class Cluster:
         otlp = self._otlp.partition("://")[2].rstrip("/") or None
         share = envoy.sampling(self._told)
         await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share)])
+        self.home.beat.touch()
         self._housekeeping = asyncio.create_task(self._keep_house())
         self.started = True
         self._tell()
@@ -262,6 +269,8 @@ class Cluster:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            with contextlib.suppress(OSError):
+                self.home.beat.touch()
             for process in self.processes.values():
                 with contextlib.suppress(OSError):
                     bound_log(process.spec.log)

@@ -70,5 +70,6 @@ def prepare(
         directory=home.path,
         log=home.log("envoy"),
         ready=readiness.http(admin, "/ready"),
+        alive=readiness.http_alive(admin),
         address=listen,
     )

@@ -34,6 +34,8 @@ class Home:
         self.logs = self.path / "logs"
         self.keys = self.path / "keys"
         self.state_file = self.run / "state.json"
+        # Touched by the supervisor as long as it looks after its processes.
+        self.beat = self.run / "beat"
         self._lock: int | None = None
 
     def prepare(self) -> None:

@@ -61,6 +61,7 @@ def prepare(home: Home, port: int) -> tuple[Spec, str]:
         directory=home.path,
         log=home.log("nats"),
         ready=readiness.nats(address),
+        alive=readiness.nats(address, readiness.ALIVE_SECONDS),
         address=address,
     )
     return spec, f"nats://{USER}:{password}@{address}"

@@ -94,6 +94,7 @@ def service_specs(plan: Plan, definition: Definition, around: Surroundings) -> l
             directory=around.home.path,
             log=around.home.log(name),
             ready=readiness.grpc_health(address),
+            alive=readiness.grpc_alive(address),
             address=address,
             grace_seconds=DRAIN_SECONDS,
         )
@@ -113,6 +114,7 @@ def companion_spec(plan: Plan, companion: Companion, around: Surroundings) -> Sp
         directory=around.home.path,
         log=around.home.log(companion.code),
         ready=readiness.http(address, path) if path else readiness.tcp(address),
+        alive=readiness.http_alive(address) if path else None,
         address=address,
     )
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from services.cluster import readiness
 from services.cluster.home import Home
 from services.cluster.launch import CAP_DAC_READ_SEARCH, CAP_SETPCAP
 from services.cluster.processes import LAUNCH, Spec, StartFailed, last_words
@@ -92,7 +93,8 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
         environment=_environment(),
         directory=data,
         log=home.log("postgres"),
-        ready=lambda: _answers(dsn),
+        ready=lambda: answers(dsn),
+        alive=lambda: lives(dsn),
         address=str(sockets / SOCKET_NAME),
         user=user,
         # Fast shutdown: sessions are ended, data is checkpointed. Orphaned: immediate, it recovers at the next start.
@@ -104,10 +106,22 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
     return spec, dsn
 
 
-async def _answers(dsn: str) -> bool:
+async def answers(dsn: str) -> bool:
     try:
         connection = await asyncpg.connect(dsn, timeout=2)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    await connection.close()
+    return True
+
+
+async def lives(dsn: str) -> bool:
+    """Whether the server says anything: also that it recovers, or has no room for a connection."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=readiness.ALIVE_SECONDS)
+    except asyncpg.PostgresError:
+        return True
+    except (OSError, TimeoutError, asyncpg.InterfaceError):
         return False
     await connection.close()
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import json
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from services.cluster.readiness import Probe
@@ -22,6 +24,11 @@ BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LAST_SECONDS = 5.0
 # A process that was ready for this long starts again at the first back-off.
 SETTLED_SECONDS = 10.0
+# What runs is asked this often whether it lives. Silent this many times in a row, half a minute, it hangs and is
+# restarted: longer than any pause of a process that works, a checkpoint of the disk or somebody's short SIGSTOP, and as
+# long as a customer's call may take at most.
+ALIVE_EVERY_SECONDS = 5.0
+SILENT_PROBES = 6
 LOG_BYTES = 8 * 1024 * 1024
 DEADLY = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGSEGV}
 
@@ -46,6 +53,8 @@ class Spec:
     directory: Path
     log: Path
     ready: Probe
+    # Whether it still answers; None: nobody asks, and only its end restarts it.
+    alive: Probe | None = None
     address: str = ""
     user: str = "-"
     stop_signal: signal.Signals = signal.SIGTERM
@@ -69,12 +78,15 @@ class Process:
     changed: Callable[[], None] = lambda: None
     state: State = State.WAITING
     restarts: int = 0
+    # How often of these because it did not answer.
+    hangs: int = 0
     pid: int | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _ever_ready: bool = False
     _life: asyncio.Task[None] | None = None
     _child: asyncio.subprocess.Process | None = None
     _log_start: int = 0
+    _hung: bool = False
 
     @property
     def name(self) -> str:
@@ -138,7 +150,7 @@ class Process:
             self.pid = None
             if self.state is State.STOPPING:
                 return
-            failures = 1 if lasted_seconds > SETTLED_SECONDS else failures + 1
+            failures = 1 if lasted_seconds > SETTLED_SECONDS and not self._hung else failures + 1
             if not self._ever_ready and failures >= self.spec.attempts:
                 self._set(State.FAILED)
                 raise StartFailed(self._last_words(exit_code))
@@ -200,10 +212,48 @@ class Process:
                     self._set(State.READY)
                     break
                 await asyncio.wait({exited}, timeout=PROBE_INTERVAL_SECONDS)
+            await self._watch_over(exited)
             return await asyncio.shield(exited), clock() - ready_at if self._ready.is_set() else 0.0
         finally:
             if not exited.done():
                 self._end()
+
+    async def _watch_over(self, exited: asyncio.Task[int]) -> None:
+        """Returns when the process has ended, and ends it when it does not answer for too long."""
+        self._hung, silent = False, 0
+        clock = asyncio.get_running_loop().time
+        while self.spec.alive is not None:
+            began = clock()
+            probe = asyncio.ensure_future(self.spec.alive())
+            await asyncio.wait({probe, exited}, return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                probe.cancel()
+                return
+            silent = 0 if probe.result() or self._is_held() else silent + 1
+            if silent == SILENT_PROBES and self.state is not State.STOPPING:
+                self._hung = True
+                self.hangs += 1
+                self._log(f"did not answer {silent} times in a row: it hangs and is restarted")
+                self._end()
+            await asyncio.wait({exited}, timeout=max(0.0, ALIVE_EVERY_SECONDS - (clock() - began)))
+
+    def _is_held(self) -> bool:
+        """Whether a debugger holds the process."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return False
+        return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
+
+    def _log(self, text: str) -> None:
+        """Adds a line to the process's own log, where people look for what became of it."""
+        with contextlib.suppress(OSError), self.spec.log.open("a") as log:
+            line = {
+                "ts": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+                "level": "error",
+                "event": "supervisor",
+            }
+            log.write(json.dumps(line | {"process": self.name, "said": text}) + "\n")
 
     def _set(self, state: State) -> None:
         if self.state is not state:

@@ -1,4 +1,4 @@
-"""Questions that a process answers when it is ready. Each probe answers at once: True, or not yet."""
+"""Questions that a process answers when it is ready, or at least lives. Each probe answers soon: True, or not yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from grpc_health.v1 import health_pb2
 
 Probe = Callable[[], Awaitable[bool]]
 PROBE_SECONDS = 2.0
+# A process that works is late at times, with all cores busy and the disk behind.
+ALIVE_SECONDS = 5.0
 # Every probe is a connection of its own: a shared one would be in back-off when the process is up again.
+SILENCE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
 
 
@@ -35,11 +38,21 @@ def http(address: str, path: str) -> Probe:
     return probe
 
 
-def nats(address: str) -> Probe:
+def http_alive(address: str) -> Probe:
+    """Anything that HTTP answers with: also that it is not ready."""
+    request = f"GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
+
+    async def probe() -> bool:
+        return await _exchange(address, request, 1, ALIVE_SECONDS) is not None
+
+    return probe
+
+
+def nats(address: str, seconds: float = PROBE_SECONDS) -> Probe:
     """The server greets with INFO, which it does once JetStream has recovered."""
 
     async def probe() -> bool:
-        return await _exchange(address, b"", 5) == b"INFO "
+        return await _exchange(address, b"", 5, seconds) == b"INFO "
 
     return probe
 
@@ -50,25 +63,39 @@ def grpc_health(address: str) -> Probe:
     async def probe() -> bool:
         if await _exchange(address, b"", 0) is None:
             return False
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            try:
-                reply = await channel.unary_unary(
-                    "/grpc.health.v1.Health/Check",
-                    request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-                    response_deserializer=health_pb2.HealthCheckResponse.FromString,
-                )(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
-            except grpc.aio.AioRpcError:
-                return False
-        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+        return await _health(address, PROBE_SECONDS) == health_pb2.HealthCheckResponse.SERVING
 
     return probe
 
 
-async def _exchange(address: str, request: bytes, size: int) -> bytes | None:
+def grpc_alive(address: str) -> Probe:
+    """grpc.health.v1 says anything at all: also that it does not serve, as long as what it needs is away."""
+
+    async def probe() -> bool:
+        return await _health(address, ALIVE_SECONDS) is not None
+
+    return probe
+
+
+async def _health(address: str, seconds: float) -> int | None:
+    """What the server says of its health; None when it says nothing, 0 when it does not know."""
+    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        try:
+            reply = await channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )(health_pb2.HealthCheckRequest(), timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            return None if error.code() in SILENCE else 0
+    return int(reply.status)
+
+
+async def _exchange(address: str, request: bytes, size: int, seconds: float = PROBE_SECONDS) -> bytes | None:
     """Connects, sends, reads `size` bytes; None when any of it fails."""
     host, _, port = address.rpartition(":")
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
                 writer.write(request)

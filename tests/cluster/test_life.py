@@ -3,13 +3,16 @@
 import asyncio
 import os
 import signal
+import sys
 
 import pytest
 
+from services.cluster import processes, readiness
 from services.cluster.cluster import Cluster
 from services.cluster.home import Home, HomeError
 from services.cluster.processes import StartFailed
 from tests.cluster.toys import REPOSITORY, SUPERVISOR, TOYS, configure, gone, processes_of, supervisor, toy
+from tests.shop import eventually
 
 
 async def test_stop_leaves_nothing_behind(tmp_path):
@@ -59,6 +62,73 @@ async def test_a_process_that_ends_by_itself_is_restarted(toy_cluster):
     toy_cluster.kill("beta", signal.SIGTERM)
     await toy_cluster.wait_ready("beta")
     assert toy_cluster.process("beta").state == "ready"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The supervisor asks twice a second, and waits half a second for an answer."""
+    monkeypatch.setattr(processes, "ALIVE_EVERY_SECONDS", 0.5)
+    monkeypatch.setattr(readiness, "ALIVE_SECONDS", 0.5)
+
+
+@pytest.mark.parametrize("name", ["alpha", "nats", "postgres", "envoy"])
+async def test_a_process_that_hangs_is_restarted_and_its_log_says_so(impatient, tmp_path, name):
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure) as cluster:
+        hung = cluster.process(name)
+        before = hung.pid
+        cluster.kill(name, signal.SIGSTOP)
+        await eventually(lambda: restarted(hung), seconds=20)
+        await cluster.wait_ready(name)
+        assert (hung.hangs, hung.restarts) == (1, 1)
+        assert hung.pid != before
+        assert "it hangs and is restarted" in hung.spec.log.read_text()
+        assert cluster.status()["processes"][name]["hangs"] == 1
+
+
+async def restarted(process):
+    return process.restarts
+
+
+async def test_a_short_stop_is_no_hang(impatient, tmp_path):
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure) as cluster:
+        alpha = cluster.process("alpha")
+        before = alpha.pid
+        for _ in range(3):
+            cluster.kill("alpha", signal.SIGSTOP)
+            await asyncio.sleep(1)
+            cluster.kill("alpha", signal.SIGCONT)
+            await asyncio.sleep(1)
+        assert (alpha.pid, alpha.hangs, alpha.restarts) == (before, 0, 0)
+
+
+DEBUGGER = """
+import ctypes, os, sys
+pid = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.ptrace(16, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+os.waitpid(pid, 0x40000000)
+print("held", flush=True)
+sys.stdin.read()
+libc.ptrace(17, pid, None, None)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may always debug another process")
+async def test_a_process_that_a_debugger_holds_is_left_alone(impatient, tmp_path):
+    async with Cluster(tmp_path, definitions=TOYS, configure=configure) as cluster:
+        alpha = cluster.process("alpha")
+        before = alpha.pid
+        debugger = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-c", DEBUGGER, str(before)],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert debugger.stdin is not None and debugger.stdout is not None
+        assert await debugger.stdout.readline() == b"held\n"
+        await asyncio.sleep(5)
+        assert (alpha.pid, alpha.hangs) == (before, 0)
+        debugger.stdin.close()
+        await debugger.wait()
 
 
 async def test_a_deleted_jetstream_store_is_made_anew(toy_cluster):

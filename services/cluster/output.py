@@ -1,0 +1,67 @@
+"""How commands show what they found: a record a block, whole at any width, or with -o json as REST has it."""
+
+from __future__ import annotations
+
+import enum
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.console import Console
+
+
+class Output(enum.StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def print_json(content: Message | Any) -> None:
+    """Print a message as REST would answer it, or what JSON has a form for."""
+    from google.protobuf.json_format import MessageToDict
+    from google.protobuf.message import Message
+
+    if isinstance(content, Message):
+        content = MessageToDict(content, always_print_fields_with_no_presence=True)
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_records(console: Console, records: Iterable[Mapping[str, Any]]) -> None:
+    """Print each record as a block of lines, a name and a value each; what is empty is left out. Nothing is cut."""
+    for number, record in enumerate(records):
+        if number:
+            console.print()
+        print_lines(console, record)
+
+
+def print_lines(console: Console, lines: Mapping[str, Any]) -> None:
+    """Print a line for each name and value, but for empty ones."""
+    width = max(8, *(len(name) for name in lines))
+    for name, value in lines.items():
+        if value not in (None, ""):
+            console.print(f"{name:<{width}} {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_next(console: Console, *commands: str) -> None:
+    """Print what to type next."""
+    for number, command in enumerate(commands):
+        mark = "next" if number == 0 else ""
+        line = f"{mark:<8} commerce {command}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def checked_id(text: str, what: str = "an id") -> str:
+    """Return an id as services know it. Raises ValueError when it is none."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        message = f"{what} is a UUID, as in 0191f3a2-7c1e-7cc3-98c4-dc0c0c07398f, not {text!r}"
+        raise ValueError(message) from None
+
+
+def time_of(stamp: Any) -> str:
+    """A timestamp of the contract as people read it, in UTC."""
+    return f"{stamp.ToDatetime(UTC):%Y-%m-%d %H:%M:%S} UTC"
