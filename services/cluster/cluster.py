@@ -61,7 +61,7 @@ class Cluster:
         self._otlp = ""
         self._admin = ""
         self._waves: list[list[Process]] = []
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -175,8 +175,8 @@ class Cluster:
     async def stop(self) -> None:
         """Stops everything in reverse order: those that started together stop together."""
         self.started = False
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        for chore in self._chores:
+            chore.cancel()
         for wave in reversed(self._waves):
             await asyncio.gather(*(process.stop() for process in wave))
         self._waves.clear()
@@ -211,7 +211,8 @@ class Cluster:
         share = envoy.sampling(self._told)
         await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share)])
         self.home.beat.touch()
-        self._housekeeping = asyncio.create_task(self._keep_house())
+        chores = (self._keep_house(), tokens.follow(self.home, self.kind))
+        self._chores = [asyncio.create_task(chore) for chore in chores]
         self.started = True
         self._tell()
 

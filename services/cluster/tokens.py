@@ -6,11 +6,14 @@ cluster's own key then signs nothing but the services' tokens.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -21,6 +24,7 @@ ISSUER = AUDIENCE = "commerce"
 LIFETIME_SECONDS = 12 * 3600
 SERVICE_LIFETIME_SECONDS = 30 * 24 * 3600
 DEVELOPMENT = "development"
+FOLLOW_SECONDS = 1.0
 
 
 def key(home: Home) -> ECKey:
@@ -35,12 +39,29 @@ def key(home: Home) -> ECKey:
 def publish(home: Home, environment: str) -> Path:
     """Writes the public keys that services and gateway trust: ours, and those of COMMERCE_JWKS_FILE."""
     write_private(home.keys / "environment", environment)
-    keys = [key(home).as_dict(private=False)]
-    if others := os.environ.get("COMMERCE_JWKS_FILE"):
-        keys += json.loads(Path(others).read_text())["keys"]
     path = home.keys / "jwks.json"
+    keys = [key(home).as_dict(private=False), *_others()]
     write_private(path, json.dumps({"keys": keys}, indent=2))
     return path
+
+
+async def follow(home: Home, environment: str) -> None:
+    """Publishes again what COMMERCE_JWKS_FILE holds whenever that changes. What is no file of keys changes nothing."""
+    known = _others()
+    while True:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        try:
+            found = _others()
+            if found != known:
+                publish(home, environment)
+                known = found
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            print(f"COMMERCE_JWKS_FILE: {error}; the last good keys stay", file=sys.stderr)
+
+
+def _others() -> list[Any]:
+    path = os.environ.get("COMMERCE_JWKS_FILE")
+    return list(json.loads(Path(path).read_text())["keys"]) if path else []
 
 
 def mint(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from services.gateway import cel
+from services.gateway import cel, keys
 from services.gateway.contract import Rpc
 from services.gateway.values import ORIGINAL_PATH, Json, extension, typed
 
@@ -19,15 +18,12 @@ ROUTE = "commerce.route"
 STORE_FIELD = "{store_id}"
 
 
-def token_filter(jwks: Path, rpcs: Iterable[Rpc]) -> Json:
-    """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs.
-
-    The keys are read when Envoy starts: jwt_authn does not watch the file.
-    """
+def token_filter(rpcs: Iterable[Rpc]) -> Json:
+    """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs."""
     provider = {
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
-        "local_jwks": {"filename": str(jwks)},
+        "remote_jwks": keys.remote(),
         # Whatever its case: headers.py lets no other scheme come here.
         "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "forward": True,

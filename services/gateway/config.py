@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.gateway import access, clusters, filters, hardening, parameters, replies, routes, telemetry
+from services.gateway import (
+    access,
+    clusters,
+    filters,
+    hardening,
+    keys,
+    parameters,
+    replies,
+    routes,
+    telemetry,
+)
 from services.gateway.contract import Rpc, rpcs
 from services.gateway.values import Json, extension, socket_address
 from services.runtime.definition import Definition
@@ -44,7 +54,7 @@ def envoy_config(
         "access_log": telemetry.access_log(),
         "local_reply_config": replies.local_replies(parameters.refusals(where)),
         "route_config": {"virtual_hosts": [_virtual_host(where, cors_origins)], "validate_clusters": False},
-        "http_filters": filters.http_filters(tuple(where), jwks, descriptors),
+        "http_filters": filters.http_filters(tuple(where), descriptors),
     }
     return {
         "node": {"id": "gateway", "cluster": "commerce"},
@@ -52,7 +62,10 @@ def envoy_config(
         "application_log_config": telemetry.application_log(),
         "layered_runtime": {"layers": [{"name": "commerce", "static_layer": _runtime()}]},
         "overload_manager": hardening.overload_manager(),
-        "static_resources": {"listeners": [_listener(listen, manager)], "clusters": [*services, collector]},
+        "static_resources": {
+            "listeners": [_listener(listen, manager), keys.listener(listen, jwks)],
+            "clusters": [*services, collector, keys.cluster(listen)],
+        },
     }
 
 

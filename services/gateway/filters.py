@@ -21,7 +21,7 @@ ALLOWED_HEADERS = (
 EXPOSED_HEADERS = f"grpc-status, grpc-message, grpc-status-details-bin, {telemetry.TRACE_HEADER}"
 
 
-def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Json]:
+def http_filters(rpcs: Sequence[Rpc], descriptors: Path) -> list[Json]:
     """The chain. From the transcoder on every call is gRPC: one token rule, one route, one error shape for all."""
     return [
         _health(),
@@ -32,7 +32,7 @@ def http_filters(rpcs: Sequence[Rpc], jwks: Path, descriptors: Path) -> list[Jso
         members.member_filter(rpcs),
         telemetry.trace_header_filter(),
         _transcoder(rpcs, descriptors),
-        access.token_filter(jwks, rpcs),
+        access.token_filter(rpcs),
         access.route_filter(),
         extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]

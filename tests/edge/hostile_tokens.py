@@ -341,6 +341,9 @@ HOSTILE: dict[str, dict[str, Make]] = {kind.__name__[1:]: dict(kind()) for kind 
 
 # Unusual, and good.
 GOOD: dict[str, Make] = {
+    "bearer": lambda forge: f"bearer {forge.token()}",
+    "BEARER": lambda forge: f"BEARER {forge.token()}",
+    "bEaReR and three blanks": lambda forge: f"bEaReR   {forge.token()}",
     "an audience among others": of_claims('"aud": ["shop", "commerce"]', "aud"),
     "of type at+jwt": of_header(typ="at+jwt"),
     "of type AT+JWT": of_header(typ="AT+JWT"),

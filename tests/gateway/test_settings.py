@@ -36,6 +36,7 @@ async def test_offers_the_services_that_have_an_address(keys: Keys) -> None:
         "order": "STATIC",
         "payment": "STRICT_DNS",
         "collector": "STATIC",
+        "keys": "STATIC",
     }
 
 
