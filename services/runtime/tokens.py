@@ -14,10 +14,12 @@ from services.runtime import claims
 from services.runtime.callers import Caller, unauthenticated
 from services.runtime.claims import LEEWAY_SECONDS, UNREADABLE
 from services.runtime.keys import Keys
+from services.runtime.refusals import invalid
 
 ALGORITHMS = ["ES256"]
 # A scheme in any case, blanks, three parts. Longer headers than this are no longer the gateway's to hand on.
 _CREDENTIALS = re.compile(r"bearer +([\w-]+\.[\w-]+\.[\w-]+)", re.IGNORECASE | re.ASCII)
+_TWO = re.compile(r"bearer .*,.*|.*, *bearer .*", re.IGNORECASE | re.DOTALL)
 _LONGEST = 8 << 10
 _REMEMBERED = 10_000
 _REGISTRY = jws.JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
@@ -60,6 +62,8 @@ class Tokens:
     def _verified(self, authorization: str) -> Caller:
         if len(authorization) > _LONGEST:
             raise unauthenticated("the token is longer than any of ours")
+        if _TWO.fullmatch(authorization):
+            raise invalid("authorization", "the header authorization is given twice")
         credentials = _CREDENTIALS.fullmatch(authorization)
         if credentials is None:
             bearer = authorization[:7].lower() == "bearer "

@@ -68,12 +68,16 @@ async def test_a_good_token_beside_a_bad_one_does_not_pass_the_edge(shop, forge,
         assert {tuple(answer.violations) for answer in answers} == {("authorization",)}
 
 
-async def test_a_service_takes_one_authorization_header_only(shop, forge):
-    own = ("authorization", f"Bearer {shop.token}")
-    for others in (("authorization", CASES["altered"](forge)), own):
-        for metadata in ((own, others), (others, own)):
-            answers = await _all(ask(shop.as_nobody, rpc, _request(shop, rpc), metadata) for rpc in closed())
-            assert {answer.reason for answer in answers} == {"UNAUTHENTICATED"}, metadata
+async def test_two_credentials_are_none_for_a_service_and_for_the_gateway(shop, forge, gateway):
+    """Two headers are one with a comma (RFC 9110, section 5.3)."""
+    own, other = f"Bearer {shop.token}", CASES["altered"](forge)
+    (rpc,) = [rpc for rpc in closed() if rpc.name == "ListCustomers"]
+    for pair in ((own, other), (other, own), (own, own), (own, own.lower()[:7] + own[7:])):
+        for metadata in (_header(", ".join(pair)), [("authorization", each) for each in pair]):
+            for at in (shop.as_nobody, shop.as_nobody.at(gateway)):
+                answer = await ask(at, rpc, _request(shop, rpc), tuple(metadata))
+                assert answer.reason == "INVALID_ARGUMENT", metadata
+                assert answer.violations == {"authorization": "the header authorization is given twice"}
 
 
 async def test_other_headers_may_come_twice(shop):
