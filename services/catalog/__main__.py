@@ -25,7 +25,7 @@ def build(runtime: Runtime) -> Parts:
     return Parts(
         handlers=[
             CatalogService(runtime.pages),
-            CategoryService(),
+            CategoryService(runtime.pages),
             StockService(recorded, reservations, hub, runtime.pages),
             ImportService(Imports(recorded), runtime.pages),
         ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from commerce.catalog.v1.catalog_pb2 import Category
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from sqlalchemy import CTE, Text, cast, func, literal_column, select
+from sqlalchemy import CTE, Text, cast, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -18,6 +18,7 @@ from services.catalog.tree import MOST_CATEGORIES
 from services.runtime.database import Row, Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement, param, statement
+from services.runtime.texts import folded
 
 _c = categories.c
 
@@ -57,10 +58,10 @@ _COUNT = statement(
     "number of categories",
 )
 _SIBLING = statement(
-    select(_c.category_id).where(
+    select(_c.category_id, _c.name).where(
         _c.store_id == param("store_id"),
         _c.parent_id.is_not_distinct_from(param("parent_id")),
-        _c.name == param("name"),
+        or_(_c.name == param("name"), _c.name_folded == param("name_folded")),
         _c.category_id != param("category_id"),
     ),
     "sibling of that name",
@@ -69,7 +70,7 @@ _new = upsert(categories).values({column.name: param(column.name) for column in 
 _RECORD = statement(
     _new.on_conflict_do_update(
         index_elements=["category_id"],
-        set_={"parent_id": _new.excluded.parent_id, "name": _new.excluded.name},
+        set_={name: _new.excluded[name] for name in ("parent_id", "name", "name_folded")},
     ),
     "category recorded",
 )
@@ -124,12 +125,14 @@ async def record(db: Runs, category: Category) -> None:
         "store_id": category.store_id,
         "parent_id": category.parent_id or None,
         "name": category.name,
+        "name_folded": folded(category.name),
     }
-    if await db.row(_SIBLING, **row):
+    if sibling := await db.row(_SIBLING, **row):
         raise Refusal(
             ErrorReason.ERROR_REASON_CATEGORY_NAME_TAKEN,
-            f"Another category at this place is called {category.name}",
-            name=category.name,
+            f"The category {sibling['category_id']} at this place is called {sibling['name']}",
+            name=sibling["name"],
+            category_id=sibling["category_id"],
         )
     await db.rows(_RECORD, **row)
 

@@ -6,11 +6,15 @@ from commerce.catalog.v1.catalog_service_pb2_grpc import CategoryServiceServicer
 
 from services.catalog import categories, tree
 from services.runtime.ids import new_id
+from services.runtime.pages import Pages
 from services.runtime.work import Call
 
 
 class CategoryService(CategoryServiceServicer):
     """The categories of a store: a tree of any depth."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
 
     async def CreateCategory(
         self, request: catalog.CreateCategoryRequest, call: Call
@@ -40,8 +44,12 @@ class CategoryService(CategoryServiceServicer):
     async def ListCategories(
         self, request: catalog.ListCategoriesRequest, call: Call
     ) -> catalog.ListCategoriesResponse:
-        found = await categories.categories_of(call.db, request.store_id)
-        return catalog.ListCategoriesResponse(categories=tree.depth_first(found))
+        found = tree.depth_first(await categories.categories_of(call.db, request.store_id))
+        (after,) = self._pages.position(request) or [""]
+        page = tree.page(found, after, request.page_size or tree.MOST_CATEGORIES)
+        is_last = not page or page[-1] is found[-1]
+        more = "" if is_last else self._pages.token(request, [page[-1].category_id])
+        return catalog.ListCategoriesResponse(categories=page, next_page_token=more)
 
 
 async def _put(call: Call, category: Category, parent_id: str) -> Category:

@@ -21,6 +21,7 @@ from services.catalog import levels, rules
 from services.catalog.levels import Change, Move, Movement, Stock
 from services.runtime.cards import masked
 from services.runtime.refusals import Refusal
+from services.runtime.texts import folded
 from services.runtime.validation import violations
 
 _SKU_SHOWN = 200
@@ -36,13 +37,20 @@ class Fault(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store has of that which a batch names: categories by id, products by SKU, stock by product_id."""
+class Known(NamedTuple):
+    """What the store has of that which a batch names: categories by id, products by SKU, stock by product_id.
+
+    `skus` are those of the products by what is taken for the same.
+    """
 
     categories: frozenset[str]
     products: Mapping[str, Product]
-    stocks: Mapping[str, Stock]
+    skus: Mapping[str, str]
+    stocks: Mapping[str, Stock] = {}
+
+    def sku_of(self, row: ImportRow) -> str:
+        """Return the SKU by which the store has a row's product, or will have it."""
+        return row.sku if row.sku in self.products else self.skus.get(folded(row.sku), row.sku)
 
 
 @dataclass(slots=True)
@@ -110,13 +118,17 @@ def taken_in(
 ) -> Outcome:
     """Work out what the sound rows of a batch change; `ids` are for new products."""
     outcome = Outcome(dict(known.stocks))
+    created: dict[str, str] = {}
     for number, row in rows.items():
-        before = outcome.created.get(row.sku) or outcome.changed.get(row.sku) or known.products.get(row.sku)
+        sku = created.get(folded(row.sku)) or known.sku_of(row)
+        before = outcome.created.get(sku) or outcome.changed.get(sku) or known.products.get(sku)
         wrong = _wrong(row, known.categories, before and outcome.stocks.get(before.product_id))
         if wrong:
             outcome.faults.append(_fault(number, row, *wrong))
             continue
         after = _updated(before, row, now) if before else _created(batch.store_id, row, now, next(ids))
+        if before is None:
+            created[folded(after.sku)] = after.sku
         if after is not before:
             _keep(outcome, before, after)
         moved = row.HasField("quantity") and _move(outcome, after, row.quantity, batch.request_id)

@@ -15,7 +15,20 @@ from commerce.catalog.v1 import catalog_pb2
 from commerce.catalog.v1.catalog_pb2 import Product
 from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportRow
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from sqlalchemy import ARRAY, BigInteger, Text, any_, cast, func, insert, literal_column, select, true, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Text,
+    any_,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.catalog import import_rules
@@ -40,6 +53,7 @@ from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS
+from services.runtime.texts import folded
 from services.runtime.work import Call
 
 _BIGINTS = ARRAY(BigInteger)
@@ -69,7 +83,13 @@ _CATEGORIES = statement(
 )
 _PRODUCTS = statement(
     select(products)
-    .where(products.c.store_id == param("store_id"), products.c.sku == any_(param("skus", TEXTS)))
+    .where(
+        products.c.store_id == param("store_id"),
+        or_(
+            products.c.sku == any_(param("skus", TEXTS)),
+            products.c.sku_folded == any_(param("skus_folded", TEXTS)),
+        ),
+    )
     .order_by(products.c.product_id)
     .with_for_update(),
     "products of a batch locked",
@@ -85,12 +105,12 @@ _KEPT = {
     "tax_class": TEXTS,
     "searchable": TEXTS,
 }
-_NEW = {"sku": TEXTS, "create_time": ARRAY(TIME)} | _KEPT
+_NEW = {"sku": TEXTS, "sku_folded": TEXTS, "create_time": ARRAY(TIME)} | _KEPT
 _new = given(*_NEW.items(), name="new", prefix="new_")
 _created = (
     upsert(products)
     .from_select(["store_id", *_NEW], select(param("store_id", ID), *_new.c))
-    .on_conflict_do_nothing(constraint="products_sku_key")
+    .on_conflict_do_nothing()
     .returning(products.c.product_id, products.c.store_id)
     .cte("created")
 )
@@ -234,11 +254,18 @@ async def _known(db: Runs, store: str, rows: Collection[ImportRow]) -> Known:
     found = (
         await db.rows(_CATEGORIES, store_id=store, category_ids=list(category_ids)) if category_ids else []
     )
-    locked = await db.rows(_PRODUCTS, store_id=store, skus=list({row.sku for row in rows}))
-    known = {row["sku"]: product_of(row) for row in locked}
-    counted = {row.sku for row in rows if row.HasField("quantity")}
-    stocks = await stocks_locked(db, [known[sku].product_id for sku in counted & known.keys()])
-    return Known(frozenset(str(row["category_id"]) for row in found), known, stocks)
+    skus = {row.sku for row in rows}
+    locked = await db.rows(
+        _PRODUCTS, store_id=store, skus=list(skus), skus_folded=[folded(sku) for sku in skus]
+    )
+    known = Known(
+        categories=frozenset(str(row["category_id"]) for row in found),
+        products={row["sku"]: product_of(row) for row in locked},
+        skus={row["sku_folded"]: row["sku"] for row in locked},
+    )
+    counted = {known.sku_of(row) for row in rows if row.HasField("quantity")}
+    product_ids = [known.products[sku].product_id for sku in counted & known.products.keys()]
+    return known._replace(stocks=await stocks_locked(db, product_ids))
 
 
 async def _record_products(call: Call, store: str, outcome: Outcome) -> None:

@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from commerce.catalog.v1.catalog_pb2 import PriceChange, Product
+from commerce.catalog.v1.catalog_pb2 import PriceChange, Product, ProductStatus
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 from sqlalchemy import Text, any_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
-from services.catalog.rules import searchable_of
+from services.catalog.rules import ARCHIVED, searchable_of
 from services.catalog.tables import ID, price_changes, products, stock
 from services.runtime.database import Row, Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
 from services.runtime.tables import UUIDS
+from services.runtime.texts import folded
 
 LAST_VERSION = 2**63 - 1
 
@@ -31,7 +32,7 @@ _PRICED = ("product_id", "version", "price_minor_units", "currency_code")
 _created = (
     upsert(products)
     .values({column.name: param(column.name) for column in products.c})
-    .on_conflict_do_nothing(constraint="products_sku_key")
+    .on_conflict_do_nothing()
     .returning(products.c.store_id, products.c.create_time, *(products.c[name] for name in _PRICED))
     .cte("created")
 )
@@ -50,6 +51,15 @@ _CREATE = statement(
     .add_cte(_first_price),
     "create product",
 )
+_HOLDER = statement(
+    select(products)
+    .where(
+        products.c.store_id == param("store_id"),
+        or_(products.c.sku == param("sku"), products.c.sku_folded == param("sku_folded")),
+    )
+    .limit(1),
+    "product that has a SKU",
+)
 _PRODUCT = select(products).where(products.c.product_id == param("product_id"), visible(products.c.store_id))
 _GET = statement(_PRODUCT, "product")
 _LOCK = statement(_PRODUCT.with_for_update(), "product locked")
@@ -66,7 +76,7 @@ _CHANGE = statement(
         {
             column.name: param(column.name)
             for column in products.c
-            if column.name not in ("product_id", "store_id", "sku", "create_time")
+            if column.name not in ("product_id", "store_id", "sku", "sku_folded", "create_time")
         }
     ),
     "change product",
@@ -86,12 +96,11 @@ _PRICES = statement(
 
 async def create(db: Runs, product: Product, actor: str) -> None:
     """Record a product, with its first price and no stock. Refused with PRODUCT_SKU_TAKEN."""
-    if await db.row(_CREATE, **row_of(product), actor=actor) is None:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN,
-            f"Another product of the store has the SKU {product.sku}",
-            sku=product.sku,
-        )
+    row = row_of(product)
+    if await db.row(_CREATE, **row, actor=actor) is None:
+        holder = await db.row(_HOLDER, **row)
+        assert holder is not None  # No product is ever deleted, and none changes its SKU.
+        raise _taken(product_of(holder))
 
 
 async def product(db: Runs, product_id: str, store: str | None) -> Product:
@@ -138,6 +147,20 @@ def found(row: Row | None, product_id: str) -> Row:
     return row
 
 
+def _taken(holder: Product) -> Refusal:
+    if holder.status == ARCHIVED:
+        message = f"The archived product {holder.product_id} has the SKU {holder.sku}: restore it, or take another SKU"
+    else:
+        message = f"The product {holder.product_id} of the store has the SKU {holder.sku}"
+    return Refusal(
+        ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN,
+        message,
+        sku=holder.sku,
+        product_id=holder.product_id,
+        status=ProductStatus.Name(holder.status).removeprefix("PRODUCT_STATUS_"),
+    )
+
+
 def row_of(product: Product) -> dict[str, Any]:
     """Return a product as its row has it."""
     return {
@@ -157,6 +180,7 @@ def row_of(product: Product) -> dict[str, Any]:
         "tax_class": product.tax_class,
         "low_stock_threshold": product.low_stock_threshold,
         "searchable": searchable_of(product),
+        "sku_folded": folded(product.sku),
     }
 
 

@@ -86,7 +86,12 @@ CHANGEABLE = (
 
 def searchable_of(product: Product) -> str:
     """Return what a product is found by. No query holds a line break: none runs from the name into the SKU."""
-    return f"{searchable(product.name)}\n{searchable(product.sku)}"
+    return searchable_of_texts(product.name, product.sku)
+
+
+def searchable_of_texts(name: str, sku: str) -> str:
+    """Return what a product of this name and SKU is found by."""
+    return f"{searchable(name)}\n{searchable(sku)}"
 
 
 @dataclass(frozen=True, slots=True)

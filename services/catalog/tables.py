@@ -35,12 +35,23 @@ categories = Table(
     Column("store_id", ID, nullable=False),
     Column("parent_id", ID, ForeignKey("categories.category_id")),
     Column("name", Text, nullable=False),
+    # What is taken for the same name (texts.folded); nothing where the version before wrote the row.
+    Column("name_folded", Text),
     UniqueConstraint(
         "store_id", "parent_id", "name", name="categories_name_key", postgresql_nulls_not_distinct=True
     ),
     CheckConstraint("parent_id <> category_id", name="categories_not_within_itself"),
 )
 Index("categories_by_parent", categories.c.parent_id)
+Index(
+    "categories_name_folded_key",
+    categories.c.store_id,
+    categories.c.parent_id,
+    categories.c.name_folded,
+    unique=True,
+    postgresql_nulls_not_distinct=True,
+    postgresql_where=categories.c.name_folded.is_not(None),
+)
 
 products = Table(
     "products",
@@ -62,9 +73,12 @@ products = Table(
     Column("low_stock_threshold", Integer, nullable=False, server_default="0"),
     # Name and SKU without case and accents (rules.searchable_of).
     Column("searchable", Text, nullable=False),
+    # What is taken for the same SKU (texts.folded); nothing where the version before wrote the row.
+    Column("sku_folded", Text),
     UniqueConstraint("store_id", "sku", name="products_sku_key"),
     CheckConstraint("price_minor_units >= 0", name="products_price_not_negative"),
 )
+Index("products_sku_folded_key", products.c.store_id, products.c.sku_folded, unique=True)
 Index("products_by_store", products.c.store_id, products.c.status, products.c.product_id)
 Index(
     "products_by_category",

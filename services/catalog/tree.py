@@ -1,6 +1,6 @@
 """The tree of a store's categories: where each may lie, and in which order they are shown. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from commerce.catalog.v1.catalog_pb2 import Category
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -9,6 +9,8 @@ from services.runtime.refusals import Refusal
 from services.runtime.texts import searchable
 
 MOST_CATEGORIES = 10_000
+# Half of what a client takes by default: in JSON, which the gateway makes of it, a reply is twice as long.
+MOST_BYTES = 2_000_000
 
 
 def placed(category: Category, parent_id: str, path: Collection[str]) -> Category:
@@ -47,6 +49,18 @@ def depth_first(categories: Iterable[Category]) -> list[Category]:
         shown.append(category)
         waiting += within.get(category.category_id, [])
     return shown
+
+
+def page(shown: Sequence[Category], after: str, size: int) -> list[Category]:
+    """Return up to `size` categories after the one with an id, or from the start, as far as a reply has room."""
+    start = next((n for n, each in enumerate(shown, 1) if each.category_id == after), 0)
+    found, room = [], MOST_BYTES
+    for category in shown[start : start + size]:
+        room -= category.ByteSize() + 4
+        if room < 0:
+            break
+        found.append(category)
+    return found
 
 
 def _by_name(category: Category) -> tuple[str, str]:

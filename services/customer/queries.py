@@ -5,8 +5,9 @@ from datetime import UTC
 from typing import Any
 
 from commerce.customer.v1.customer_pb2 import Customer
-from sqlalchemy import Integer, insert, or_, select, update
+from sqlalchemy import Integer, insert, select, update
 
+from services.customer.rules import searchable_of
 from services.customer.tables import customers
 from services.runtime.statements import param, statement
 from services.runtime.work import closing
@@ -23,7 +24,12 @@ CUSTOMER_LOCKED = statement(
 CUSTOMER_CHANGED = closing(
     update(customers)
     .where(_c.customer_id == param("id"))
-    .values({name: param(name) for name in ("full_name", "email", "phone", "version", "update_time")}),
+    .values(
+        {
+            name: param(name)
+            for name in ("full_name", "email", "phone", "version", "update_time", "searchable")
+        }
+    ),
     "customer changed",
 )
 
@@ -35,7 +41,7 @@ _page = (
 )
 CUSTOMERS = statement(_page, "customers")
 CUSTOMERS_FOUND = statement(
-    _page.where(or_(*(column.ilike(param("pattern")) for column in (_c.full_name, _c.email, _c.phone)))),
+    _page.where(_c.searchable.like(param("pattern"))),
     "customers found",
     fresh_plan=True,
 )
@@ -58,4 +64,5 @@ def customer_of(row: Mapping[str, Any]) -> Customer:
 def values(customer: Customer) -> dict[str, Any]:
     """Return a customer as a row has it."""
     row = {field.name: getattr(customer, field.name) for field in customer.DESCRIPTOR.fields}
-    return row | {name: row[name].ToDatetime(tzinfo=UTC) for name in ("create_time", "update_time")}
+    row |= {name: row[name].ToDatetime(tzinfo=UTC) for name in ("create_time", "update_time")}
+    return row | {"searchable": searchable_of(customer.full_name, customer.email, customer.phone)}

@@ -1,12 +1,16 @@
 """The rules of a customer: what a change makes of it, and what a search looks for. Pure."""
 
+import re
+
 from commerce.customer.v1.customer_pb2 import Customer
 from commerce.customer.v1.customer_service_pb2 import UpdateCustomerRequest
 
 from services.runtime.refusals import invalid
+from services.runtime.texts import searchable
 
 CHANGEABLE = ("full_name", "email", "phone")
 REMOVABLE = ("phone",)
+_PHONE, _GAPS = re.compile(r"\s*\+[0-9 ()/.\u00a0\u2010\u2011-]+"), re.compile(r"[^0-9+]")
 
 
 def changed(customer: Customer, request: UpdateCustomerRequest) -> Customer:
@@ -25,8 +29,17 @@ def changed(customer: Customer, request: UpdateCustomerRequest) -> Customer:
     return wanted
 
 
+def searchable_of(full_name: str, email: str, phone: str) -> str:
+    """Return what a customer is found by. No query holds a line break: none runs from one of these into the next."""
+    return f"{searchable(full_name)}\n{searchable(email)}\n{phone}"
+
+
 def pattern(query: str) -> str:
-    """Return the LIKE pattern of everything that contains the query, whatever its characters mean to LIKE."""
+    """Return the LIKE pattern of everything that contains the query, whatever its characters mean to LIKE.
+
+    A telephone number is kept without the blanks and strokes that people write in it.
+    """
+    query = _GAPS.sub("", query) if _PHONE.fullmatch(query) else searchable(query)
     for special in ("\\", "%", "_"):
         query = query.replace(special, "\\" + special)
     return f"%{query}%"

@@ -18,15 +18,15 @@ customers = Table(
     Column("version", BigInteger, nullable=False),
     Column("create_time", TIME, nullable=False),
     Column("update_time", TIME, nullable=False),
+    # Name, mail address and telephone number without case and accents (rules.searchable_of).
+    Column("searchable", Text, nullable=False, server_default=""),
 )
 Index("customers_by_store", customers.c.store_id, customers.c.customer_id)
 Index("customers_store_email_key", customers.c.store_id, func.lower(customers.c.email), unique=True)
 Index(
     "customers_by_part",
     customers.c.store_id,
-    customers.c.full_name,
-    customers.c.email,
-    customers.c.phone,
+    customers.c.searchable,
     postgresql_using="gin",
-    postgresql_ops=dict.fromkeys(("full_name", "email", "phone"), "gin_trgm_ops"),
+    postgresql_ops={"searchable": "gin_trgm_ops"},
 )

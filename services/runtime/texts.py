@@ -14,6 +14,7 @@ from services.runtime.codes import LISTS
 from services.runtime.marks import Kind, Marked, all_marked, marked
 
 _NAME, _CODE, _PROSE = options_pb2.TEXT_NAME, options_pb2.TEXT_CODE, options_pb2.TEXT_PROSE
+_SEARCH = options_pb2.TEXT_SEARCH
 
 
 def _those(*spans: tuple[int, int]) -> frozenset[str]:
@@ -40,6 +41,7 @@ _FORBIDDEN: Mapping[Kind, frozenset[str]] = {
     _NAME: _CONTROLS | _TURNING,
     _CODE: _CONTROLS | _IGNORABLE | _EMPTY,
     _PROSE: (_CONTROLS - {"\t", "\n"}) | _TURNING,
+    _SEARCH: frozenset(),
 }
 # Nothing of these categories is drawn by itself: blanks, controls, marks of a letter that is not there.
 _UNDRAWN = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Mn", "Mc", "Me"})

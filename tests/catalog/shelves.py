@@ -32,8 +32,12 @@ async def shelf(shop, name="Lamps", parent=""):
     return (await shop.category.CreateCategory(create(shop, name, parent))).category.category_id
 
 
+async def page(shop, **given):
+    return await shop.category.ListCategories(ListCategoriesRequest(store_id=shop.store_id, **given))
+
+
 async def listed(shop):
-    return (await shop.category.ListCategories(ListCategoriesRequest(store_id=shop.store_id))).categories
+    return (await page(shop)).categories
 
 
 async def outline(shop):
@@ -62,11 +66,12 @@ async def chain(shop, length):
     return [str(row["category_id"]) for row in rows]
 
 
-async def many(shop, number):
-    """So many categories at the top."""
+async def many(shop, number, letters=0):
+    """So many categories at the top, whose names have so many letters more."""
     await shop.clients.rows(
         "INSERT INTO catalog.categories (category_id, store_id, name) "
-        "SELECT gen_random_uuid(), $1, 'Shelf ' || n FROM generate_series(1, $2::int) AS n",
+        "SELECT gen_random_uuid(), $1, 'Shelf ' || n || repeat('棚', $3) FROM generate_series(1, $2::int) AS n",
         shop.store_id,
         number,
+        letters,
     )

@@ -8,6 +8,7 @@ import pytest
 from commerce.catalog.v1.catalog_events_pb2 import ProductCreated
 from commerce.catalog.v1.catalog_pb2 import ProductStatus
 from commerce.catalog.v1.catalog_service_pb2 import (
+    ArchiveProductRequest,
     BatchGetProductsRequest,
     CreateProductRequest,
     GetProductRequest,
@@ -163,6 +164,46 @@ async def test_a_retry_that_is_typed_with_blanks_is_the_same_request(shop):
     replies = [await shop.catalog.CreateProduct(request) for request in (first, again)]
 
     assert replies[0] == replies[1]
+
+
+@pytest.mark.parametrize("sku", ["MUG-1", "mug-1", " Mug-1\t", "ＭＵＧ－１", "MUG–1"])
+async def test_refuses_a_sku_that_people_take_for_that_of_another_and_names_it(shop, sku):
+    held = (await shop.catalog.CreateProduct(create(shop, sku="MUG-1"))).product
+
+    with refused(
+        ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN, sku="MUG-1", product_id=held.product_id, status="ACTIVE"
+    ):
+        await shop.catalog.CreateProduct(create(shop, sku=sku))
+
+
+@pytest.mark.parametrize("sku", ["MUG-1", "mug-1"])
+async def test_says_that_an_archived_product_has_the_sku(shop, sku):
+    product_id = await shop.product(sku="MUG-1")
+    archive = ArchiveProductRequest(product_id=product_id, request_id=new_id())
+    await shop.catalog.ArchiveProduct(archive)
+
+    with refused(
+        ErrorReason.ERROR_REASON_PRODUCT_SKU_TAKEN, sku="MUG-1", product_id=product_id, status="ARCHIVED"
+    ) as said:
+        await shop.catalog.CreateProduct(create(shop, sku=sku))
+
+    assert f"archived product {product_id}" in said.message
+    assert "restore it" in said.message
+
+
+async def test_skus_that_look_different_are_two_products(shop):
+    for sku in ("MUG-1", "MUG1", "MUG 1", "MÜG-1", "MUG-11"):
+        await shop.catalog.CreateProduct(create(shop, sku=sku))
+
+
+async def test_of_many_at_once_with_skus_that_look_the_same_exactly_one_is_created(shop):
+    skus = ["MUG-1", "mug-1", "Mug-1", "MUG–1"] * 5
+
+    replies = await asyncio.gather(
+        *(shop.catalog.CreateProduct(create(shop, sku=sku)) for sku in skus), return_exceptions=True
+    )
+
+    assert sum(not isinstance(reply, BaseException) for reply in replies) == 1
 
 
 @pytest.mark.parametrize("field", ["sku", "name"])

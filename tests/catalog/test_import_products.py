@@ -90,6 +90,38 @@ async def test_a_row_whose_price_is_in_no_currency_fails_alone(shop):
     ]
 
 
+async def test_finds_a_product_however_its_sku_is_typed(shop):
+    product_id = await shop.product(sku="MUG-1", name="Mug", price=1999)
+
+    whole = await imported(shop, row("mug-1 ", "Mug", 2999), row("ＭＵＧ–1", "Mug", 3999))
+
+    assert counts(whole) == (2, 0, 2, 0, 0)
+    assert await ids(shop) == {"MUG-1": product_id}
+    assert (await kept(shop, "MUG-1")).price.minor_units == 3999
+
+
+async def test_rows_whose_skus_look_the_same_are_one_product(shop):
+    whole = await imported(shop, row("D1", "One"), row("D1 ", "Two"), row("d1", "Three"))
+
+    assert counts(whole) == (3, 1, 2, 0, 0)
+    assert (await kept(shop, "D1")).name == "Three"
+
+
+async def test_products_that_had_such_skus_before_are_found_by_the_exact_one(shop):
+    """Both of "D1" and "d1" were created before they were taken for one: the migration leaves each its own."""
+    first, second = await shop.product(sku="D1", name="One"), await shop.product(sku="E1", name="Two")
+    await shop.clients.rows(
+        "UPDATE catalog.products SET sku = 'd1', sku_folded = 'd1' || chr(10) || product_id WHERE product_id = $1",
+        second,
+    )
+
+    whole = await imported(shop, row("d1", "Second"), row("D1", "First"), row("Ｄ1", "Firstly"))
+
+    assert counts(whole) == (3, 0, 3, 0, 0)
+    names = {(await kept(shop, sku)).product_id: (await kept(shop, sku)).name for sku in ("D1", "d1")}
+    assert names == {first: "Firstly", second: "Second"}
+
+
 async def test_what_a_row_leaves_out_stays_as_it_is(shop):
     lamps = await shelf(shop)
     given = {"attributes": {"colour": "red"}, "image_urls": ["https://x.example/1"], "low_stock_threshold": 2}

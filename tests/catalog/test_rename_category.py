@@ -44,6 +44,17 @@ async def test_a_category_may_keep_its_name_or_take_one_of_another_place(shop):
     assert await outline(shop) == ["Home", ".Home"]
 
 
+@pytest.mark.parametrize("name", ["home", "HOME ", "Ｈｏｍｅ", "Ho\u00adme"])
+async def test_refuses_a_name_that_people_take_for_that_of_another(shop, name):
+    home, garden = await shelf(shop, "Home"), await shelf(shop, "Garden")
+
+    with refused(ErrorReason.ERROR_REASON_CATEGORY_NAME_TAKEN, name="Home", category_id=home):
+        await shop.category.RenameCategory(rename(garden, name))
+
+    renamed = (await shop.category.RenameCategory(rename(home, name))).category
+    assert renamed.name == name.strip()
+
+
 @pytest.mark.parametrize("name", [" ", "\u200b", "\u2800\u00a0"])
 async def test_refuses_a_name_that_nobody_can_read(shop, name):
     home = await shelf(shop, "Home")

@@ -307,6 +307,61 @@ async def test_make_products_searchable_as_new_ones_are(catalog):
         assert row["searchable"] == f"{searchable(row['name'])}\n{searchable(row['sku'])}"
 
 
+async def test_keep_products_whose_skus_people_take_for_one(upgraded):
+    skus = ["D1", "d1", "D1 ", "E1", "Ｅ1"]
+    products = {sku: UUID(int=number) for number, sku in enumerate(skus, 1)}
+
+    async def fill(schema: Schema) -> None:
+        for sku, product_id in products.items():
+            await schema.insert(
+                "products",
+                product_id=product_id,
+                store_id=STORE,
+                sku=sku,
+                name="One\u00adway",
+                price_minor_units=1,
+                currency_code="EUR",
+                version=1,
+                create_time=SUMMER,
+                update_time=AUTUMN,
+            )
+
+    schema = await upgraded("catalog", fill)
+
+    rows = await schema.rows("SELECT sku, sku_folded, searchable FROM products")
+    ids = {sku: f"\n{product_id}" for sku, product_id in products.items()}
+    assert {row["sku"]: row["sku_folded"] for row in rows} == {
+        "D1": "d1",
+        "d1": f"d1{ids['d1']}",
+        "D1 ": f"d1{ids['D1 ']}",
+        "E1": "e1",
+        "Ｅ1": f"e1{ids['Ｅ1']}",
+    }
+    assert {row["searchable"] for row in rows} == {"oneway\nd1", "oneway\ne1"}
+
+
+async def test_find_customers_as_new_ones_are(upgraded):
+    async def fill(schema: Schema) -> None:
+        for number, name in enumerate(NAMES):
+            await schema.insert(
+                "customers",
+                customer_id=uuid4(),
+                store_id=STORE,
+                full_name=name,
+                email=f"X{number}@Example.org",
+                phone="",
+                version=1,
+                create_time=SUMMER,
+                update_time=AUTUMN,
+            )
+
+    schema = await upgraded("customer", fill)
+
+    rows = await schema.rows("SELECT full_name, email, searchable FROM customers ORDER BY email")
+    found = [f"{searchable(name)}\nx{number}@example.org\n" for number, name in enumerate(NAMES)]
+    assert [row["searchable"] for row in rows] == found
+
+
 async def test_sell_every_product_at_the_price_that_it_has(catalog):
     schema, products = catalog
 

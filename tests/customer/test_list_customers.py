@@ -62,6 +62,37 @@ async def test_finds_any_part_of_a_name_a_mail_address_or_a_telephone_number(sho
     assert await listed(shop, query=query) == ([grace], "")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Zoë",
+        "Zoe\u0308",
+        "zoe",
+        "ZOË",
+        " zoë ",
+        "müller",
+        "MULLER",
+        "Zoe\u0308 Mu\u0308ller",
+        "ｚｏｅ",
+        "zoë  müller",
+    ],
+)
+@pytest.mark.parametrize("name", ["Zoë Müller", "Zoe\u0308 Mu\u0308ller"])
+async def test_finds_a_name_however_its_letters_are_put_together(shop, name, query):
+    zoe = await shop.customer(full_name=name)
+    await shop.customer(full_name="Bo")
+
+    assert await listed(shop, query=query) == ([zoe], "")
+
+
+@pytest.mark.parametrize("query", ["+49 151 12345678", "+49 (151) 1234-5678", "+4915112345678"])
+async def test_finds_a_telephone_number_as_people_write_it(shop, query):
+    grace = await shop.customer(phone="+4915112345678")
+    await shop.customer(phone="+4915187654321")
+
+    assert await listed(shop, query=query) == ([grace], "")
+
+
 @pytest.mark.parametrize("query", ["%", "_", "\\", "100%", "a_b", "a\\b"])
 async def test_a_character_that_sql_gives_a_meaning_means_itself(shop, query):
     await shop.customer(full_name="a b 100")

@@ -709,26 +709,37 @@ class ListCategoriesRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     STORE_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store."""
+    page_size: builtins.int
+    """At most so many; 0 means as many as a reply has room for, which is 2 MB."""
+    page_token: builtins.str
+    """next_page_token of the page before, with everything else unchanged."""
     def __init__(
         self,
         *,
         store_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class ListCategoriesResponse(message.Message):
-    """All categories of a store."""
+    """One page of a store's categories."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     CATEGORIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
     @builtins.property
     def categories(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.Category]:
         """Each one after its parent, those of one parent by name."""
@@ -737,10 +748,11 @@ class ListCategoriesResponse(message.Message):
         self,
         *,
         categories: abc.Iterable[catalog_pb2.Category] | None = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["categories", b"categories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["categories", b"categories", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

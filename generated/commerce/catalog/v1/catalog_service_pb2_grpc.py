@@ -483,7 +483,10 @@ class CategoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCategories(self, request, context):
-        """List all categories of a store: each one after its parent, those of one parent by name.
+        """List the categories of a store: each one after its parent, those of one parent by name.
+
+        All of them, but where they are too many for one reply, or for the page that is asked for. A category that is moved
+        between two pages may be seen twice, or not. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

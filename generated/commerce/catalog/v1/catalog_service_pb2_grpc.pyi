@@ -153,7 +153,11 @@ class CategoryServiceStub:
     Refused with CATEGORY_NOT_FOUND, CATEGORY_NAME_TAKEN, or CATEGORY_CYCLE when it would lie within itself.
     """
     ListCategories: aio.UnaryUnaryMultiCallable[catalog_service_pb2.ListCategoriesRequest, catalog_service_pb2.ListCategoriesResponse]
-    """List all categories of a store: each one after its parent, those of one parent by name."""
+    """List the categories of a store: each one after its parent, those of one parent by name.
+
+    All of them, but where they are too many for one reply, or for the page that is asked for. A category that is moved
+    between two pages may be seen twice, or not. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+    """
 
 class CategoryServiceServicer(metaclass=abc_1.ABCMeta):
     """The categories of a store: a tree of any depth."""
@@ -194,7 +198,11 @@ class CategoryServiceServicer(metaclass=abc_1.ABCMeta):
         request: catalog_service_pb2.ListCategoriesRequest,
         context: aio.ServicerContext[catalog_service_pb2.ListCategoriesRequest, abc.Awaitable[catalog_service_pb2.ListCategoriesResponse]],
     ) -> abc.Awaitable[catalog_service_pb2.ListCategoriesResponse]:
-        """List all categories of a store: each one after its parent, those of one parent by name."""
+        """List the categories of a store: each one after its parent, those of one parent by name.
+
+        All of them, but where they are too many for one reply, or for the page that is asked for. A category that is moved
+        between two pages may be seen twice, or not. Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
+        """
 
 def add_CategoryServiceServicer_to_server(servicer: CategoryServiceServicer, server: aio.Server) -> None: ...
 

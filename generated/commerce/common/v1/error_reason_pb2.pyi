@@ -53,7 +53,9 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_PRODUCT_NOT_FOUND: _ErrorReason.ValueType  # 300
     """There is no such product in the store. Metadata: product_id."""
     ERROR_REASON_PRODUCT_SKU_TAKEN: _ErrorReason.ValueType  # 301
-    """Another product of the store has this SKU. Metadata: sku."""
+    """A product of the store has this SKU, or one that people take for the same. Metadata: sku, product_id, status (ACTIVE,
+    or ARCHIVED: no list shows it to customers; restore it, or take another SKU).
+    """
     ERROR_REASON_STOCK_INSUFFICIENT: _ErrorReason.ValueType  # 302
     """Less is on hand than is asked for. Metadata: product_id, available."""
     ERROR_REASON_PRODUCT_PRICE_CHANGED: _ErrorReason.ValueType  # 303
@@ -71,7 +73,7 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_CATEGORY_CYCLE: _ErrorReason.ValueType  # 309
     """A category cannot lie within itself. Metadata: category_id, parent_id."""
     ERROR_REASON_CATEGORY_NAME_TAKEN: _ErrorReason.ValueType  # 310
-    """Another category at this place has the name. Metadata: name."""
+    """Another category at this place has the name, or one that people take for the same. Metadata: name, category_id."""
     ERROR_REASON_CATEGORIES_TOO_MANY: _ErrorReason.ValueType  # 311
     """The store has as many categories as it may have. Metadata: limit."""
     ERROR_REASON_IMPORT_NOT_FOUND: _ErrorReason.ValueType  # 312
@@ -185,7 +187,9 @@ ERROR_REASON_CUSTOMER_EMAIL_TAKEN: ErrorReason.ValueType  # 201
 ERROR_REASON_PRODUCT_NOT_FOUND: ErrorReason.ValueType  # 300
 """There is no such product in the store. Metadata: product_id."""
 ERROR_REASON_PRODUCT_SKU_TAKEN: ErrorReason.ValueType  # 301
-"""Another product of the store has this SKU. Metadata: sku."""
+"""A product of the store has this SKU, or one that people take for the same. Metadata: sku, product_id, status (ACTIVE,
+or ARCHIVED: no list shows it to customers; restore it, or take another SKU).
+"""
 ERROR_REASON_STOCK_INSUFFICIENT: ErrorReason.ValueType  # 302
 """Less is on hand than is asked for. Metadata: product_id, available."""
 ERROR_REASON_PRODUCT_PRICE_CHANGED: ErrorReason.ValueType  # 303
@@ -203,7 +207,7 @@ ERROR_REASON_CATEGORY_NOT_FOUND: ErrorReason.ValueType  # 308
 ERROR_REASON_CATEGORY_CYCLE: ErrorReason.ValueType  # 309
 """A category cannot lie within itself. Metadata: category_id, parent_id."""
 ERROR_REASON_CATEGORY_NAME_TAKEN: ErrorReason.ValueType  # 310
-"""Another category at this place has the name. Metadata: name."""
+"""Another category at this place has the name, or one that people take for the same. Metadata: name, category_id."""
 ERROR_REASON_CATEGORIES_TOO_MANY: ErrorReason.ValueType  # 311
 """The store has as many categories as it may have. Metadata: limit."""
 ERROR_REASON_IMPORT_NOT_FOUND: ErrorReason.ValueType  # 312

@@ -133,7 +133,7 @@ class ListCustomersRequest(message.Message):
     store_id: builtins.str
     """The store."""
     query: builtins.str
-    """A part of a name, mail address or telephone number, in any case. Empty means all."""
+    """A part of a name, mail address or telephone number, in any case, with or without accents. Empty means all."""
     page_size: builtins.int
     """At most so many; 50 when 0."""
     page_token: builtins.str

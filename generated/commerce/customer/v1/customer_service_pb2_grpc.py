@@ -78,7 +78,8 @@ class CustomerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCustomers(self, request, context):
-        """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it.
+        """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it, whatever its
+        case and accents.
 
         Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
         """

@@ -24,7 +24,8 @@ class CustomerServiceStub:
     GetCustomer: aio.UnaryUnaryMultiCallable[customer_service_pb2.GetCustomerRequest, customer_service_pb2.GetCustomerResponse]
     """Get a customer. Refused with CUSTOMER_NOT_FOUND."""
     ListCustomers: aio.UnaryUnaryMultiCallable[customer_service_pb2.ListCustomersRequest, customer_service_pb2.ListCustomersResponse]
-    """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it.
+    """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it, whatever its
+    case and accents.
 
     Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
     """
@@ -62,7 +63,8 @@ class CustomerServiceServicer(metaclass=abc_1.ABCMeta):
         request: customer_service_pb2.ListCustomersRequest,
         context: aio.ServicerContext[customer_service_pb2.ListCustomersRequest, abc.Awaitable[customer_service_pb2.ListCustomersResponse]],
     ) -> abc.Awaitable[customer_service_pb2.ListCustomersResponse]:
-        """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it.
+        """List a store's customers, newest first; with a query, those whose name, mail or telephone contains it, whatever its
+        case and accents.
 
         Refused with PAGE_TOKEN_INVALID when the token belongs to another query.
         """

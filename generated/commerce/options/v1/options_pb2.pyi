@@ -156,6 +156,8 @@ class _TextEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Text.ValueType], 
     """One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
     TEXT_PROSE: _Text.ValueType  # 7
     """Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
+    TEXT_SEARCH: _Text.ValueType  # 8
+    """What somebody looks for: any text."""
 
 class Text(_Text, metaclass=_TextEnumTypeWrapper):
     """A kind of text. A name, a code or prose is spelled in one way before anything else looks at it: NFC, without blanks
@@ -179,6 +181,8 @@ TEXT_CODE: Text.ValueType  # 6
 """One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
 TEXT_PROSE: Text.ValueType  # 7
 """Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
+TEXT_SEARCH: Text.ValueType  # 8
+"""What somebody looks for: any text."""
 
 @typing.final
 class Access(message.Message):
