@@ -1,7 +1,5 @@
 """CustomerService: one method per RPC, in the order of the contract."""
 
-from datetime import UTC, datetime
-
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1 import customer_service_pb2 as rpc
 from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
@@ -9,6 +7,7 @@ from commerce.customer.v1.customer_pb2 import Customer
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServicer
 
 from services.customer import queries, rules
+from services.runtime import times
 from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
 from services.runtime.refusals import Refusal
@@ -33,7 +32,7 @@ class CustomerService(CustomerServiceServicer):
             phone=request.phone,
             version=1,
         )
-        customer.create_time.FromDatetime(datetime.now(UTC))
+        customer.create_time.FromDatetime(times.now())
         customer.update_time.CopyFrom(customer.create_time)
         reply = rpc.CreateCustomerResponse(customer=customer)
 
@@ -65,7 +64,7 @@ class CustomerService(CustomerServiceServicer):
 
         if changed.version == customer.version:
             return rpc.UpdateCustomerResponse(customer=customer)
-        changed.update_time.FromDatetime(datetime.now(UTC))
+        changed.update_time.FromDatetime(times.now())
         reply = rpc.UpdateCustomerResponse(customer=changed)
         call.publish(CustomerUpdated(customer=changed))
         await call.commit(queries.CUSTOMER_CHANGED, reply, id=changed.customer_id, **queries.values(changed))

@@ -9,7 +9,6 @@ reader that is slow holds nothing but its place.
 
 import asyncio
 import struct
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from sqlalchemy import BigInteger, Text, cast, exists, func, select, true, tuple
 
 from services.order.queries import update_of
 from services.order.tables import ID, order_events
-from services.runtime import logs
+from services.runtime import logs, times
 from services.runtime.database import Row
 from services.runtime.pages import Seals
 from services.runtime.refusals import Refusal
@@ -110,7 +109,7 @@ class _Look(NamedTuple):
 class Tokens:
     """Resume tokens: a place in a store's feed and the time, signed."""
 
-    def __init__(self, seals: Seals, days: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, seals: Seals, days: int, clock: Callable[[], float] = times.seconds_now) -> None:
         self._seals, self._days, self._clock = seals, days, clock
 
     def token(self, store_id: str, place: Place) -> str:

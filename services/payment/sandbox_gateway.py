@@ -5,7 +5,6 @@ import hmac
 import json
 import math
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -30,6 +29,7 @@ from services.payment.outcomes import (
 )
 from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, VOIDS, Operation, Payment
 from services.payment.settings import PaymentSettings
+from services.runtime import times
 from services.runtime.ids import is_uuid
 from services.runtime.refusals import Refusal
 
@@ -162,7 +162,7 @@ class SandboxGateway:
         expected = hmac.new(self._webhook_secret, time_sent.encode() + b"." + body, hashlib.sha256)
         if not hmac.compare_digest(given, expected.hexdigest()):
             raise _unsigned("wrong")
-        if abs(time.time() - int(time_sent)) > TOLERANCE_SECONDS:
+        if abs(times.signed_now() - int(time_sent)) > TOLERANCE_SECONDS:
             raise _unsigned("too old")
 
     def read(self, body: bytes) -> Notice:

@@ -2,10 +2,10 @@
 
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.runtime import times
 from services.runtime.callers import Caller, unauthenticated
 from services.runtime.contract import ROLES
 
@@ -82,13 +82,13 @@ def _check_kind(claims: Mapping[str, Any]) -> None:
 
 def _check_times(claims: Mapping[str, Any]) -> float:
     """Return when a token expires. Whether it has is asked at each call; whether it has begun, once."""
-    now = time.time() + LEEWAY_SECONDS
-    times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
-    if "exp" not in times or not all(map(_is_time, times.values())):
+    now = times.signed_now() + LEEWAY_SECONDS
+    named = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
+    if "exp" not in named or not all(map(_is_time, named.values())):
         raise unauthenticated("the token lacks an expiry, or has a time that is none")
-    if times.get("nbf", 0) > now or times.get("iat", 0) > now:
+    if named.get("nbf", 0) > now or named.get("iat", 0) > now:
         raise unauthenticated("the token is not valid yet")
-    return float(times["exp"])
+    return float(named["exp"])
 
 
 def _is_time(value: object) -> bool:

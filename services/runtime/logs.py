@@ -13,7 +13,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, cast
@@ -21,7 +20,7 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from services.runtime import cards, telemetry
+from services.runtime import cards, telemetry, times
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -153,7 +152,7 @@ def _causes(error: BaseException | None) -> list[dict[str, object]]:
 def _shape(service: str) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
     def shape(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:
         first: EventDict = {
-            "ts": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "ts": times.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": fields.pop("level"),
             "event": _plain(fields.pop("event"), 0),
             "service": service,

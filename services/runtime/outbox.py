@@ -7,7 +7,6 @@ process or NATS died, is found in the table by age. `Nats-Msg-Id` makes the two 
 import asyncio
 from collections import deque
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from nats.aio.client import Client
 from sqlalchemy import case, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import failpoints, jetstream, logs, telemetry
+from services.runtime import failpoints, jetstream, logs, telemetry, times
 from services.runtime.bell import Bell
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal
@@ -169,7 +168,7 @@ class Relay:
             "ce-id": str(event.event_id),
             "ce-source": self._source,
             "ce-type": event.type,
-            "ce-time": datetime.now(UTC).isoformat(),
+            "ce-time": times.now().isoformat(),
             "content-type": "application/protobuf",
         }
         if traceparent:

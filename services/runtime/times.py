@@ -1,6 +1,14 @@
-"""Times as the database has them, and as messages do."""
+"""The one clock, and times as the database has them and as messages do.
 
-from datetime import UTC, datetime
+What the business decides by time, it decides by `now`. In development COMMERCE_CLOCK may name a file that says by how
+many seconds this clock is ahead, so that a test need not wait for the first of the month. What is signed (tokens,
+webhooks) is judged by `signed_now`, which is the machine's: whoever signs has a clock of their own.
+"""
+
+import os
+import time as machine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,11 +16,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.runtime.refusals import invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FILE = os.environ.get("COMMERCE_CLOCK", "")
+_MOVABLE = bool(_FILE) and os.environ.get("COMMERCE_ENVIRONMENT") == "development"
 
 
 def now() -> datetime:
     """Return the time that it is."""
-    return datetime.now(UTC)
+    return datetime.now(UTC) + _ahead() if _MOVABLE else datetime.now(UTC)
+
+
+def seconds_now() -> float:
+    """Return the time that it is in seconds since 1970."""
+    return now().timestamp()
+
+
+def signed_now() -> float:
+    """Return the seconds since 1970 by which the age of a signature is judged."""
+    return machine.time()
+
+
+def _ahead() -> timedelta:
+    return timedelta(seconds=float(Path(_FILE).read_text()))
 
 
 def timestamp(time: datetime) -> Timestamp:

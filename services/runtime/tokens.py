@@ -1,7 +1,6 @@
 """Bearer tokens (RFC 7235, RFC 7515): compact JWS, ES256, verified against the JWKS file."""
 
 import re
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.util import urlsafe_b64decode
 
-from services.runtime import claims
+from services.runtime import claims, times
 from services.runtime.callers import Caller, unauthenticated
 from services.runtime.claims import LEEWAY_SECONDS, UNREADABLE
 from services.runtime.keys import Keys
@@ -40,7 +39,7 @@ class Tokens:
             self._known[authorization or ""] = caller
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        if caller.expires < time.time() - LEEWAY_SECONDS:
+        if caller.expires < times.signed_now() - LEEWAY_SECONDS:
             raise unauthenticated("the token has expired")
         return caller
 
@@ -53,7 +52,7 @@ class Tokens:
 
     def fault(self, caller: Caller) -> str:
         """Return why a caller's token is no longer good, or nothing. Who needs none has none."""
-        if caller.expires <= time.time():
+        if caller.expires <= times.signed_now():
             return "the token has expired"
         if caller.key and not self._keys.have(caller.key):
             return "the key that signed the token was withdrawn"

@@ -20,6 +20,8 @@ SPOKEN = {
     *{"follow.py", "importing.py", "ordering.py", "paying.py", "settling.py", "settlement_csv.py"},
     *{"cli.py", "card.py", "demo.py", "tokens.py"},
 }
+# Another company, and whoever starts processes and signs tokens for them.
+OWN_CLOCKS = {"sandbox", "cluster"}
 
 
 def named(text: str) -> set[str]:
@@ -42,3 +44,14 @@ def test_what_is_shared_names_no_service(path):
 )
 def test_a_service_that_is_named_is_found(line):
     assert named(line)
+
+
+def test_only_the_clock_reads_the_machines_time():
+    """What decides by time asks services/runtime/times.py, so that a test can set it ahead."""
+    reads = re.compile(r"\btime\.time\b|datetime\.(now|today|utcnow)\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "services").rglob("*.py")
+        if reads.search(path.read_text()) and not OWN_CLOCKS & set(path.relative_to(ROOT).parts)
+    }
+    assert found == {"services/runtime/times.py"}

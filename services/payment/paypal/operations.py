@@ -6,7 +6,7 @@ the operation's so that they are the same each time.
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid5
@@ -29,6 +29,7 @@ from services.payment.paypal.orders import (
     spread,
 )
 from services.payment.paypal.outcomes import authorized, captured, refunded, refunds, voided, waiting
+from services.runtime import times
 
 CODE = "paypal"
 ORDERS = "/v2/checkout/orders"
@@ -98,7 +99,7 @@ class Operations:
         When PayPal has forgotten the id, a new order for the customer to approve charges nobody twice, because nobody
         knows the address of the lost one. An order that is paid at once might.
         """
-        if datetime.now(UTC) - operation.create_time > KEY_TIME and not is_redirect(payment.payment_method):
+        if times.now() - operation.create_time > KEY_TIME and not is_redirect(payment.payment_method):
             return Unknown("too old to be asked again")
         return await self.create(operation, payment)
 

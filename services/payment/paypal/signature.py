@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from services.payment.http import Http
 from services.payment.paypal.orders import time_of
+from services.runtime import times
 from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300
@@ -66,14 +67,14 @@ class Signatures:
             key.verify(given, signed.encode(), PKCS1v15(), SHA256())
         except InvalidSignature:
             raise unsigned("wrong") from None
-        if abs((datetime.now(UTC) - sent_time).total_seconds()) > TOLERANCE_SECONDS:
+        if abs(times.signed_now() - sent_time.timestamp()) > TOLERANCE_SECONDS:
             raise unsigned("too old")
 
     async def _key(self, url: str) -> RSAPublicKey:
         if not self._trusted(url):
             raise unsigned("wrong")
         certificate = self._certificates.get(url) or await self._fetched(url)
-        key, now = certificate.public_key(), datetime.now(UTC)
+        key, now = certificate.public_key(), datetime.fromtimestamp(times.signed_now(), UTC)
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise unsigned("wrong")
         if not isinstance(key, RSAPublicKey):

@@ -5,7 +5,7 @@ https://docs.stripe.com/payments/paymentintents/lifecycle, https://docs.stripe.c
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ from services.payment.stripe.amounts import Inexact, to_stripe
 from services.payment.stripe.answers import Intent, Malformed
 from services.payment.stripe.client import StripeClient
 from services.payment.stripe.failures import asked_in_vain, cause, declined, failure
+from services.runtime import times
 from services.runtime.ids import new_id
 
 INTENTS = "/v1/payment_intents"
@@ -234,7 +235,7 @@ class StripeGateway:
 
     async def _find(self, operation: Operation) -> Outcome | NeverSeen | NotSent:
         """Search the intent of an authorization whose answer was lost."""
-        age = datetime.now(UTC) - operation.create_time
+        age = times.now() - operation.create_time
         if age < SEARCHABLE:
             return NeverSeen()
         try:

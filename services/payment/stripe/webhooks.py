@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from services.payment.outcomes import Notice, Told
 from services.payment.stripe import answers
 from services.payment.stripe.answers import Malformed
+from services.runtime import times
 from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300
@@ -51,7 +51,7 @@ def verify(secret: str, body: bytes, header: str | bytes | None) -> None:
         stripe.WebhookSignature.verify_header(body, header, secret)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
         raise _unsigned("wrong") from None
-    if abs(time.time() - int(sent[1])) > TOLERANCE_SECONDS:
+    if abs(times.signed_now() - int(sent[1])) > TOLERANCE_SECONDS:
         raise _unsigned("too old")
 
 
