@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from services.gateway.contract import FOREIGN, Binding, Rpc
+from services.gateway.kinds import kinds
 from services.gateway.values import PARAMETER, UNREAD, Json, extension
 
-# Spelling -> (field, kind of value, message of the value).
-Members = Mapping[str, tuple[str, str, str]]
+# Spelling -> (field, kind of value, message of the value, name in JSON).
+Members = Mapping[str, tuple[str, str, str, str]]
 Messages = dict[str, Members]
 
 
@@ -21,7 +22,7 @@ Messages = dict[str, Members]
 Body = tuple[str, str, Sequence[str], Mapping[str, bool]]
 
 
-def member_filter(rpcs: Iterable[Rpc]) -> Json:
+def member_filter(rpcs: Sequence[Rpc]) -> Json:
     """The filter; it looks at requests that have bodies only."""
     messages: Messages = {}
     bodies: dict[str, dict[str, list[Body]]] = {}
@@ -31,7 +32,10 @@ def member_filter(rpcs: Iterable[Rpc]) -> Json:
                 alike = bodies.setdefault(binding.verb, {}).setdefault(_kind(binding.template), [])
                 alike.append(_entry(rpc, binding, messages))
     code = (Path(__file__).parent / "members.lua").read_text()
-    tables = f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
+    tables = (
+        f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
+        f"local KINDS = {_lua(kinds(rpc.request for rpc in rpcs))}\n"
+    )
     return extension(
         "envoy.filters.http.lua",
         "filters.http.lua.v3.Lua",
@@ -73,10 +77,11 @@ def _known(message: Descriptor, messages: Messages) -> bool:
     if message.full_name.startswith(FOREIGN):
         return False
     if message.full_name not in messages:
-        members: dict[str, tuple[str, str, str]] = {}
+        members: dict[str, tuple[str, str, str, str]] = {}
         messages[message.full_name] = members
         for field in message.fields:
-            members[field.name] = members[field.json_name] = (field.name, *_value(field, messages))
+            spelled = (field.name, *_value(field, messages), field.json_name)
+            members[field.name] = members[field.json_name] = spelled
     return True
 
 

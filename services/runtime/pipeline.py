@@ -28,6 +28,7 @@ from services.runtime.contract import Method
 from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Searches, unavailable
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
+from services.runtime.json_names import rename
 from services.runtime.refusals import DETAILS, Refusal, details
 from services.runtime.sessions import Sessions
 from services.runtime.shares import SEARCH, Shares
@@ -54,6 +55,7 @@ _UNLIMITED = nullcontext()
 # A file that the gateway hands on as it comes has no place for a refusal after its first piece: what ended early would
 # look whole. What is no message makes the gateway break the connection.
 _NO_PIECE = b"\x07"
+# What Envoy adds to a call that came by REST.
 _HANDED_ON = "x-envoy-original-path"
 _Context = grpc.aio.ServicerContext[Any, Any]
 Gate = Callable[[Caller, str], None]
@@ -132,14 +134,15 @@ class _Served:
             except Exception as error:
                 refusal = _refusal(error, self._at.constraints)
                 _ended(self._method, span, refusal.code.name, started, refusal)
-        await _abort(context, refusal)
+        await _abort(context, refusal, _HANDED_ON in metadata)
         raise AssertionError("abort returned")
 
     async def stream(self, data: bytes, context: _Context) -> AsyncIterator[bytes]:
         """Serve a call that has many replies."""
         metadata = _metadata(context)
         started, begun = time.monotonic(), False
-        file = self._method.file and _HANDED_ON in metadata
+        handed_on = _HANDED_ON in metadata
+        file = self._method.file and handed_on
         trace = telemetry.Trace.parse(metadata.get("traceparent"))
         with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
             try:
@@ -167,7 +170,7 @@ class _Served:
                 _ended(self._method, span, refusal.code.name, started, refusal)
         if begun:
             yield _NO_PIECE
-        await _abort(context, refusal)
+        await _abort(context, refusal, handed_on)
 
     async def _reply(self, data: bytes, metadata: dict[str, Any]) -> bytes:
         caller = self._caller(metadata)
@@ -364,5 +367,7 @@ def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusa
         )
 
 
-async def _abort(context: _Context, refusal: Refusal) -> None:
+async def _abort(context: _Context, refusal: Refusal, handed_on: bool) -> None:
+    if handed_on:
+        rename(refusal)
     await context.abort(refusal.code, refusal.message, ((DETAILS, details(refusal)),))

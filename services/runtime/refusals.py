@@ -3,6 +3,7 @@
 The error model is google.rpc.Status with details (AIP-193).
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
@@ -17,16 +18,19 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 DOMAIN = "commerce"
 DETAILS = "grpc-status-details-bin"
 # A refusal travels in trailers, the message escaped and the details in base64. Trailers of more than 8 KiB are lost on
-# some clients, those of more than 16 KiB tear the connection with all its calls: ours stay below 4 KiB.
-STATUS_BYTES = 2_500
+# some clients, those of more than 16 KiB tear the connection with all its calls: ours stay below 4 KiB, in JSON too.
+# These are for its texts; what is around them comes to it.
+STATUS_BYTES, JSON_BYTES = 2_180, 3_500
 MESSAGE_BYTES = 600
 METADATA_BYTES = 1_024
 VALUE_BYTES = 256
-PATH_BYTES, TEXT_BYTES = 150, 300
+# The longest text names each state of an order.
+PATH_BYTES, TEXT_BYTES = 150, 400
 MOST_VIOLATIONS = 20
-# What is around the texts: the names of the details, a time, a trace.
-_FRAME_BYTES, _FRAME_OF_ONE = 320, 12
+# What is around the texts of one violation.
+_FRAME_BYTES, _JSON_FRAME_BYTES = 12, 44
 _CUT = "…"
+_ESCAPED_IN_JSON = re.compile(r'[\x00-\x1f\x7f<>"\\]')
 # What gRPC does not escape in a message.
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
@@ -57,7 +61,7 @@ class Refusal(Exception):
         self.reason = reason
         self.message = _escapable(message or _NAMES[reason].replace("_", " ").capitalize())
         most = min(VALUE_BYTES, METADATA_BYTES // len(metadata)) if metadata else 0
-        self.metadata = {key: cut(str(value), most) for key, value in metadata.items()}
+        self.metadata = {key: _short(str(value), most) for key, value in metadata.items()}
         self.violations: list[tuple[str, str]] = []
         if violations:
             self._name(list(violations))
@@ -67,12 +71,13 @@ class Refusal(Exception):
 
     def _name(self, violations: list[tuple[str, str]]) -> None:
         """Keep as many violations as there is room for."""
-        said = len(self.message.encode()) + sum(len(f"{each}".encode()) for each in self.metadata.items())
-        room = STATUS_BYTES - _FRAME_BYTES - said
+        said = self.message + "".join(f"{key}{value}" for key, value in self.metadata.items())
+        room, room_in_json = STATUS_BYTES - len(said.encode()), JSON_BYTES - _bytes_in_json(said)
         for field, text in violations[:MOST_VIOLATIONS]:
             pair = cut(field, PATH_BYTES), cut(text, TEXT_BYTES)
-            room -= len("".join(pair).encode()) + _FRAME_OF_ONE
-            if room < 0:
+            room -= len("".join(pair).encode()) + _FRAME_BYTES
+            room_in_json -= _bytes_in_json("".join(pair)) + _JSON_FRAME_BYTES
+            if min(room, room_in_json) < 0:
                 break
             self.violations.append(pair)
         if len(self.violations) < len(violations):
@@ -97,6 +102,15 @@ def cut(text: str, most: int) -> str:
     if len(data) <= most:
         return data.decode()
     return data[: most - len(_CUT.encode())].decode(errors="ignore") + _CUT
+
+
+def _bytes_in_json(text: str) -> int:
+    return len(text.encode()) + 5 * len(_ESCAPED_IN_JSON.findall(text))
+
+
+def _short(text: str, most: int) -> str:
+    text = cut(text, most)
+    return text if _bytes_in_json(text) <= most else cut(text, most // 6)
 
 
 def _escapable(message: str) -> str:

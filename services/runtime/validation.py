@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,12 +11,15 @@ import protovalidate
 from buf.validate import validate_pb2
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.runtime import cards
 from services.runtime.marks import in_brackets
-from services.runtime.refusals import Refusal, cut
+from services.runtime.refusals import Refusal, cut, invalid
 from services.runtime.texts import misspelled, spell
+from services.runtime.wording import words
 
 # Its body is a provider's, and belongs to whoever takes it in.
 _FOREIGN = "google.api.HttpBody.data"
@@ -41,13 +45,31 @@ def parsed(kind: type[Message], data: bytes) -> Message:
     try:
         request = kind.FromString(data)
     except DecodeError:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_INVALID_ARGUMENT, f"The request is no {kind.DESCRIPTOR.full_name}"
-        ) from None
+        raise _unreadable(kind.DESCRIPTOR, data) from None
     pairs = _wrong(request, data)
     if pairs:
         raise Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, _sentence(pairs), violations=pairs)
     return request
+
+
+def _unreadable(kind: Any, data: bytes) -> Refusal:
+    """Say why bytes are no message of a kind: with a text that is no UTF-8, which one that is."""
+    for name in _undecoded(kind, data):
+        return invalid(name, "must be UTF-8")
+    return Refusal(ErrorReason.ERROR_REASON_INVALID_ARGUMENT, f"The request is no {kind.full_name}")
+
+
+def _undecoded(kind: Any, data: bytes) -> Iterator[str]:
+    """Find the outermost texts that are no UTF-8: read as a message that knows no field, they are bytes."""
+    with suppress(DecodeError):
+        read: Any = UnknownFieldSet(Empty.FromString(data))
+        for each in read:
+            field = kind.fields_by_number.get(each.field_number)
+            if field is not None and field.type == FieldDescriptor.TYPE_STRING:
+                try:
+                    bytes(each.data).decode()
+                except UnicodeDecodeError:
+                    yield field.name
 
 
 def _sentence(pairs: list[tuple[str, str]]) -> str:
@@ -80,7 +102,8 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
 
 def _broken_rules(message: Message) -> list[tuple[str, str]]:
     try:
-        return [_broken(violation.proto) for violation in _validator.collect_violations(message)]
+        broken = _validator.collect_violations(message)
+        return [_broken(violation.proto, message.DESCRIPTOR) for violation in broken]
     except protovalidate.EvaluationError as error:
         return [_unchecked(message, str(error))]
 
@@ -102,11 +125,11 @@ def _named(message: Message, name: str, before: str = "") -> Iterator[str]:
                 yield from _named(each, name, f"{before}{field.name}{place}.")
 
 
-def _broken(violation: Any) -> tuple[str, str]:
+def _broken(violation: Any, kind: Any) -> tuple[str, str]:
     if violation.field is None:  # A rule of the whole message; its text names the field first.
         field, _, text = violation.message.partition(": ")
         return field, text
-    return _path(violation.field), violation.message
+    return _path(violation.field), words(violation, kind)
 
 
 def _path(field: Any) -> str:

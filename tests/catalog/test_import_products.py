@@ -294,7 +294,7 @@ async def test_a_row_without_a_price_fails(shop):
 
     whole = await imported(shop, wrong)
 
-    assert await errors(shop, whole.import_id) == [(1, "MUG", "price", "value is required")]
+    assert await errors(shop, whole.import_id) == [(1, "MUG", "price", "must be set")]
 
 
 async def test_what_is_just_allowed_is_taken(shop):

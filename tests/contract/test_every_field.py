@@ -272,3 +272,48 @@ def test_that_is_a_reason_to_refuse_has_a_status(contract):
         values[3].options.ClearExtension(options_pb2.status)
 
     assert len(without_status(contract.broken(forgotten))) == 1
+
+
+def wordless(contract):
+    """The fields with a pattern that nobody is told of in words, but as a regular expression."""
+    return {
+        f"{name}.{field.name}"
+        for name, message in contract.messages.items()
+        if name.startswith("commerce.")
+        for field in message.field
+        if any(_shows_pattern(rules) for rules in _all_rules(field.options.Extensions[validate_pb2.field]))
+    }
+
+
+def _all_rules(rules):
+    return rules, rules.repeated.items, rules.map.keys, rules.map.values
+
+
+def _shows_pattern(rules):
+    return rules.string.HasField("pattern") or any(
+        not rule.message or re.search(r"[\\^$*{]|matches", rule.message) for rule in rules.cel
+    )
+
+
+def test_with_a_pattern_is_told_in_words(contract):
+    assert wordless(contract) == set()
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "rules"),
+    [
+        ("commerce.common.v1.Money", "currency_code", lambda rules: rules),
+        ("commerce.common.v1.PostalAddress", "lines", lambda rules: rules.repeated.items),
+        ("commerce.catalog.v1.CreateProductRequest", "attributes", lambda rules: rules.map.keys),
+    ],
+)
+def test_with_a_pattern_but_no_words_is_found(contract, message, field, rules):
+    def patterned(copy):
+        rules(copy.field(message, field).options.Extensions[validate_pb2.field]).string.pattern = "^x$"
+
+    def without_message(copy):
+        rule = rules(copy.field(message, field).options.Extensions[validate_pb2.field]).cel.add()
+        rule.expression = "this.matches('^x$')"
+
+    for damage in (patterned, without_message):
+        assert wordless(contract.broken(damage)) == {f"{message}.{field}"}

@@ -1,6 +1,7 @@
 """Every refusal is small enough for any client to read, whatever was asked: its trailers stay below 4 KiB."""
 
 import base64
+import json
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +9,7 @@ from commerce.catalog.v1.catalog_service_pb2 import CreateProductRequest, Update
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.coupon_service_pb2 import CreateCouponRequest
 from commerce.order.v1.order_service_pb2 import CreateOrderLine, PreviewOrderRequest
-from google.protobuf import message_factory
+from google.protobuf import json_format, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,11 +44,20 @@ def violations(refusal):
     return list(found.field_violations)
 
 
+def in_json(refusal):
+    """The status as REST has it, with every field, as Envoy prints it."""
+    status = json_format.MessageToDict(
+        status_pb2.Status.FromString(details(refusal)), always_print_fields_with_no_presence=True
+    )
+    return json.dumps(status, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
 def check_bounds(refusal):
     named = violations(refusal)
     assert trailers(refusal) < MOST_BYTES
     assert len(named) <= MOST_VIOLATIONS
-    assert all(len(each.field) <= 150 and len(each.description) <= 300 for each in named)
+    assert len(in_json(refusal).encode()) < MOST_BYTES
+    assert all(len(each.field) <= 150 and len(each.description) <= 400 for each in named)
     assert status_pb2.Status.FromString(details(refusal)).message == refusal.message
 
 

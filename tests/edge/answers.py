@@ -46,8 +46,17 @@ class Answer:
     trace_id: str = ""
     body: Any = None
 
+    def names(self, path: str) -> bool:
+        """Whether it names a field, as JSON does when it came by REST."""
+        return path in self.violations or in_json(path) in self.violations
+
     def __str__(self) -> str:
         return f"{self.reason} {self.metadata} {self.violations} {self.message}"
+
+
+def in_json(path: str) -> str:
+    """A field's path as REST names it."""
+    return re.sub("_([a-z0-9])", lambda letter: letter[1].upper(), path)
 
 
 def of_rest(reply: Reply) -> Answer:

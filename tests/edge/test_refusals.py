@@ -61,7 +61,7 @@ async def test_is_short_however_much_is_wrong(shop):
         answer = of_rest(reply)
         assert (reply.status, answer.reason) == (400, "INVALID_ARGUMENT"), name
         assert 1 <= len(answer.violations) <= 20, name
-        assert len(json.dumps(reply.body)) < MOST_BYTES, name
+        assert len(json.dumps(reply.body, ensure_ascii=False).encode()) < MOST_BYTES, name
 
 
 async def test_can_be_read_by_a_client_of_the_service_itself(shop):

@@ -264,7 +264,7 @@ async def test_a_customer_orders_for_nobody_else_and_lists_only_their_own(shop):
 
     answer = of_rest(await me.rest("POST", path, json=body))
 
-    assert (answer.reason, answer.metadata) == ("CUSTOMER_NOT_FOUND", {"customer_id": theirs})
+    assert (answer.reason, answer.metadata) == ("CUSTOMER_NOT_FOUND", {"customerId": theirs})
     assert of_rest(await me.rest("GET", path)).body["orders"] == []
     assert await settled(shop) == before
     (found,) = of_rest(await them.rest("GET", path)).body["orders"]

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ommerce/common/v1/money.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\x95\x01\n\x05Money\x12\x38\n\rcurrency_code\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\x18\x03\x32\n^[A-Z]{3}$R\x0c\x63urrencyCode\x12\x42\n\x0bminor_units\x18\x02 \x01(\x03\x42\x1c\xbaH\x19\"\x14\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x80\x80\xe6\xd9\x95\xd0\x9c\xfe\xff\x01\xc8\x01\x01H\x00R\nminorUnits\x88\x01\x01\x42\x0e\n\x0c_minor_units\"w\n\nLineAmount\x12*\n\nproduct_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12=\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyB\n\xbaH\x03\xc8\x01\x01\x90\xb5\x18\x02R\x06\x61mountb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ommerce/common/v1/money.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\xee\x01\n\x05Money\x12\x90\x01\n\rcurrency_code\x18\x01 \x01(\tBk\xbaHhr\x02\x18\x03\xba\x01\x61\n\x16\x63urrency_code.iso_4217\x12+must be a currency of ISO 4217, such as EUR\x1a\x1athis.matches(\'^[A-Z]{3}$\')R\x0c\x63urrencyCode\x12\x42\n\x0bminor_units\x18\x02 \x01(\x03\x42\x1c\xbaH\x19\"\x14\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x80\x80\xe6\xd9\x95\xd0\x9c\xfe\xff\x01\xc8\x01\x01H\x00R\nminorUnits\x88\x01\x01\x42\x0e\n\x0c_minor_units\"w\n\nLineAmount\x12*\n\nproduct_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\tproductId\x12=\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyB\n\xbaH\x03\xc8\x01\x01\x90\xb5\x18\x02R\x06\x61mountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.common.v1.money_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MONEY'].fields_by_name['currency_code']._loaded_options = None
-  _globals['_MONEY'].fields_by_name['currency_code']._serialized_options = b'\272H\020r\016\030\0032\n^[A-Z]{3}$'
+  _globals['_MONEY'].fields_by_name['currency_code']._serialized_options = b'\272Hhr\002\030\003\272\001a\n\026currency_code.iso_4217\022+must be a currency of ISO 4217, such as EUR\032\032this.matches(\'^[A-Z]{3}$\')'
   _globals['_MONEY'].fields_by_name['minor_units']._loaded_options = None
   _globals['_MONEY'].fields_by_name['minor_units']._serialized_options = b'\272H\031\"\024\030\200\200\232\246\352\257\343\001(\200\200\346\331\225\320\234\376\377\001\310\001\001'
   _globals['_LINEAMOUNT'].fields_by_name['product_id']._loaded_options = None
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAMOUNT'].fields_by_name['amount']._loaded_options = None
   _globals['_LINEAMOUNT'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001\220\265\030\002'
   _globals['_MONEY']._serialized_start=119
-  _globals['_MONEY']._serialized_end=268
-  _globals['_LINEAMOUNT']._serialized_start=270
-  _globals['_LINEAMOUNT']._serialized_end=389
+  _globals['_MONEY']._serialized_end=357
+  _globals['_LINEAMOUNT']._serialized_start=359
+  _globals['_LINEAMOUNT']._serialized_end=478
 # @@protoc_insertion_point(module_scope)

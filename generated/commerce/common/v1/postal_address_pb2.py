@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'commerce/common/v1/postal_address.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\xec\x02\n\rPostalAddress\x12.\n\trecipient\x18\x01 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05R\trecipient\x12/\n\x05lines\x18\x02 \x03(\tB\x19\xbaH\x0e\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x03\x90\xb5\x18\x05R\x05lines\x12#\n\x04\x63ity\x18\x03 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03\x90\xb5\x18\x05R\x04\x63ity\x12\'\n\x06region\x18\x04 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03\x90\xb5\x18\x05R\x06region\x12\x30\n\x0bpostal_code\x18\x05 \x01(\tB\x0f\xbaH\x04r\x02\x18\x14\x88\xb5\x18\x03\x90\xb5\x18\x06R\npostalCode\x12:\n\x0c\x63ountry_code\x18\x06 \x01(\tB\x17\xbaH\x10r\x0e\x18\x02\x32\n^[A-Z]{2}$\x90\xb5\x18\x03R\x0b\x63ountryCode\x12>\n\x08location\x18\x07 \x01(\x0b\x32\x1c.commerce.common.v1.LocationB\x04\x88\xb5\x18\x03R\x08location\"\xa9\x01\n\x08Location\x12?\n\x08latitude\x18\x01 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x00R\x08latitude\x88\x01\x01\x12\x41\n\tlongitude\x18\x02 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x01R\tlongitude\x88\x01\x01\x42\x0b\n\t_latitudeB\x0c\n\n_longitudeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'commerce/common/v1/postal_address.proto\x12\x12\x63ommerce.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\"\xc4\x03\n\rPostalAddress\x12.\n\trecipient\x18\x01 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05R\trecipient\x12/\n\x05lines\x18\x02 \x03(\tB\x19\xbaH\x0e\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x03\x90\xb5\x18\x05R\x05lines\x12#\n\x04\x63ity\x18\x03 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03\x90\xb5\x18\x05R\x04\x63ity\x12\'\n\x06region\x18\x04 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\x88\xb5\x18\x03\x90\xb5\x18\x05R\x06region\x12\x30\n\x0bpostal_code\x18\x05 \x01(\tB\x0f\xbaH\x04r\x02\x18\x14\x88\xb5\x18\x03\x90\xb5\x18\x06R\npostalCode\x12\x91\x01\n\x0c\x63ountry_code\x18\x06 \x01(\tBn\xbaHgr\x02\x18\x02\xba\x01`\n\x15\x63ountry_code.iso_3166\x12+must be a country of ISO 3166-1, such as DE\x1a\x1athis.matches(\'^[A-Z]{2}$\')\x90\xb5\x18\x03R\x0b\x63ountryCode\x12>\n\x08location\x18\x07 \x01(\x0b\x32\x1c.commerce.common.v1.LocationB\x04\x88\xb5\x18\x03R\x08location\"\xa9\x01\n\x08Location\x12?\n\x08latitude\x18\x01 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x00R\x08latitude\x88\x01\x01\x12\x41\n\tlongitude\x18\x02 \x01(\x01\x42\x1e\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\xc8\x01\x01\x88\xb5\x18\x03H\x01R\tlongitude\x88\x01\x01\x42\x0b\n\t_latitudeB\x0c\n\n_longitudeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,7 +44,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTALADDRESS'].fields_by_name['postal_code']._loaded_options = None
   _globals['_POSTALADDRESS'].fields_by_name['postal_code']._serialized_options = b'\272H\004r\002\030\024\210\265\030\003\220\265\030\006'
   _globals['_POSTALADDRESS'].fields_by_name['country_code']._loaded_options = None
-  _globals['_POSTALADDRESS'].fields_by_name['country_code']._serialized_options = b'\272H\020r\016\030\0022\n^[A-Z]{2}$\220\265\030\003'
+  _globals['_POSTALADDRESS'].fields_by_name['country_code']._serialized_options = b'\272Hgr\002\030\002\272\001`\n\025country_code.iso_3166\022+must be a country of ISO 3166-1, such as DE\032\032this.matches(\'^[A-Z]{2}$\')\220\265\030\003'
   _globals['_POSTALADDRESS'].fields_by_name['location']._loaded_options = None
   _globals['_POSTALADDRESS'].fields_by_name['location']._serialized_options = b'\210\265\030\003'
   _globals['_LOCATION'].fields_by_name['latitude']._loaded_options = None
@@ -52,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCATION'].fields_by_name['longitude']._loaded_options = None
   _globals['_LOCATION'].fields_by_name['longitude']._serialized_options = b'\272H\027\022\022\031\000\000\000\000\000\200f@)\000\000\000\000\000\200f\300\310\001\001\210\265\030\003'
   _globals['_POSTALADDRESS']._serialized_start=128
-  _globals['_POSTALADDRESS']._serialized_end=492
-  _globals['_LOCATION']._serialized_start=495
-  _globals['_LOCATION']._serialized_end=664
+  _globals['_POSTALADDRESS']._serialized_end=580
+  _globals['_LOCATION']._serialized_start=583
+  _globals['_LOCATION']._serialized_end=752
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+commerce/customer/v1/customer_service.proto\x12\x14\x63ommerce.customer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#commerce/customer/v1/customer.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\x80\x02\n\x15\x43reateCustomerRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12/\n\tfull_name\x18\x02 \x01(\tB\x12\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05R\x08\x66ullName\x12(\n\x05\x65mail\x18\x03 \x01(\tB\x12\xbaH\x07r\x05\x18\xfe\x01`\x01\x88\xb5\x18\x02\x90\xb5\x18\x06R\x05\x65mail\x12>\n\x05phone\x18\x04 \x01(\tB(\xbaH\x1dr\x1b\x18\x10\x32\x17^(\\+[1-9][0-9]{6,14})?$\x88\xb5\x18\x02\x90\xb5\x18\x06R\x05phone\x12\'\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"T\n\x16\x43reateCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer\"?\n\x12GetCustomerRequest\x12)\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\"Q\n\x13GetCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer\"\xb5\x01\n\x14ListCustomersRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12&\n\x05query\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x08R\x05query\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x92\x01\n\x15ListCustomersResponse\x12G\n\tcustomers\x18\x01 \x03(\x0b\x32\x1e.commerce.customer.v1.CustomerB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tcustomers\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rnextPageToken\"\x95\x03\n\x15UpdateCustomerRequest\x12)\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x34\n\tfull_name\x18\x02 \x01(\tB\x12\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05H\x00R\x08\x66ullName\x88\x01\x01\x12-\n\x05\x65mail\x18\x03 \x01(\tB\x12\xbaH\x07r\x05\x18\xfe\x01`\x01\x88\xb5\x18\x02\x90\xb5\x18\x06H\x01R\x05\x65mail\x88\x01\x01\x12\x43\n\x05phone\x18\x04 \x01(\tB(\xbaH\x1dr\x1b\x18\x10\x32\x17^(\\+[1-9][0-9]{6,14})?$\x88\xb5\x18\x02\x90\xb5\x18\x06H\x02R\x05phone\x88\x01\x01\x12\\\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x1f\xbaH\x1c\xe2\x01\x19\x12\tfull_name\x12\x05\x65mail\x12\x05phoneR\nupdateMask\x12\'\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestIdB\x0c\n\n_full_nameB\x08\n\x06_emailB\x08\n\x06_phone\"T\n\x16UpdateCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer2\x99\x05\n\x0f\x43ustomerService\x12\xa4\x01\n\x0e\x43reateCustomer\x12+.commerce.customer.v1.CreateCustomerRequest\x1a,.commerce.customer.v1.CreateCustomerResponse\"7\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02$\"\x1f/v1/stores/{store_id}/customers:\x01*\x12\x95\x01\n\x0bGetCustomer\x12(.commerce.customer.v1.GetCustomerRequest\x1a).commerce.customer.v1.GetCustomerResponse\"1\x90\x02\x01\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/customers/{customer_id}\x12\xa2\x01\n\rListCustomers\x12*.commerce.customer.v1.ListCustomersRequest\x1a+.commerce.customer.v1.ListCustomersResponse\"8\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/v1/stores/{store_id}/customers\x12\xa1\x01\n\x0eUpdateCustomer\x12+.commerce.customer.v1.UpdateCustomerRequest\x1a,.commerce.customer.v1.UpdateCustomerResponse\"4\x90\x02\x02\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02 2\x1b/v1/customers/{customer_id}:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+commerce/customer/v1/customer_service.proto\x12\x14\x63ommerce.customer.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#commerce/customer/v1/customer.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\xe4\x02\n\x15\x43reateCustomerRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12/\n\tfull_name\x18\x02 \x01(\tB\x12\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05R\x08\x66ullName\x12(\n\x05\x65mail\x18\x03 \x01(\tB\x12\xbaH\x07r\x05\x18\xfe\x01`\x01\x88\xb5\x18\x02\x90\xb5\x18\x06R\x05\x65mail\x12\xa1\x01\n\x05phone\x18\x04 \x01(\tB\x8a\x01\xbaH\x7fr\x02\x18\x10\xba\x01x\n\nphone.e164\x12@must be an E.164 telephone number, such as +4930123456, or empty\x1a(this.matches(\'^(\\\\+[1-9][0-9]{6,14})?$\')\x88\xb5\x18\x02\x90\xb5\x18\x06R\x05phone\x12\'\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"T\n\x16\x43reateCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer\"?\n\x12GetCustomerRequest\x12)\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\"Q\n\x13GetCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer\"\xb5\x01\n\x14ListCustomersRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12&\n\x05query\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x08R\x05query\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tpageToken\"\x92\x01\n\x15ListCustomersResponse\x12G\n\tcustomers\x18\x01 \x03(\x0b\x32\x1e.commerce.customer.v1.CustomerB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tcustomers\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\rnextPageToken\"\xf9\x03\n\x15UpdateCustomerRequest\x12)\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\ncustomerId\x12\x34\n\tfull_name\x18\x02 \x01(\tB\x12\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x88\xb5\x18\x01\x90\xb5\x18\x05H\x00R\x08\x66ullName\x88\x01\x01\x12-\n\x05\x65mail\x18\x03 \x01(\tB\x12\xbaH\x07r\x05\x18\xfe\x01`\x01\x88\xb5\x18\x02\x90\xb5\x18\x06H\x01R\x05\x65mail\x88\x01\x01\x12\xa6\x01\n\x05phone\x18\x04 \x01(\tB\x8a\x01\xbaH\x7fr\x02\x18\x10\xba\x01x\n\nphone.e164\x12@must be an E.164 telephone number, such as +4930123456, or empty\x1a(this.matches(\'^(\\\\+[1-9][0-9]{6,14})?$\')\x88\xb5\x18\x02\x90\xb5\x18\x06H\x02R\x05phone\x88\x01\x01\x12\\\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x1f\xbaH\x1c\xe2\x01\x19\x12\tfull_name\x12\x05\x65mail\x12\x05phoneR\nupdateMask\x12\'\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestIdB\x0c\n\n_full_nameB\x08\n\x06_emailB\x08\n\x06_phone\"T\n\x16UpdateCustomerResponse\x12:\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1e.commerce.customer.v1.CustomerR\x08\x63ustomer2\x99\x05\n\x0f\x43ustomerService\x12\xa4\x01\n\x0e\x43reateCustomer\x12+.commerce.customer.v1.CreateCustomerRequest\x1a,.commerce.customer.v1.CreateCustomerResponse\"7\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02$\"\x1f/v1/stores/{store_id}/customers:\x01*\x12\x95\x01\n\x0bGetCustomer\x12(.commerce.customer.v1.GetCustomerRequest\x1a).commerce.customer.v1.GetCustomerResponse\"1\x90\x02\x01\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/customers/{customer_id}\x12\xa2\x01\n\rListCustomers\x12*.commerce.customer.v1.ListCustomersRequest\x1a+.commerce.customer.v1.ListCustomersResponse\"8\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x98\xb5\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/v1/stores/{store_id}/customers\x12\xa1\x01\n\x0eUpdateCustomer\x12+.commerce.customer.v1.UpdateCustomerRequest\x1a,.commerce.customer.v1.UpdateCustomerResponse\"4\x90\x02\x02\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02 2\x1b/v1/customers/{customer_id}:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECUSTOMERREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_CREATECUSTOMERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001\210\265\030\002\220\265\030\006'
   _globals['_CREATECUSTOMERREQUEST'].fields_by_name['phone']._loaded_options = None
-  _globals['_CREATECUSTOMERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\035r\033\030\0202\027^(\\+[1-9][0-9]{6,14})?$\210\265\030\002\220\265\030\006'
+  _globals['_CREATECUSTOMERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\177r\002\030\020\272\001x\n\nphone.e164\022@must be an E.164 telephone number, such as +4930123456, or empty\032(this.matches(\'^(\\\\+[1-9][0-9]{6,14})?$\')\210\265\030\002\220\265\030\006'
   _globals['_CREATECUSTOMERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATECUSTOMERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETCUSTOMERREQUEST'].fields_by_name['customer_id']._loaded_options = None
@@ -67,7 +67,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\030\376\001`\001\210\265\030\002\220\265\030\006'
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['phone']._loaded_options = None
-  _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\035r\033\030\0202\027^(\\+[1-9][0-9]{6,14})?$\210\265\030\002\220\265\030\006'
+  _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['phone']._serialized_options = b'\272H\177r\002\030\020\272\001x\n\nphone.e164\022@must be an E.164 telephone number, such as +4930123456, or empty\032(this.matches(\'^(\\\\+[1-9][0-9]{6,14})?$\')\210\265\030\002\220\265\030\006'
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\034\342\001\031\022\tfull_name\022\005email\022\005phone'
   _globals['_UPDATECUSTOMERREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -81,21 +81,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERSERVICE'].methods_by_name['UpdateCustomer']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['UpdateCustomer']._serialized_options = b'\220\002\002\212\265\030\007\n\005\006\004\003\001\007\202\323\344\223\002 2\033/v1/customers/{customer_id}:\001*'
   _globals['_CREATECUSTOMERREQUEST']._serialized_start=235
-  _globals['_CREATECUSTOMERREQUEST']._serialized_end=491
-  _globals['_CREATECUSTOMERRESPONSE']._serialized_start=493
-  _globals['_CREATECUSTOMERRESPONSE']._serialized_end=577
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=579
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=642
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=644
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=725
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=728
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=909
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=912
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1058
-  _globals['_UPDATECUSTOMERREQUEST']._serialized_start=1061
-  _globals['_UPDATECUSTOMERREQUEST']._serialized_end=1466
-  _globals['_UPDATECUSTOMERRESPONSE']._serialized_start=1468
-  _globals['_UPDATECUSTOMERRESPONSE']._serialized_end=1552
-  _globals['_CUSTOMERSERVICE']._serialized_start=1555
-  _globals['_CUSTOMERSERVICE']._serialized_end=2220
+  _globals['_CREATECUSTOMERREQUEST']._serialized_end=591
+  _globals['_CREATECUSTOMERRESPONSE']._serialized_start=593
+  _globals['_CREATECUSTOMERRESPONSE']._serialized_end=677
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=679
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=742
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=744
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=825
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=828
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1009
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1012
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1158
+  _globals['_UPDATECUSTOMERREQUEST']._serialized_start=1161
+  _globals['_UPDATECUSTOMERREQUEST']._serialized_end=1666
+  _globals['_UPDATECUSTOMERRESPONSE']._serialized_start=1668
+  _globals['_UPDATECUSTOMERRESPONSE']._serialized_end=1752
+  _globals['_CUSTOMERSERVICE']._serialized_start=1755
+  _globals['_CUSTOMERSERVICE']._serialized_end=2420
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*commerce/payment/v1/settings_service.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\x1a!commerce/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x03\n\x0fPaymentSettings\x12M\n\x0c\x63\x61pture_mode\x18\x01 \x01(\x0e\x32 .commerce.payment.v1.CaptureModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x63\x61ptureMode\x12\xb4\x01\n\rgateway_rules\x18\x02 \x03(\x0b\x32 .commerce.payment.v1.GatewayRuleBm\xbaHj\x92\x01\x03\x10\xc8\x01\xba\x01\x61\n\x14gateway_rules.unique\x12\x1cmust name each currency once\x1a+this.map(rule, rule.currency_code).unique()R\x0cgatewayRules\x12\xc5\x01\n\x0b\x61\x63tion_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x88\x01\xbaH\x84\x01\xba\x01\x80\x01\n\x12\x61\x63tion_wait.bounds\x12\x1bmust be from 1s to 24 hours\x1aMthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'24h\'))R\nactionWait\"\x80\x01\n\x0bGatewayRule\x12?\n\rcurrency_code\x18\x01 \x01(\tB\x1a\xbaH\x13r\x11\x18\x03\x32\r^([A-Z]{3})?$\x90\xb5\x18\x02R\x0c\x63urrencyCode\x12\x30\n\x08gateways\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\n\x18\x01\"\x06r\x04\x10\x01\x18(R\x08gateways\"@\n\x19GetPaymentSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"^\n\x1aGetPaymentSettingsResponse\x12@\n\x08settings\x18\x01 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsR\x08settings\"\xb3\x01\n\x19SetPaymentSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12H\n\x08settings\x18\x02 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsB\x06\xbaH\x03\xc8\x01\x01R\x08settings\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"^\n\x1aSetPaymentSettingsResponse\x12@\n\x08settings\x18\x01 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsR\x08settings2\x84\x03\n\x16PaymentSettingsService\x12\xb2\x01\n\x12GetPaymentSettings\x12..commerce.payment.v1.GetPaymentSettingsRequest\x1a/.commerce.payment.v1.GetPaymentSettingsResponse\";\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02(\x12&/v1/stores/{store_id}/payment-settings\x12\xb4\x01\n\x12SetPaymentSettings\x12..commerce.payment.v1.SetPaymentSettingsRequest\x1a/.commerce.payment.v1.SetPaymentSettingsResponse\"=\x90\x02\x02\x8a\xb5\x18\x05\n\x03\x03\x01\x07\x82\xd3\xe4\x93\x02+\x1a&/v1/stores/{store_id}/payment-settings:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*commerce/payment/v1/settings_service.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\x1a!commerce/payment/v1/payment.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x03\n\x0fPaymentSettings\x12M\n\x0c\x63\x61pture_mode\x18\x01 \x01(\x0e\x32 .commerce.payment.v1.CaptureModeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0b\x63\x61ptureMode\x12\xb4\x01\n\rgateway_rules\x18\x02 \x03(\x0b\x32 .commerce.payment.v1.GatewayRuleBm\xbaHj\x92\x01\x03\x10\xc8\x01\xba\x01\x61\n\x14gateway_rules.unique\x12\x1cmust name each currency once\x1a+this.map(rule, rule.currency_code).unique()R\x0cgatewayRules\x12\xc5\x01\n\x0b\x61\x63tion_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x88\x01\xbaH\x84\x01\xba\x01\x80\x01\n\x12\x61\x63tion_wait.bounds\x12\x1bmust be from 1s to 24 hours\x1aMthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'24h\'))R\nactionWait\"q\n\x0bGatewayRule\x12\x30\n\rcurrency_code\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x03\x90\xb5\x18\x02R\x0c\x63urrencyCode\x12\x30\n\x08gateways\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\n\x18\x01\"\x06r\x04\x10\x01\x18(R\x08gateways\"@\n\x19GetPaymentSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"^\n\x1aGetPaymentSettingsResponse\x12@\n\x08settings\x18\x01 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsR\x08settings\"\xb3\x01\n\x19SetPaymentSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12H\n\x08settings\x18\x02 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsB\x06\xbaH\x03\xc8\x01\x01R\x08settings\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"^\n\x1aSetPaymentSettingsResponse\x12@\n\x08settings\x18\x01 \x01(\x0b\x32$.commerce.payment.v1.PaymentSettingsR\x08settings2\x84\x03\n\x16PaymentSettingsService\x12\xb2\x01\n\x12GetPaymentSettings\x12..commerce.payment.v1.GetPaymentSettingsRequest\x1a/.commerce.payment.v1.GetPaymentSettingsResponse\";\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02(\x12&/v1/stores/{store_id}/payment-settings\x12\xb4\x01\n\x12SetPaymentSettings\x12..commerce.payment.v1.SetPaymentSettingsRequest\x1a/.commerce.payment.v1.SetPaymentSettingsResponse\"=\x90\x02\x02\x8a\xb5\x18\x05\n\x03\x03\x01\x07\x82\xd3\xe4\x93\x02+\x1a&/v1/stores/{store_id}/payment-settings:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSETTINGS'].fields_by_name['action_wait']._loaded_options = None
   _globals['_PAYMENTSETTINGS'].fields_by_name['action_wait']._serialized_options = b'\272H\204\001\272\001\200\001\n\022action_wait.bounds\022\033must be from 1s to 24 hours\032Mthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'24h\'))'
   _globals['_GATEWAYRULE'].fields_by_name['currency_code']._loaded_options = None
-  _globals['_GATEWAYRULE'].fields_by_name['currency_code']._serialized_options = b'\272H\023r\021\030\0032\r^([A-Z]{3})?$\220\265\030\002'
+  _globals['_GATEWAYRULE'].fields_by_name['currency_code']._serialized_options = b'\272H\004r\002\030\003\220\265\030\002'
   _globals['_GATEWAYRULE'].fields_by_name['gateways']._loaded_options = None
   _globals['_GATEWAYRULE'].fields_by_name['gateways']._serialized_options = b'\272H\021\222\001\016\010\001\020\n\030\001\"\006r\004\020\001\030('
   _globals['_GETPAYMENTSETTINGSREQUEST'].fields_by_name['store_id']._loaded_options = None
@@ -60,16 +60,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSETTINGSSERVICE'].methods_by_name['SetPaymentSettings']._serialized_options = b'\220\002\002\212\265\030\005\n\003\003\001\007\202\323\344\223\002+\032&/v1/stores/{store_id}/payment-settings:\001*'
   _globals['_PAYMENTSETTINGS']._serialized_start=229
   _globals['_PAYMENTSETTINGS']._serialized_end=708
-  _globals['_GATEWAYRULE']._serialized_start=711
-  _globals['_GATEWAYRULE']._serialized_end=839
-  _globals['_GETPAYMENTSETTINGSREQUEST']._serialized_start=841
-  _globals['_GETPAYMENTSETTINGSREQUEST']._serialized_end=905
-  _globals['_GETPAYMENTSETTINGSRESPONSE']._serialized_start=907
-  _globals['_GETPAYMENTSETTINGSRESPONSE']._serialized_end=1001
-  _globals['_SETPAYMENTSETTINGSREQUEST']._serialized_start=1004
-  _globals['_SETPAYMENTSETTINGSREQUEST']._serialized_end=1183
-  _globals['_SETPAYMENTSETTINGSRESPONSE']._serialized_start=1185
-  _globals['_SETPAYMENTSETTINGSRESPONSE']._serialized_end=1279
-  _globals['_PAYMENTSETTINGSSERVICE']._serialized_start=1282
-  _globals['_PAYMENTSETTINGSSERVICE']._serialized_end=1670
+  _globals['_GATEWAYRULE']._serialized_start=710
+  _globals['_GATEWAYRULE']._serialized_end=823
+  _globals['_GETPAYMENTSETTINGSREQUEST']._serialized_start=825
+  _globals['_GETPAYMENTSETTINGSREQUEST']._serialized_end=889
+  _globals['_GETPAYMENTSETTINGSRESPONSE']._serialized_start=891
+  _globals['_GETPAYMENTSETTINGSRESPONSE']._serialized_end=985
+  _globals['_SETPAYMENTSETTINGSREQUEST']._serialized_start=988
+  _globals['_SETPAYMENTSETTINGSREQUEST']._serialized_end=1167
+  _globals['_SETPAYMENTSETTINGSRESPONSE']._serialized_start=1169
+  _globals['_SETPAYMENTSETTINGSRESPONSE']._serialized_end=1263
+  _globals['_PAYMENTSETTINGSSERVICE']._serialized_start=1266
+  _globals['_PAYMENTSETTINGSSERVICE']._serialized_end=1654
 # @@protoc_insertion_point(module_scope)
