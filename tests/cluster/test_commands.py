@@ -135,7 +135,7 @@ async def test_up_shows_each_process_and_a_card_in_plain_lines_and_an_interrupt_
     assert "\x1b" not in shown
     for name, process in status["processes"].items():
         assert re.search(rf" s  {name} +ready +{re.escape(process['address'])}\n", shown)
-    assert f"export COMMERCE_HOME={tmp_path} GATEWAY={status['gateway']}" in shown
+    assert f"COMMERCE_HOME={tmp_path}\nexport GATEWAY={status['gateway']}" in shown
     assert "export TOKEN=ey" in shown
     assert b"stopped" in rest
     assert await child.wait() == 0

@@ -31,12 +31,20 @@ async def test_its_commands_run_as_written_one_after_the_other(tmp_path):
             pass
         _, status, _ = await command("status", "-o", "json", "--home", str(tmp_path))
         script = "".join(blocks).replace("http://127.0.0.1:8080", json.loads(status)["gateway"])
-        said = await run(script, str(tmp_path))
+        python = script.partition("python <<'END'\n")[2].partition("END\n")[0]
+        said = await run(script + AGAIN.format(python=python), str(tmp_path))
     finally:
         up.terminate()
         await asyncio.wait_for(up.communicate(), 60)
     assert '"state": "ORDER_STATE_CONFIRMED"' in said  # buf curl
-    assert "accepted 3998 EUR" in said
+    said, _, again = said.partition("and again\n")
+    assert "DELIVERED" in again
+    assert "first make an order, with the calls above" in again
+    assert "accepted" not in again
+    error = json.loads(again[again.index('{"code"') : again.rindex("}") + 1])
+    example = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
+    assert shape(error) == shape(example)
+    assert "accepted 39.98 EUR" in said
     assert "2 rows: 2 created" in said
     assert [int(number) for number in re.findall(r'^data: .*?"sequence":"(\d)"', said, re.M)] == [
         2,
@@ -45,11 +53,31 @@ async def test_its_commands_run_as_written_one_after_the_other(tmp_path):
         5,
         6,
     ]
-    assert re.search("6 .* DELIVERED .* trace", said)
     assert "react OrderAccepted" in said
     assert "no order is stuck" in said
     assert "for nothing: it is at the door" in said
     assert "there are no dead letters" in said
+
+
+# The same example once more: when the order has ended, and when there is none; then the call that the error is of.
+AGAIN = """
+echo and again
+cat > "$COMMERCE_HOME/example.py" <<'END'
+{python}END
+python "$COMMERCE_HOME/example.py"
+env -u ORDER python "$COMMERCE_HOME/example.py" 2>&1 || true
+curl -sS "$GATEWAY/v1/orders/$(uuid)" -H "Authorization: Bearer $TOKEN"
+"""
+
+
+def shape(content):
+    """The keys of an error, and the values that programs decide by."""
+    if isinstance(content, dict):
+        return {
+            key: value if key in ("code", "@type", "reason", "domain") else shape(value)
+            for key, value in content.items()
+        }
+    return [shape(each) for each in content] if isinstance(content, list) else type(content)
 
 
 async def run(script, home):
