@@ -381,7 +381,12 @@ async def _later(operation: Operation, outcome: Outcome | NotSent, db: Runs) -> 
     if operation.open:
         silent = isinstance(outcome, NotSent)
         seconds = _back_off_seconds(operation, silent)
-        await db.rows(queries.OPERATION_LATER, operation_id=operation.operation_id, due_seconds=seconds)
+        await db.rows(
+            queries.OPERATION_UNANSWERED,
+            operation_id=operation.operation_id,
+            due_seconds=seconds,
+            **rows.values_of_words(outcome.words.message, outcome.words.request_id),
+        )
 
 
 def _due_seconds(change: Change) -> float:

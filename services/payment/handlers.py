@@ -88,7 +88,7 @@ class PaymentService(PaymentServiceServicer):
         payment = rows.shown(await call.db.rows(queries.PAYMENT_SHOWN, payment_id=request.payment_id))
         if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
             raise not_found(request.payment_id)
-        return rpc.GetPaymentResponse(payment=message(payment))
+        return rpc.GetPaymentResponse(payment=message(payment, call.caller))
 
     async def ListPayments(self, request: rpc.ListPaymentsRequest, call: Call) -> rpc.ListPaymentsResponse:
         found, token = await self._page(request, request, call)

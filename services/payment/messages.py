@@ -17,14 +17,16 @@ from services.payment import life
 from services.payment.changes import Change
 from services.payment.guard import Guard
 from services.payment.payments import DISPUTE_OPEN, Dispute, Line, Operation, Payment
+from services.runtime.callers import Caller
 from services.runtime.times import timestamp
 
 
-def message(payment: Payment) -> PaymentMessage:
-    """Return a payment with all that it knows."""
+def message(payment: Payment, caller: Caller | None = None) -> PaymentMessage:
+    """Return a payment with all that it knows, and what its provider said where the caller is no customer."""
     currency = payment.currency_code
     whole = summary(payment)
-    whole.operations.extend(operation_message(operation, currency) for operation in payment.operations)
+    make = staff_operation_message if caller and caller.role != "CUSTOMER" else operation_message
+    whole.operations.extend(make(operation, currency) for operation in payment.operations)
     whole.disputes.extend(_dispute(dispute, currency) for dispute in payment.disputes)
     whole.lines.extend(_line(line, currency) for line in payment.lines)
     return whole
@@ -77,6 +79,14 @@ def operation_message(operation: Operation, currency: str) -> PaymentOperation:
         ],
         due_time=_time(operation.due_time if operation.open else None),
     )
+
+
+def staff_operation_message(operation: Operation, currency: str) -> PaymentOperation:
+    """Return an operation with what the provider said of it, which customers are not shown."""
+    told = operation_message(operation, currency)
+    told.provider_message = operation.provider_message
+    told.provider_request_id = operation.provider_request_id
+    return told
 
 
 def gateway_message(gateway: Guard) -> Gateway:

@@ -9,7 +9,7 @@ from commerce.payment.v1.operations_service_pb2_grpc import PaymentOperationsSer
 from services.payment import queries, rows, unsettled, webhook_queries, webhooks
 from services.payment.driver import Driver, not_found
 from services.payment.life import not_allowed
-from services.payment.messages import message, operation_message
+from services.payment.messages import message, staff_operation_message
 from services.payment.payments import Payment
 from services.payment.registry import Gateways
 from services.runtime.database import Row
@@ -46,7 +46,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
         # With how often, and when next, the provider is asked.
         shown = rows.shown(await call.db.rows(queries.PAYMENT_SHOWN, payment_id=request.payment_id))
         assert shown is not None
-        return rpc.SettlePaymentResponse(payment=message(shown))
+        return rpc.SettlePaymentResponse(payment=message(shown, call.caller))
 
     async def ListParkedWebhooks(
         self, request: rpc.ListParkedWebhooksRequest, call: Call
@@ -83,7 +83,7 @@ def _unsettled(payment: Payment) -> rpc.UnsettledOperation:
         order_id=payment.order_id,
         store_id=payment.store_id,
         gateway=payment.gateway,
-        operation=operation_message(operation, payment.currency_code),
+        operation=staff_operation_message(operation, payment.currency_code),
         state=payment.state,
     )
 

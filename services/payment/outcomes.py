@@ -11,6 +11,17 @@ Status = Literal[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the provider said when it refused, and its own id of the request. For operators, never for buyers."""
+
+    message: str = ""
+    request_id: str = ""
+
+
+NO_WORDS = Words()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """The provider has told what the operation led to, and the charge's sums in minor units as they were then.
@@ -29,6 +40,7 @@ class Told:
     next_action_url: str = ""
     operation_reference: str = ""
     expire_time: datetime | None = None
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class Refused:
 
     code: str
     charge: str = ""
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Unknown:
     """The answer was lost, late or no answer: the operation may or may not have had its effect."""
 
     cause: str
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class NotSent:
     """Nothing was sent, so nothing can have happened: no connection, or the provider is not to be asked now."""
 
     cause: str
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class Operation:
     provider_reference: str = ""
     reason: str = ""
     failure_code: str = ""
+    provider_message: str = ""
+    provider_request_id: str = ""
     lines: tuple[Share, ...] = ()
     final: bool = False
     due_time: datetime | None = None

@@ -118,6 +118,8 @@ OPERATION = (
     operations.c.due_time,
     operations.c.reason,
     operations.c.failure_code,
+    operations.c.provider_message,
+    operations.c.provider_request_id,
     operations.c.final,
     *(
         operations.c[name].label(f"operation_{name}")
@@ -214,6 +216,8 @@ def _change() -> Any:
             due_time=_seconds_from_now("due_seconds"),
             provider_reference=param("operation_reference"),
             failure_code=param("failure_code"),
+            provider_message=param("provider_message"),
+            provider_request_id=param("provider_request_id"),
         )
         .returning(operations.c.payment_id, operations.c.store_id, operations.c.gateway)
         .cte("asked")
@@ -309,6 +313,16 @@ OPERATION_LATER = statement(
     .where(operations.c.operation_id == param("operation_id"), _is_open)
     .values(due_time=_seconds_from_now("due_seconds")),
     "operation later",
+)
+OPERATION_UNANSWERED = statement(
+    update(operations)
+    .where(operations.c.operation_id == param("operation_id"), _is_open)
+    .values(
+        due_time=_seconds_from_now("due_seconds"),
+        provider_message=param("provider_message", Text),
+        provider_request_id=param("provider_request_id", Text),
+    ),
+    "operation unanswered",
 )
 
 # Nothing was sent to the gateway before, nor has anybody else taken the operation up: another one is asked instead.

@@ -9,6 +9,7 @@ from typing import Any
 from services.payment import sums
 from services.payment.changes import Change
 from services.payment.payments import Dispute, Line, Operation, Payment, Share
+from services.runtime import cards
 from services.runtime.ids import new_id
 
 # What a Payment and its row have in common, by the column's name.
@@ -90,6 +91,8 @@ def _operation_of(row: Mapping[str, Any]) -> Operation:
         provider_reference=row["operation_provider_reference"],
         reason=row["reason"],
         failure_code=row["failure_code"],
+        provider_message=row["provider_message"],
+        provider_request_id=row["provider_request_id"],
         final=row["final"],
         lines=tuple(Share(*share) for share in json.loads(row["operation_lines"])),
     )
@@ -169,9 +172,23 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
             "begun_id": change.begun.operation_id if change.begun else None,
             "traceparent": operation.traceparent,
         }
+        | values_of_words(operation.provider_message, operation.provider_request_id)
         | _values_of_books(change)
         | _values_of_next(change)
     )
+
+
+def values_of_words(message: str, request_id: str) -> dict[str, Any]:
+    """Return what a provider said as an operation's row has it: no longer than the contract, and no card in it."""
+    return {
+        "provider_message": _storable(cards.masked(message))[:1000],
+        "provider_request_id": _storable(request_id)[:200],
+    }
+
+
+def _storable(text: str) -> str:
+    """Return a foreign text without what PostgreSQL does not store: NUL, and surrogates that stand alone."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _values_of_books(change: Change) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from services.payment.life import (
     stands,
     step,
 )
-from services.payment.outcomes import Outcome, Refused, Told, Unknown
+from services.payment.outcomes import NO_WORDS, Outcome, Refused, Told, Unknown, Words
 from services.payment.payments import (
     AT_ONCE,
     ON_ACCEPTANCE,
@@ -124,7 +124,7 @@ def settled(payment: Payment, operation: Operation, outcome: Outcome, now: datet
         case Refused():
             return _refused(payment, operation, outcome, now)
         case Unknown():
-            return _lost(payment, operation, now)
+            return _lost(payment, operation, outcome, now)
 
 
 def unasked(payment: Payment, told: Told, now: datetime) -> Change | None:
@@ -231,7 +231,7 @@ def _given_up(
     name: str,
     now: datetime,
     told: Told | None = None,
-    code: str = "",
+    refused: Refused | None = None,
 ) -> Change | None:
     """Give up what was authorized and not taken: by a void, or because its time is over there or here."""
     if not operation.open and (_over(payment) or not payment.capturable):
@@ -252,7 +252,7 @@ def _given_up(
     ended = operation
     if operation.open:
         success = operation.kind in VOIDS
-        ended = _ended(operation, OPERATION_SUCCEEDED if success else OPERATION_FAILED, now, told, code)
+        ended = _ended(operation, OPERATION_SUCCEEDED if success else OPERATION_FAILED, now, told, refused)
     return followed(payment, after, ended, now, booked)
 
 
@@ -262,7 +262,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
     kind = operation.kind
     name = MOOT.get((kind, refused.charge), "decline" if kind == "authorize" else "")
     if name in VOIDS:
-        return _given_up(payment, operation, name, now, code=refused.code)
+        return _given_up(payment, operation, name, now, refused=refused)
     after = next_version(payment, now)
     if name:
         after = replace(
@@ -272,18 +272,18 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
             expire_time=None,
             decline_code=refused.code if kind == "authorize" else payment.decline_code,
         )
-    ended = _ended(operation, OPERATION_FAILED, now, code=refused.code)
+    ended = _ended(operation, OPERATION_FAILED, now, refused=refused)
     return followed(payment, after, ended, now, refused=ended)
 
 
-def _lost(payment: Payment, operation: Operation, now: datetime) -> Change | None:
+def _lost(payment: Payment, operation: Operation, unknown: Unknown, now: datetime) -> Change | None:
     waiting = payment.in_flight is None or payment.in_flight.operation_id != operation.operation_id
     if waiting or operation.state == OPERATION_UNKNOWN:
         return None
     after = next_version(payment, now)
     if operation.kind == "authorize":
         after = replace(after, state=step("lose", payment))
-    lost = replace(operation, state=OPERATION_UNKNOWN)
+    lost = replace(_saying(operation, unknown.words), state=OPERATION_UNKNOWN)
     return Change(before=payment, payment=after.with_changed(lost), operation=lost)
 
 
@@ -374,15 +374,25 @@ def _over(payment: Payment) -> bool:
 
 
 def _ended(
-    operation: Operation, state: OperationState, now: datetime, told: Told | None = None, code: str = ""
+    operation: Operation,
+    state: OperationState,
+    now: datetime,
+    told: Told | None = None,
+    refused: Refused | None = None,
 ) -> Operation:
+    answer = told or refused
     return replace(
-        operation,
+        _saying(operation, answer.words if answer else NO_WORDS),
         state=state,
         settle_time=now,
         provider_reference=told.operation_reference if told else "",
-        failure_code=code,
+        failure_code=refused.code if refused else "",
     )
+
+
+def _saying(operation: Operation, words: Words) -> Operation:
+    """Note what the provider said last: nothing, once it did what it was asked."""
+    return replace(operation, provider_message=words.message, provider_request_id=words.request_id)
 
 
 def next_version(payment: Payment, now: datetime) -> Payment:

@@ -16,6 +16,7 @@ from commerce.payment.v1.settlement_service_pb2 import SettlementLine, Settlemen
 from services.payment.gateways import HOSTED, Abilities, Unfetched
 from services.payment.http import PAGE_BYTES, Answer, Http
 from services.payment.outcomes import (
+    NO_WORDS,
     DisputeTold,
     Method,
     NeverSeen,
@@ -26,6 +27,7 @@ from services.payment.outcomes import (
     Status,
     Told,
     Unknown,
+    Words,
 )
 from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, VOIDS, Operation, Payment
 from services.payment.settings import PaymentSettings
@@ -275,13 +277,13 @@ def _error(answer: Answer) -> Refused | Unknown:
     if not isinstance(error, dict) or code not in FINAL_ERRORS:
         return Unknown(f"answered {answer.status} {code}"[:100])
     field = f"_{error['field']}" if code == "invalid_request" and "field" in error else ""
-    return _refused(f"{code}{field}", error.get("charge_status"))
+    return _refused(f"{code}{field}", error.get("charge_status"), Words(str(error.get("message") or "")))
 
 
-def _refused(code: str, charge: Any) -> Refused:
+def _refused(code: str, charge: Any, words: Words = NO_WORDS) -> Refused:
     # What is left of a charge that was captured in part expires without a status of its own.
     status = "expired" if code == "authorization_expired" else charge
-    return Refused(code[:100], status if _is_text(status) and status in STATUSES else "")
+    return Refused(code[:100], status if _is_text(status) and status in STATUSES else "", words)
 
 
 def _code(body: dict[str, Any]) -> str:

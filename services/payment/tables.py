@@ -25,10 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from services.payment.payments import OPEN as OPEN_STATES
-from services.payment.payments import OPERATION_WAITING, UNSETTLED
+from services.payment.payments import OPERATION_FAILED, OPERATION_WAITING, UNSETTLED
 
 METADATA = MetaData()
 OPEN = f"operations.state IN {OPEN_STATES}"
+FAILED = f"operations.state = {OPERATION_FAILED} AND operations.kind IN ('capture', 'refund')"
 RARE = ("bank", "disputes", "fees", "refunds")
 
 
@@ -130,6 +131,9 @@ operations = Table(
     _text("failure_code"),
     _json("lines"),
     Column("final", Boolean, nullable=False, server_default="false"),
+    # The provider's own words, and its id of the request: for operators only.
+    _text("provider_message"),
+    _text("provider_request_id"),
     CheckConstraint(f"(state IN {UNSETTLED}) = (settle_time IS NULL)", name="operations_settled"),
 )
 Index("operations_of_payment", operations.c.payment_id)
@@ -138,6 +142,12 @@ Index(
     "operations_waiting",
     operations.c.operation_id,
     postgresql_where=f"operations.state = {OPERATION_WAITING}",
+)
+# What somebody must look at: money that was not taken, or did not go back.
+Index(
+    "operations_failed",
+    operations.c.settle_time,
+    postgresql_where=text(FAILED),
 )
 Index("operations_one_open", operations.c.payment_id, unique=True, postgresql_where=OPEN)
 Index(

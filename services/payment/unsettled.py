@@ -1,16 +1,20 @@
-"""The SQL of operations that are not settled, by name."""
+"""The SQL of operations that are not settled, or failed, by name."""
 
 from typing import Any
 
-from sqlalchemy import Integer, Text, literal, or_, select, text, union_all
+from sqlalchemy import Integer, Text, cast, exists, func, literal, null, or_, select, text, union_all
 
-from services.payment.payments import OPERATION_WAITING
-from services.payment.queries import OPERATION
-from services.payment.tables import OPEN, operations, payments
+from services.payment.payments import OPERATION_SUCCEEDED, OPERATION_WAITING
+from services.payment.queries import OPERATION, TIME
+from services.payment.tables import FAILED, OPEN, operations, payments
 from services.runtime.statements import param, statement
+
+# Longer than a weekend and a holiday; what nobody has mended by then is in the payment's own history.
+FAILED_DAYS = 30
 
 _gateway = param("gateway", Text)
 _asked_for = or_(_gateway == literal(""), operations.c.gateway == _gateway)
+_size = param("size", Integer)
 
 
 def _ids(condition: str) -> Any:
@@ -18,17 +22,37 @@ def _ids(condition: str) -> Any:
     return select(operations.c.operation_id).where(text(condition), _asked_for)
 
 
-_unsettled = union_all(
+_open = union_all(
     _ids(OPEN),
     _ids(f"operations.state = {OPERATION_WAITING}"),
-).subquery("unsettled")
-_page = (
-    select(_unsettled.c.operation_id)
-    .order_by(_unsettled.c.operation_id)
-    .limit(param("size", Integer))
-    .subquery("page")
+).subquery("open")
+_longest = (
+    select(_open.c.operation_id, cast(null(), TIME).label("fail_time"))
+    .order_by(_open.c.operation_id)
+    .limit(_size)
+    .subquery("longest")
 )
-# Payments, each with one operation; the one that was recorded first comes first.
+_later = operations.alias("later")
+_done_after_all = exists().where(
+    _later.c.payment_id == operations.c.payment_id,
+    _later.c.kind == operations.c.kind,
+    _later.c.state == OPERATION_SUCCEEDED,
+    _later.c.operation_id > operations.c.operation_id,
+)
+_failed = (
+    select(operations.c.operation_id, operations.c.settle_time.label("fail_time"))
+    .where(
+        text(FAILED),
+        operations.c.settle_time > func.now() - func.make_interval(0, 0, 0, FAILED_DAYS),
+        _asked_for,
+        ~_done_after_all,
+    )
+    .order_by(operations.c.settle_time.desc())
+    .limit(_size)
+    .subquery("failed")
+)
+_page = union_all(select(_longest), select(_failed)).subquery("page")
+# Payments, each with one operation; of the open ones that which was recorded first comes first.
 OPERATIONS_UNSETTLED = statement(
     select(payments, *OPERATION)
     .select_from(
@@ -36,6 +60,7 @@ OPERATIONS_UNSETTLED = statement(
             payments, payments.c.payment_id == operations.c.payment_id
         )
     )
-    .order_by(operations.c.operation_id),
+    .order_by(_page.c.fail_time.desc().nulls_first(), operations.c.operation_id)
+    .limit(_size),
     "operations unsettled",
 )

@@ -49,6 +49,20 @@ async def test_shows_why_the_provider_refused(till, shop):
     assert (done(found)[1], found.operations[1].failure_code) == (("capture", "FAILED"), "step_not_allowed")
 
 
+async def test_shows_the_providers_own_words_to_staff_and_never_to_customers(till, shop):
+    payment = await till.authorize()
+    await till.provider("POST", f"/v1/charges/{payment.provider_reference}/void", {})
+    await till.capture(payment)
+
+    asked = GetPaymentRequest(payment_id=payment.payment_id)
+    for role in ("store_manager", "store_admin", "platform_admin", "service"):
+        (_, capture) = (await shop.as_(role).payments.GetPayment(asked)).payment.operations
+        assert capture.provider_message == "cannot capture a charge that is voided", role
+    buyer = shop.as_("customer", customer_id=payment.customer_id)
+    (_, capture) = (await buyer.payments.GetPayment(asked)).payment.operations
+    assert (capture.provider_message, capture.provider_request_id) == ("", "")
+
+
 async def test_shows_when_the_provider_is_asked_next_while_nobody_knows(till):
     async with till.frozen():
         payment = await till.authorize()

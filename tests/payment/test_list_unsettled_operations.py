@@ -1,5 +1,7 @@
 """ListUnsettledOperations."""
 
+import uuid
+
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.operations_service_pb2 import ListUnsettledOperationsRequest
@@ -7,7 +9,15 @@ from commerce.payment.v1.payment_pb2 import PaymentOperationState, PaymentState
 
 from services.payment.unsettled import OPERATIONS_UNSETTLED
 from tests.payment import bulk
-from tests.shop import eventually, refused
+from tests.shop import eventually, new_id, refused
+
+# The same refund once more, and the provider does it.
+DONE_AFTER_ALL = """
+INSERT INTO payment.operations (operation_id, payment_id, store_id, kind, state, amount_minor_units, attempts,
+    create_time, due_time, settle_time, gateway)
+SELECT $2, payment_id, store_id, kind, 2, amount_minor_units, 1, now(), now(), now(), gateway
+FROM payment.operations WHERE payment_id = $1 AND kind = 'refund'
+"""
 
 
 async def unsettled(shop, size=500, **given):
@@ -52,6 +62,43 @@ async def test_what_waits_for_its_turn_is_among_them_and_what_is_settled_is_not(
         return await unsettled(shop) == []
 
     await eventually(none)
+
+
+async def test_a_refund_that_failed_is_among_them_with_the_providers_words_until_it_is_done_after_all(
+    till, shop
+):
+    payment = await till.capture(await till.authorize())
+    await till.provider(
+        "POST", f"/v1/charges/{payment.provider_reference}/refund", {"amount_minor_units": 900}
+    )
+    await till.refund(payment)
+
+    (found,) = await unsettled(shop)
+
+    assert found.operation.kind == "refund"
+    assert found.operation.state == PaymentOperationState.PAYMENT_OPERATION_STATE_FAILED
+    assert found.operation.failure_code == "amount_exceeds_captured"
+    assert found.operation.provider_message == "more than is left of what was captured"
+    async with bulk.administrator(shop) as connection:
+        await connection.execute(DONE_AFTER_ALL, uuid.UUID(payment.payment_id), uuid.UUID(new_id()))
+    assert await unsettled(shop) == []
+
+
+async def test_a_capture_that_failed_is_among_them_and_what_is_open_comes_first(till, shop):
+    refused_one = await till.authorize()
+    await till.provider("POST", f"/v1/charges/{refused_one.provider_reference}/void", {})
+    await till.capture(refused_one)
+    open_one = await till.authorize("requires_action")
+
+    found = await unsettled(shop)
+
+    assert [each.payment_id for each in found] == [open_one.payment_id, refused_one.payment_id]
+    assert (found[1].operation.kind, found[1].operation.failure_code) == ("capture", "step_not_allowed")
+
+
+async def test_a_payment_that_was_declined_is_not_among_them(till, shop):
+    await till.authorize("declined")
+    assert await unsettled(shop) == []
 
 
 async def test_only_of_one_gateway_when_asked_and_no_more_than_asked(till, shop):

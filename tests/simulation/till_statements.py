@@ -100,6 +100,8 @@ async def _payment_changed(work: Transaction, **values: Any) -> list[Row]:
         "due_time": work.in_seconds(values["due_seconds"]),
         "provider_reference": values["operation_reference"],
         "failure_code": values["failure_code"],
+        "provider_message": values["provider_message"],
+        "provider_request_id": values["provider_request_id"],
     }
     work.put(OPERATIONS, operation["operation_id"], operation)
     if values["begun_id"]:
@@ -171,10 +173,12 @@ async def _operation_taken(work: Transaction, operation_id: str, lease_seconds: 
     return []
 
 
-async def _operation_later(work: Transaction, operation_id: str, due_seconds: float) -> list[Row]:
+async def _operation_later(
+    work: Transaction, operation_id: str, due_seconds: float, **words: str
+) -> list[Row]:
     row = await work.get(OPERATIONS, operation_id, lock=True)
     if row and row["state"] in OPEN:
-        work.put(OPERATIONS, operation_id, row | {"due_time": work.in_seconds(due_seconds)})
+        work.put(OPERATIONS, operation_id, row | words | {"due_time": work.in_seconds(due_seconds)})
     return []
 
 
@@ -241,6 +245,8 @@ def _operation(**values: Any) -> Row:
         "provider_reference": "",
         "reason": "",
         "failure_code": "",
+        "provider_message": "",
+        "provider_request_id": "",
         "lines": json.dumps([]),
         "final": False,
     }
@@ -261,6 +267,7 @@ STATEMENTS: Statements = {
     queries.OPERATIONS_DUE.name: _operations_due,
     queries.OPERATION_TAKEN.name: _operation_taken,
     queries.OPERATION_LATER.name: _operation_later,
+    queries.OPERATION_UNANSWERED.name: _operation_later,
     queries.GATEWAY_CHANGED.name: _gateway_changed,
     queries.PAYMENTS_EXPIRING.name: _payments_expiring,
     queries.EXPIRY_LATER.name: _expiry_later,

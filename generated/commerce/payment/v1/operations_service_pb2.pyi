@@ -22,7 +22,7 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class UnsettledOperation(message.Message):
-    """An operation that is not settled."""
+    """An operation that is not settled, or that failed and is still to be done."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -88,14 +88,14 @@ class ListUnsettledOperationsRequest(message.Message):
 
 @typing.final
 class ListUnsettledOperationsResponse(message.Message):
-    """Operations that are not settled."""
+    """Operations that are not settled, or that failed."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     OPERATIONS_FIELD_NUMBER: builtins.int
     @builtins.property
     def operations(self) -> containers.RepeatedCompositeFieldContainer[UnsettledOperation]:
-        """The one that waits longest first."""
+        """The one that waits longest first, then the one that failed last."""
 
     def __init__(
         self,

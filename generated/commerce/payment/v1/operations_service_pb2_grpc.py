@@ -62,7 +62,10 @@ class PaymentOperationsServiceServicer:
     """
 
     def ListUnsettledOperations(self, request, context):
-        """List operations of all stores whose outcome is not known or that wait, the one that waits longest first. At most 500.
+        """List operations of all stores whose outcome is not known or that wait, the one that waits longest first; then the
+        captures and refunds that FAILED within the last 30 days, the one that failed last first. At most 500.
+
+        One that failed is left out once the same was done after all: a later operation of its kind on its payment SUCCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,7 +17,11 @@ class PaymentOperationsServiceStub:
 
     def __init__(self, channel: aio.Channel) -> None: ...
     ListUnsettledOperations: aio.UnaryUnaryMultiCallable[operations_service_pb2.ListUnsettledOperationsRequest, operations_service_pb2.ListUnsettledOperationsResponse]
-    """List operations of all stores whose outcome is not known or that wait, the one that waits longest first. At most 500."""
+    """List operations of all stores whose outcome is not known or that wait, the one that waits longest first; then the
+    captures and refunds that FAILED within the last 30 days, the one that failed last first. At most 500.
+
+    One that failed is left out once the same was done after all: a later operation of its kind on its payment SUCCEEDED.
+    """
     SettlePayment: aio.UnaryUnaryMultiCallable[operations_service_pb2.SettlePaymentRequest, operations_service_pb2.SettlePaymentResponse]
     """Ask the provider at once what became of a payment's open operation.
 
@@ -40,7 +44,11 @@ class PaymentOperationsServiceServicer(metaclass=abc_1.ABCMeta):
         request: operations_service_pb2.ListUnsettledOperationsRequest,
         context: aio.ServicerContext[operations_service_pb2.ListUnsettledOperationsRequest, abc.Awaitable[operations_service_pb2.ListUnsettledOperationsResponse]],
     ) -> abc.Awaitable[operations_service_pb2.ListUnsettledOperationsResponse]:
-        """List operations of all stores whose outcome is not known or that wait, the one that waits longest first. At most 500."""
+        """List operations of all stores whose outcome is not known or that wait, the one that waits longest first; then the
+        captures and refunds that FAILED within the last 30 days, the one that failed last first. At most 500.
+
+        One that failed is left out once the same was done after all: a later operation of its kind on its payment SUCCEEDED.
+        """
 
     @abc_1.abstractmethod
     def SettlePayment(

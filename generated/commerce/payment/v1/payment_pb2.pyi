@@ -424,6 +424,8 @@ class PaymentOperation(message.Message):
     FAILURE_CODE_FIELD_NUMBER: builtins.int
     LINES_FIELD_NUMBER: builtins.int
     DUE_TIME_FIELD_NUMBER: builtins.int
+    PROVIDER_MESSAGE_FIELD_NUMBER: builtins.int
+    PROVIDER_REQUEST_ID_FIELD_NUMBER: builtins.int
     operation_id: builtins.str
     """UUIDv7; the provider's idempotency key."""
     kind: builtins.str
@@ -440,6 +442,12 @@ class PaymentOperation(message.Message):
     """Why it was asked for, as whoever asked put it."""
     failure_code: builtins.str
     """Why the provider refused; empty otherwise."""
+    provider_message: builtins.str
+    """What the provider said last when it refused or did not answer as it should, in its own words. Shown to the store's
+    staff and to operators, never to customers.
+    """
+    provider_request_id: builtins.str
+    """The provider's own id of the request that it said so to, as its support asks for it. Shown as provider_message is."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much."""
@@ -476,9 +484,11 @@ class PaymentOperation(message.Message):
         failure_code: builtins.str = ...,
         lines: abc.Iterable[money_pb2.LineAmount] | None = ...,
         due_time: timestamp_pb2.Timestamp | None = ...,
+        provider_message: builtins.str = ...,
+        provider_request_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "due_time", b"due_time", "settle_time", b"settle_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "due_time", b"due_time", "failure_code", b"failure_code", "kind", b"kind", "lines", b"lines", "operation_id", b"operation_id", "provider_reference", b"provider_reference", "reason", b"reason", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "due_time", b"due_time", "failure_code", b"failure_code", "kind", b"kind", "lines", b"lines", "operation_id", b"operation_id", "provider_message", b"provider_message", "provider_reference", b"provider_reference", "provider_request_id", b"provider_request_id", "reason", b"reason", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
