@@ -61,6 +61,8 @@ class OrderService(OrderServiceServicer):
         _place(order, request.payment_method, settings)
         coupon = await coupons.use(call.db, order, request.coupon_code)
         prices.price(order, settings.shipping_rates, coupon)
+        if request.HasField("expected_total"):
+            prices.check_total(order, request.expected_total)
         reply = rpc.CreateOrderResponse(order=order)
         trace = telemetry.current()
 

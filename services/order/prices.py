@@ -93,6 +93,19 @@ def price(order: Order, shipping_rates: Iterable[ShippingRate], coupon: Coupon |
     order.coupon_code = coupon.code if coupon else ""
 
 
+def check_total(order: Order, expected: Money) -> None:
+    """Refuse an order that costs another sum than its customer was shown. Refused with ORDER_TOTAL_CHANGED."""
+    if order.total != expected:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_TOTAL_CHANGED,
+            "The order costs another sum than expected_total",
+            expected_minor_units=expected.minor_units,
+            expected_currency_code=expected.currency_code,
+            total_minor_units=order.total.minor_units,
+            total_currency_code=order.total.currency_code,
+        )
+
+
 def subtotal(bought: Iterable[OrderLine]) -> Money:
     """Sum lines. Refused when currencies are mixed, or the sum is beyond any payment."""
     sums: dict[str, int] = {}

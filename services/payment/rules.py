@@ -86,7 +86,7 @@ def accepted(payment: Payment) -> str:
         return ""
     if payment.state != AUTHORIZED or payment.in_flight:
         raise not_allowed("capture", payment)
-    return "capture" if payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) else ""
+    return "capture" if payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) or not payment.amount else ""
 
 
 def takes_parcels(payment: Payment) -> bool:
@@ -191,7 +191,9 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         return followed(payment, next_version(after, now), ended, now)
     ended = _ended(operation, OPERATION_SUCCEEDED if name == "authorize" else OPERATION_FAILED, now, told)
     booked = ledger.authorized(payment, operation) if name == "authorize" else ()
-    wanted = "capture" if name == "authorize" and payment.capture_mode == AT_ONCE else ""
+    # What costs nothing is paid for as soon as it is promised, whatever the store waits for.
+    at_once = payment.capture_mode == AT_ONCE or not payment.amount
+    wanted = "capture" if name == "authorize" and at_once else ""
     return followed(payment, next_version(after, now), ended, now, booked, wanted)
 
 

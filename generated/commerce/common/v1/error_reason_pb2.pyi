@@ -114,6 +114,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The order does not hold the product. Metadata: product_id."""
     ERROR_REASON_ORDER_HAS_COUPON: _ErrorReason.ValueType  # 415
     """The order has a coupon already. Metadata: code."""
+    ERROR_REASON_ORDER_TOTAL_CHANGED: _ErrorReason.ValueType  # 416
+    """The order costs another sum than the customer was shown: show them the new one. Metadata: expected_minor_units,
+    expected_currency_code, total_minor_units, total_currency_code.
+    """
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 500
     """There is no such payment. Metadata: payment_id."""
     ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED: _ErrorReason.ValueType  # 501
@@ -248,6 +252,10 @@ ERROR_REASON_ORDER_LINE_NOT_FOUND: ErrorReason.ValueType  # 414
 """The order does not hold the product. Metadata: product_id."""
 ERROR_REASON_ORDER_HAS_COUPON: ErrorReason.ValueType  # 415
 """The order has a coupon already. Metadata: code."""
+ERROR_REASON_ORDER_TOTAL_CHANGED: ErrorReason.ValueType  # 416
+"""The order costs another sum than the customer was shown: show them the new one. Metadata: expected_minor_units,
+expected_currency_code, total_minor_units, total_currency_code.
+"""
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 500
 """There is no such payment. Metadata: payment_id."""
 ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED: ErrorReason.ValueType  # 501

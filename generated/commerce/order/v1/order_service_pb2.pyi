@@ -67,6 +67,7 @@ class CreateOrderRequest(message.Message):
     DELIVERY_ADDRESS_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     COUPON_CODE_FIELD_NUMBER: builtins.int
+    EXPECTED_TOTAL_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store that sells."""
     customer_id: builtins.str
@@ -87,6 +88,12 @@ class CreateOrderRequest(message.Message):
     def delivery_address(self) -> postal_address_pb2.PostalAddress:
         """Where it goes."""
 
+    @builtins.property
+    def expected_total(self) -> money_pb2.Money:
+        """What the customer was shown that the order costs, as from PreviewOrder. An order that costs anything else now is
+        refused with both sums, and nothing is charged. Unset: whatever it costs.
+        """
+
     def __init__(
         self,
         *,
@@ -97,10 +104,11 @@ class CreateOrderRequest(message.Message):
         delivery_address: postal_address_pb2.PostalAddress | None = ...,
         request_id: builtins.str = ...,
         coupon_code: builtins.str = ...,
+        expected_total: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["delivery_address", b"delivery_address"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["delivery_address", b"delivery_address", "expected_total", b"expected_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "lines", b"lines", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "expected_total", b"expected_total", "lines", b"lines", "payment_method", b"payment_method", "request_id", b"request_id", "store_id", b"store_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

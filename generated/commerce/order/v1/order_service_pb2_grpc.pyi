@@ -21,7 +21,8 @@ class OrderServiceStub:
     """Place an order. It is durable when the reply arrives; WatchOrder tells how it goes on.
 
     Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
-    coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
+    coupons. With expected_total the customer pays what they were shown, or the order is refused with ORDER_TOTAL_CHANGED.
+    Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
     ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP; with OVERLOADED
     when too many orders are on their way to be paid. Sent again with one request_id it is one order.
     """
@@ -133,7 +134,8 @@ class OrderServiceServicer(metaclass=abc_1.ABCMeta):
         """Place an order. It is durable when the reply arrives; WatchOrder tells how it goes on.
 
         Prices come from the catalog, never from the client; tax, shipping and discount from the store's settings and
-        coupons. Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
+        coupons. With expected_total the customer pays what they were shown, or the order is refused with ORDER_TOTAL_CHANGED.
+        Refused with PRODUCT_NOT_FOUND, PRODUCT_ARCHIVED, CUSTOMER_NOT_FOUND, ORDER_CURRENCIES_MIXED,
         ORDER_TOTAL_TOO_LARGE, SHIPPING_UNAVAILABLE, COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP; with OVERLOADED
         when too many orders are on their way to be paid. Sent again with one request_id it is one order.
         """
