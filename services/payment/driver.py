@@ -316,6 +316,7 @@ def started(
     reason: str = "",
     lines: tuple[Share, ...] = (),
     final: bool = False,
+    wanted: int = 0,
 ) -> Operation:
     """Return a new operation on a payment; `attempts` is 1 when whoever records it asks the provider at once."""
     trace = telemetry.current()
@@ -332,6 +333,7 @@ def started(
         reason=reason,
         lines=lines,
         final=final,
+        wanted=wanted,
     )
 
 
@@ -367,7 +369,8 @@ def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent)
         )
         return None
     failed = change is not None and change.operation.state == OPERATION_FAILED
-    if failed and isinstance(outcome, Refused) and operation.kind != "authorize":
+    asked = operation.kind != "authorize" and rules.foregone(operation, payment) is None
+    if failed and isinstance(outcome, Refused) and asked:
         logs.log.error(
             "the provider refuses an operation",
             payment_id=payment.payment_id,

@@ -13,10 +13,10 @@ from commerce.payment.v1.payment_service_pb2 import Gateway
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.payment import life
+from services.payment import life, rules
 from services.payment.changes import Change
 from services.payment.guard import Guard
-from services.payment.payments import DISPUTE_OPEN, Dispute, Line, Operation, Payment
+from services.payment.payments import DISPUTE_OPEN, OPERATION_FAILED, Dispute, Line, Operation, Payment
 from services.runtime.callers import Caller
 from services.runtime.times import timestamp
 
@@ -78,6 +78,8 @@ def operation_message(operation: Operation, currency: str) -> PaymentOperation:
             for each in operation.lines
         ],
         due_time=_time(operation.due_time if operation.open else None),
+        request_id=operation.request_id or "",
+        wanted=_money(operation.wanted, currency) if operation.wanted else None,
     )
 
 
@@ -110,7 +112,7 @@ def told(change: Change) -> list[Message]:
     facts = _disputes_told(change)
     if change.moved:
         facts += _moves_told(change)
-    return facts
+    return facts + _failures_told(change)
 
 
 def _moves_told(change: Change) -> list[Message]:
@@ -126,25 +128,60 @@ def _moves_told(change: Change) -> list[Message]:
             )
         ]
     if refunded or (payment.state == life.REFUNDED and before.state == life.CAPTURED):
-        return [
-            events.PaymentRefunded(
-                payment=reference,
-                refund=_money(refunded, currency),
-                refunded=_money(payment.refunded, currency),
-            )
-        ]
+        return [_refunded(change, reference)]
     if payment.voided != before.voided and payment.state in life.TAKEN:
-        return [events.PaymentVoided(payment=reference)]
+        return [_voided(change, reference)]
     match payment.state:
         case life.AUTHORIZED:
-            return [events.PaymentAuthorized(payment=reference)]
+            return [events.PaymentAuthorized(payment=reference, expire_time=_time(payment.expire_time))]
         case life.FAILED:
             return [events.PaymentFailed(payment=reference, decline_code=payment.decline_code)]
         case life.VOIDED:
-            return [events.PaymentVoided(payment=reference)]
+            return [_voided(change, reference)]
         case life.EXPIRED:
             return [events.PaymentExpired(payment=reference)]
     return []
+
+
+def _refunded(change: Change, reference: events.PaymentReference) -> events.PaymentRefunded:
+    before, payment, refund = change.before, change.payment, change.operation
+    currency, short = payment.currency_code, max(refund.wanted - refund.amount, 0)
+    return events.PaymentRefunded(
+        payment=reference,
+        refund=_money(payment.refunded - before.refunded, currency),
+        refunded=_money(payment.refunded, currency),
+        request_id=refund.request_id or "",
+        unrefunded=_money(short, currency) if short else None,
+        unrefunded_reason=rules.lacking(before) if short else "",
+    )
+
+
+def _voided(change: Change, reference: events.PaymentReference) -> events.PaymentVoided:
+    payment = change.payment
+    time, now = change.before.expire_time, payment.update_time
+    over = time is not None and time <= now
+    return events.PaymentVoided(
+        payment=reference,
+        captured=_money(payment.captured, payment.currency_code),
+        expired=over or change.operation.kind == "expire",
+        capture_mode=payment.capture_mode,
+    )
+
+
+def _failures_told(change: Change) -> list[Message]:
+    operation, payment = change.operation, change.payment
+    failed = operation.kind in ("capture", "refund") and operation.state == OPERATION_FAILED
+    if not failed or change.before.operation(operation.operation_id).state == OPERATION_FAILED:
+        return []
+    return [
+        events.PaymentOperationFailed(
+            payment=_reference(payment),
+            kind=operation.kind,
+            request_id=operation.request_id or "",
+            amount=_money(operation.wanted or operation.amount, payment.currency_code),
+            reason=operation.failure_code,
+        )
+    ]
 
 
 def _disputes_told(change: Change) -> list[Message]:

@@ -72,7 +72,7 @@ class Operation:
     """One thing asked of the provider; amounts in minor units. Its id is the provider's idempotency key.
 
     `lines` is how the amount of a capture or a refund is spread over the order's lines; after a `final` capture what is
-    left is given up.
+    left is given up. `wanted` is what a return is worth: the amount is that, or what is left when the refund begins.
     """
 
     operation_id: str
@@ -87,6 +87,7 @@ class Operation:
     provider_reference: str = ""
     reason: str = ""
     failure_code: str = ""
+    wanted: int = 0
     provider_message: str = ""
     provider_request_id: str = ""
     lines: tuple[Share, ...] = ()

@@ -97,6 +97,7 @@ _of_payment = {
     "reason": param("reason", Text),
     "lines": param("lines", JSONB),
     "final": param("final", Boolean),
+    "wanted_minor_units": param("wanted_minor_units", BigInteger),
 }
 # Under the payment's lock. The payment moves with it: what settles meanwhile is worked out anew, and sees it waiting.
 OPERATION_RECORDED = statement(
@@ -118,6 +119,7 @@ OPERATION = (
     operations.c.due_time,
     operations.c.reason,
     operations.c.failure_code,
+    operations.c.wanted_minor_units,
     operations.c.provider_message,
     operations.c.provider_request_id,
     operations.c.final,
@@ -259,7 +261,12 @@ def _begun(asked: Any) -> Any:
         .where(
             operations.c.operation_id == param("begun_id", ID), operations.c.payment_id == asked.c.payment_id
         )
-        .values(state=literal(OPERATION_PENDING, SmallInteger), due_time=func.now())
+        .values(
+            state=literal(OPERATION_PENDING, SmallInteger),
+            due_time=func.now(),
+            amount_minor_units=param("begun_amount", BigInteger),
+            lines=param("begun_lines", JSONB),
+        )
         .cte("begun")
     )
 

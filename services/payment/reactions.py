@@ -49,16 +49,22 @@ async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> N
 
 
 async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) -> None:
-    """Give back what a return is worth, once, in its turn and after the capture. Refused where that cannot be."""
+    """Give back what a return is worth, or what is left of it, once, in its turn and after the capture."""
     if not event.returned.refund.minor_units:
         return
     return_id = str(UUID(event.returned.return_id))
     payment = await _paid(event.order, work)
     amount = sums.returned(payment, return_id, event.returned.refund)
     if amount:
-        lines = sums.spread("refund", payment, amount, event.amounts)
+        if rules.is_overtaken(payment, event.shipped.minor_units):
+            raise _too_early()
+        lines = sums.worth(payment, amount, event.amounts)
         reason = event.returned.reason
-        operation = started("refund", payment, amount, request_id=return_id, reason=reason, lines=lines)
+        operation = started(
+            "refund", payment, amount, request_id=return_id, reason=reason, lines=lines, wanted=amount
+        )
+        if operation.open:
+            operation = rules.fitted(operation, payment)
         await driver.begin(operation, payment, work)
 
 
@@ -88,6 +94,13 @@ async def _paid(order: OrderReference, work: Work) -> Payment:
             order_id=order.order_id,
         )
     return payment
+
+
+def _too_early() -> Refusal:
+    """Refuse what has overtaken the capture that it gives back: it comes again, and then that is on record."""
+    return Refusal(
+        ErrorReason.ERROR_REASON_UNAVAILABLE, "A parcel's capture is not asked for yet", retry_seconds=1
+    )
 
 
 def _tombstone(order: OrderReference) -> Payment:

@@ -91,6 +91,7 @@ def _operation_of(row: Mapping[str, Any]) -> Operation:
         provider_reference=row["operation_provider_reference"],
         reason=row["reason"],
         failure_code=row["failure_code"],
+        wanted=row["wanted_minor_units"],
         provider_message=row["provider_message"],
         provider_request_id=row["provider_request_id"],
         final=row["final"],
@@ -170,6 +171,8 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
             "settle_time": operation.settle_time,
             "due_seconds": due_seconds,
             "begun_id": change.begun.operation_id if change.begun else None,
+            "begun_amount": change.begun.amount if change.begun else 0,
+            "begun_lines": json.dumps(change.begun.lines if change.begun else ()),
             "traceparent": operation.traceparent,
         }
         | values_of_words(operation.provider_message, operation.provider_request_id)
@@ -238,4 +241,5 @@ def values_of_operation(operation: Operation, payment: Payment, due_seconds: flo
         "reason": operation.reason,
         "lines": json.dumps(operation.lines),
         "final": operation.final,
+        "wanted_minor_units": operation.wanted,
     }

@@ -7,7 +7,7 @@ from datetime import datetime
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import PaymentState
 
-from services.payment import ledger
+from services.payment import ledger, sums
 from services.payment.changes import Change
 from services.payment.ledger import Transaction
 from services.payment.life import (
@@ -98,6 +98,12 @@ def takes_parcels(payment: Payment) -> bool:
     return True
 
 
+def is_overtaken(payment: Payment, shipped: int) -> bool:
+    """Tell whether a parcel was sent whose capture is not asked for yet, of parcels worth so much in all."""
+    by_parcel = payment.capture_mode == ON_SHIPMENT and payment.capturable > 0
+    return by_parcel and sums.asked_for(payment) < shipped
+
+
 def cancelled(payment: Payment, now: datetime) -> Change | None:
     """Return what its order's end changes: at once, or as soon as what is in flight has settled."""
     if payment.cancelled or not payment.operations:
@@ -141,12 +147,32 @@ def foregone(operation: Operation, payment: Payment) -> Outcome | None:
     """Return the outcome that no provider need be asked for: of no money, or of what is not there any more."""
     kind, amount = operation.kind, operation.amount
     if kind == "refund" and (("refund", payment.state) not in OPERATIONS or amount > payment.kept):
-        return Refused("not_left" if payment.captured else "nothing_captured")
+        code = "not_left" if payment.captured else "nothing_captured"
+        return Refused((operation.wanted and lacking(payment)) or code)
     if kind == "capture" and (("capture", payment.state) not in OPERATIONS or amount > payment.capturable):
         return Refused("nothing_left")
     if payment.amount:
         return None
     return Told(status=DONE[kind], reference="", amount=0, currency_code=payment.currency_code)
+
+
+def fitted(operation: Operation, payment: Payment) -> Operation:
+    """Return an operation that begins now: a return's refund gives back what it is worth, or what is left of that."""
+    amount = min(operation.wanted, payment.kept)
+    if amount <= 0:
+        return operation  # A refund by hand; or nothing is left, and nobody need be asked (`foregone`).
+    return replace(operation, amount=amount, lines=sums.fitted(payment, operation, amount))
+
+
+def lacking(payment: Payment) -> str:
+    """Say why less than the whole amount of a payment is left to give back."""
+    causes = {
+        "not_captured": payment.captured < payment.amount,
+        "refunded_before": payment.refunded > 0,
+        "charged_back": payment.charged_back > 0,
+        "disputed": payment.disputed > 0,
+    }
+    return ", ".join(cause for cause, holds in causes.items() if holds)
 
 
 def waits(kind: str, payment: Payment) -> bool:
@@ -335,7 +361,7 @@ def followed(
         elif not wanted and _is_final(after):
             wanted = "void"
     if begun:
-        begun = replace(begun, state=OPERATION_PENDING)
+        begun = fitted(replace(begun, state=OPERATION_PENDING), after)
         after = after.with_changed(begun)
     if wanted and operation.open:
         # It waits for the customer, who is not asked any more.

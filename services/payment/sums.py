@@ -7,7 +7,7 @@ from commerce.common.v1.money_pb2 import LineAmount, Money
 
 from services.payment import ledger
 from services.payment.life import DISPUTED, OPERATIONS, UNTAKEN, not_allowed
-from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED, VOIDS, Payment, Share
+from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED, VOIDS, Operation, Payment, Share
 from services.runtime.refusals import Refusal, invalid
 
 COUNTED = (OPERATION_SUCCEEDED, *UNSETTLED)
@@ -56,10 +56,36 @@ def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -
 
 
 def returned(payment: Payment, return_id: str, money: Money) -> int:
-    """Return how much is still to be given back for a return of the order: nothing, when that is recorded."""
+    """Return what a return of the order is worth: nothing, when that is recorded. What is left of it, decides later."""
     if money.currency_code != payment.currency_code:
         raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
-    return _once(payment, return_id, money.minor_units, left_to_give(payment), "REFUND")
+    if not 0 <= money.minor_units <= payment.amount:
+        raise _too_large("REFUND", payment.amount)
+    return money.minor_units if _is_new(payment, return_id, money.minor_units) else 0
+
+
+def worth(payment: Payment, amount: int, lines: Sequence[LineAmount]) -> tuple[Share, ...]:
+    """Spread what a return is worth over the lines that came back, as its order says."""
+    if sum(each.amount.minor_units for each in lines) == amount:
+        return tuple(Share(each.product_id.lower(), each.amount.minor_units) for each in lines)
+    return spread("refund", payment, amount)
+
+
+def asked_for(payment: Payment) -> int:
+    """Return how much somebody has asked to take, whatever became of it."""
+    return sum(one.amount for one in payment.operations if one.kind == "capture")
+
+
+def fitted(payment: Payment, refund: Operation, amount: int) -> tuple[Share, ...]:
+    """Spread what is given back for a return over the lines that came back, as far as there is money of theirs."""
+    captured, before = payment.shares("capture", *COUNTED), payment.shares("refund", OPERATION_SUCCEEDED)
+    shares, rest = [], amount
+    for share in refund.lines:
+        part = min(rest, share.amount, captured.get(share.product_id, 0) - before.get(share.product_id, 0))
+        if part > 0:
+            shares.append(Share(share.product_id, part))
+            rest -= part
+    return tuple(shares) if not rest else ledger.spread(payment.lines, before, captured, amount)
 
 
 def spread(
@@ -101,21 +127,28 @@ def _misfit(
 
 def _once(payment: Payment, request_id: str, amount: int, limit: int, what: str) -> int:
     """Return the amount of something that is asked for by an event, unless it was before."""
-    for operation in payment.operations:
-        if operation.request_id == request_id:
-            if operation.amount != amount:
-                raise Refusal(
-                    ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-                    "Another sum was asked for under this id",
-                    request_id=request_id,
-                )
-            return 0
+    if not _is_new(payment, request_id, amount):
+        return 0
     # While a dispute is open, what is asked for waits.
     if payment.state not in (*UNTAKEN, DISPUTED) and (what.lower(), payment.state) not in OPERATIONS:
         raise not_allowed(what.lower(), payment)
     if not 0 <= amount <= limit:
         raise _too_large(what, limit)
     return amount
+
+
+def _is_new(payment: Payment, request_id: str, amount: int) -> bool:
+    """Whether nothing is recorded under this id yet. Refused with REQUEST_ID_REUSED when that was of another sum."""
+    for operation in payment.operations:
+        if operation.request_id == request_id:
+            if (operation.wanted or operation.amount) != amount:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+                    "Another sum was asked for under this id",
+                    request_id=request_id,
+                )
+            return False
+    return True
 
 
 def _fitting(payment: Payment, money: Money, limit: int, what: str) -> int:

@@ -131,6 +131,8 @@ operations = Table(
     _text("failure_code"),
     _json("lines"),
     Column("final", Boolean, nullable=False, server_default="false"),
+    # What a return is worth, of which the amount is what was left to give back.
+    _amount("wanted_minor_units"),
     # The provider's own words, and its id of the request: for operators only.
     _text("provider_message"),
     _text("provider_request_id"),

@@ -156,6 +156,9 @@ def _of_the_events(account: Account) -> Iterator[str]:
     expected |= {name: int(account.state == state) for state, name in ENDS.items()}
     # What is left after captures is given up once.
     expected["PaymentVoided"] += bool(account.sums["captured"] and account.sums["voided"])
+    expected["PaymentOperationFailed"] = sum(
+        one["kind"] in ("capture", "refund") and _word(one) == "FAILED" for one in account.operations
+    )
     expected["PaymentDisputed"] = len(account.disputes)
     expected["PaymentDisputeClosed"] = sum(one["close_time"] is not None for one in account.disputes)
     if told != +Counter(expected):
@@ -163,6 +166,8 @@ def _of_the_events(account: Account) -> Iterator[str]:
     for before, after in pairwise(account.events):
         # A dispute that is decided when we first hear of it is told twice, in one version.
         one = isinstance(before, events.PaymentDisputed) and isinstance(after, events.PaymentDisputeClosed)
+        # So is a capture that is refused because the payment's time is over.
+        one |= isinstance(after, events.PaymentOperationFailed)
         if before.payment.version + (not one) > after.payment.version:
             yield f"version {after.payment.version} was told after {before.payment.version}"
     yield from _of_sums(account.events, "capture", "captured", account)

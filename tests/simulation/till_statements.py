@@ -107,7 +107,12 @@ async def _payment_changed(work: Transaction, **values: Any) -> list[Row]:
     if values["begun_id"]:
         begun = await work.get(OPERATIONS, values["begun_id"], lock=True)
         assert begun is not None
-        begun |= {"state": OPERATION_PENDING, "due_time": work.in_seconds(0)}
+        begun |= {
+            "state": OPERATION_PENDING,
+            "due_time": work.in_seconds(0),
+            "amount_minor_units": values["begun_amount"],
+            "lines": values["begun_lines"],
+        }
         work.put(OPERATIONS, begun["operation_id"], begun)
     _following(work, operation, values)
     _booked(work, payment, values)
@@ -245,6 +250,7 @@ def _operation(**values: Any) -> Row:
         "provider_reference": "",
         "reason": "",
         "failure_code": "",
+        "wanted_minor_units": 0,
         "provider_message": "",
         "provider_request_id": "",
         "lines": json.dumps([]),

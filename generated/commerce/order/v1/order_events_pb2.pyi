@@ -320,24 +320,29 @@ class OrderExpired(message.Message):
 
 @typing.final
 class OrderReturned(message.Message):
-    """Units came back: refund the money for them, put those on the shelf that can be sold again."""
+    """Units came back: refund the money for them, or what is left of it; put those on the shelf that can be sold again."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: builtins.int
     RETURNED_FIELD_NUMBER: builtins.int
     AMOUNTS_FIELD_NUMBER: builtins.int
+    SHIPPED_FIELD_NUMBER: builtins.int
     @builtins.property
     def order(self) -> OrderReference:
         """The order."""
 
     @builtins.property
     def returned(self) -> order_pb2.OrderReturn:
-        """What came back, and how much money goes back for it."""
+        """What came back, and how much money it is worth."""
 
     @builtins.property
     def amounts(self) -> containers.RepeatedCompositeFieldContainer[money_pb2.LineAmount]:
         """That money, by line; shipping comes back with the last unit."""
+
+    @builtins.property
+    def shipped(self) -> money_pb2.Money:
+        """What all that was sent so far costs, as the parcels' amounts have it."""
 
     def __init__(
         self,
@@ -345,9 +350,10 @@ class OrderReturned(message.Message):
         order: OrderReference | None = ...,
         returned: order_pb2.OrderReturn | None = ...,
         amounts: abc.Iterable[money_pb2.LineAmount] | None = ...,
+        shipped: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "returned", b"returned", "shipped", b"shipped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amounts", b"amounts", "order", b"order", "returned", b"returned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amounts", b"amounts", "order", b"order", "returned", b"returned", "shipped", b"shipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money__pb2
 from commerce.payment.v1 import payment_pb2 as commerce_dot_payment_dot_v1_dot_payment__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/payment_events.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/payment/v1/payment.proto\"\xd2\x01\n\x10PaymentReference\x12\'\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tpaymentId\x12#\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12\x31\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x61mount\"T\n\x11PaymentAuthorized\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"|\n\rPaymentFailed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12*\n\x0c\x64\x65\x63line_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64\x65\x63lineCode\"\xbe\x01\n\x0fPaymentCaptured\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x33\n\x07\x63\x61pture\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x07\x63\x61pture\x12\x35\n\x08\x63\x61ptured\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08\x63\x61ptured\"P\n\rPaymentVoided\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"Q\n\x0ePaymentExpired\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"\x8a\x01\n\x0fPaymentDisputed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x36\n\x07\x64ispute\x18\x02 \x01(\x0b\x32\x1c.commerce.payment.v1.DisputeR\x07\x64ispute\"\x8f\x01\n\x14PaymentDisputeClosed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x36\n\x07\x64ispute\x18\x02 \x01(\x0b\x32\x1c.commerce.payment.v1.DisputeR\x07\x64ispute\"\xbc\x01\n\x0fPaymentRefunded\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x31\n\x06refund\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06refund\x12\x35\n\x08refunded\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08refundedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/payment/v1/payment_events.proto\x12\x13\x63ommerce.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/payment/v1/payment.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x01\n\x10PaymentReference\x12\'\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\tpaymentId\x12#\n\x08order_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12\x31\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x61mount\"\x91\x01\n\x11PaymentAuthorized\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"|\n\rPaymentFailed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12*\n\x0c\x64\x65\x63line_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0b\x64\x65\x63lineCode\"\xbe\x01\n\x0fPaymentCaptured\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x33\n\x07\x63\x61pture\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x07\x63\x61pture\x12\x35\n\x08\x63\x61ptured\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08\x63\x61ptured\"\xe6\x01\n\rPaymentVoided\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x35\n\x08\x63\x61ptured\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08\x63\x61ptured\x12\x18\n\x07\x65xpired\x18\x03 \x01(\x08R\x07\x65xpired\x12\x43\n\x0c\x63\x61pture_mode\x18\x04 \x01(\x0e\x32 .commerce.payment.v1.CaptureModeR\x0b\x63\x61ptureMode\"Q\n\x0ePaymentExpired\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\"\x8a\x01\n\x0fPaymentDisputed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x36\n\x07\x64ispute\x18\x02 \x01(\x0b\x32\x1c.commerce.payment.v1.DisputeR\x07\x64ispute\"\x8f\x01\n\x14PaymentDisputeClosed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x36\n\x07\x64ispute\x18\x02 \x01(\x0b\x32\x1c.commerce.payment.v1.DisputeR\x07\x64ispute\"\xd5\x02\n\x0fPaymentRefunded\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x31\n\x06refund\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06refund\x12\x35\n\x08refunded\x18\x03 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x08refunded\x12&\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18$R\trequestId\x12\x39\n\nunrefunded\x18\x05 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\nunrefunded\x12\x34\n\x11unrefunded_reason\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x10unrefundedReason\"\xf2\x01\n\x16PaymentOperationFailed\x12?\n\x07payment\x18\x01 \x01(\x0b\x32%.commerce.payment.v1.PaymentReferenceR\x07payment\x12\x1b\n\x04kind\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x14R\x04kind\x12&\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18$R\trequestId\x12\x31\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\x06\x61mount\x12\x1f\n\x06reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x06reasonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,22 +43,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTREFERENCE'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PAYMENTFAILED'].fields_by_name['decline_code']._loaded_options = None
   _globals['_PAYMENTFAILED'].fields_by_name['decline_code']._serialized_options = b'\272H\004r\002\030d'
-  _globals['_PAYMENTREFERENCE']._serialized_start=162
-  _globals['_PAYMENTREFERENCE']._serialized_end=372
-  _globals['_PAYMENTAUTHORIZED']._serialized_start=374
-  _globals['_PAYMENTAUTHORIZED']._serialized_end=458
-  _globals['_PAYMENTFAILED']._serialized_start=460
-  _globals['_PAYMENTFAILED']._serialized_end=584
-  _globals['_PAYMENTCAPTURED']._serialized_start=587
-  _globals['_PAYMENTCAPTURED']._serialized_end=777
-  _globals['_PAYMENTVOIDED']._serialized_start=779
-  _globals['_PAYMENTVOIDED']._serialized_end=859
-  _globals['_PAYMENTEXPIRED']._serialized_start=861
-  _globals['_PAYMENTEXPIRED']._serialized_end=942
-  _globals['_PAYMENTDISPUTED']._serialized_start=945
-  _globals['_PAYMENTDISPUTED']._serialized_end=1083
-  _globals['_PAYMENTDISPUTECLOSED']._serialized_start=1086
-  _globals['_PAYMENTDISPUTECLOSED']._serialized_end=1229
-  _globals['_PAYMENTREFUNDED']._serialized_start=1232
-  _globals['_PAYMENTREFUNDED']._serialized_end=1420
+  _globals['_PAYMENTREFUNDED'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PAYMENTREFUNDED'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_PAYMENTREFUNDED'].fields_by_name['unrefunded_reason']._loaded_options = None
+  _globals['_PAYMENTREFUNDED'].fields_by_name['unrefunded_reason']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['kind']._loaded_options = None
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030\024'
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['request_id']._loaded_options = None
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['reason']._loaded_options = None
+  _globals['_PAYMENTOPERATIONFAILED'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_PAYMENTREFERENCE']._serialized_start=195
+  _globals['_PAYMENTREFERENCE']._serialized_end=405
+  _globals['_PAYMENTAUTHORIZED']._serialized_start=408
+  _globals['_PAYMENTAUTHORIZED']._serialized_end=553
+  _globals['_PAYMENTFAILED']._serialized_start=555
+  _globals['_PAYMENTFAILED']._serialized_end=679
+  _globals['_PAYMENTCAPTURED']._serialized_start=682
+  _globals['_PAYMENTCAPTURED']._serialized_end=872
+  _globals['_PAYMENTVOIDED']._serialized_start=875
+  _globals['_PAYMENTVOIDED']._serialized_end=1105
+  _globals['_PAYMENTEXPIRED']._serialized_start=1107
+  _globals['_PAYMENTEXPIRED']._serialized_end=1188
+  _globals['_PAYMENTDISPUTED']._serialized_start=1191
+  _globals['_PAYMENTDISPUTED']._serialized_end=1329
+  _globals['_PAYMENTDISPUTECLOSED']._serialized_start=1332
+  _globals['_PAYMENTDISPUTECLOSED']._serialized_end=1475
+  _globals['_PAYMENTREFUNDED']._serialized_start=1478
+  _globals['_PAYMENTREFUNDED']._serialized_end=1819
+  _globals['_PAYMENTOPERATIONFAILED']._serialized_start=1822
+  _globals['_PAYMENTOPERATIONFAILED']._serialized_end=2064
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from commerce.common.v1 import money_pb2 as money_pb2
 from commerce.payment.v1 import payment_pb2 as payment_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -63,18 +64,24 @@ class PaymentAuthorized(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
     @builtins.property
     def payment(self) -> PaymentReference:
         """The payment."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the promise ends by itself; unset where the provider does not tell."""
 
     def __init__(
         self,
         *,
         payment: PaymentReference | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "payment", b"payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,18 +152,32 @@ class PaymentVoided(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: builtins.int
+    CAPTURED_FIELD_NUMBER: builtins.int
+    EXPIRED_FIELD_NUMBER: builtins.int
+    CAPTURE_MODE_FIELD_NUMBER: builtins.int
+    expired: builtins.bool
+    """True when its time was over, false when somebody gave it up."""
+    capture_mode: payment_pb2.CaptureMode.ValueType
+    """When the store takes its money."""
     @builtins.property
     def payment(self) -> PaymentReference:
         """The payment."""
+
+    @builtins.property
+    def captured(self) -> money_pb2.Money:
+        """How much of it had been taken."""
 
     def __init__(
         self,
         *,
         payment: PaymentReference | None = ...,
+        captured: money_pb2.Money | None = ...,
+        expired: builtins.bool = ...,
+        capture_mode: payment_pb2.CaptureMode.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["captured", b"captured", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["capture_mode", b"capture_mode", "captured", b"captured", "expired", b"expired", "payment", b"payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,6 +268,15 @@ class PaymentRefunded(message.Message):
     PAYMENT_FIELD_NUMBER: builtins.int
     REFUND_FIELD_NUMBER: builtins.int
     REFUNDED_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    UNREFUNDED_FIELD_NUMBER: builtins.int
+    UNREFUNDED_REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """What it was given back for: the return_id of an order's return, or the request_id of whoever asked; empty when the
+    order has ended.
+    """
+    unrefunded_reason: builtins.str
+    """Why not: not_captured, refunded_before, charged_back, disputed, or several of them with commas."""
     @builtins.property
     def payment(self) -> PaymentReference:
         """The payment."""
@@ -259,15 +289,62 @@ class PaymentRefunded(message.Message):
     def refunded(self) -> money_pb2.Money:
         """How much of what was captured has been given back by now."""
 
+    @builtins.property
+    def unrefunded(self) -> money_pb2.Money:
+        """What a return is worth beyond that, and is not given back."""
+
     def __init__(
         self,
         *,
         payment: PaymentReference | None = ...,
         refund: money_pb2.Money | None = ...,
         refunded: money_pb2.Money | None = ...,
+        request_id: builtins.str = ...,
+        unrefunded: money_pb2.Money | None = ...,
+        unrefunded_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded", "unrefunded", b"unrefunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded", "request_id", b"request_id", "unrefunded", b"unrefunded", "unrefunded_reason", b"unrefunded_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PaymentOperationFailed(message.Message):
+    """A capture or a refund failed: the money was not taken, or did not go back."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """capture or refund."""
+    request_id: builtins.str
+    """What it was asked for: a shipment_id, a return_id, or a caller's request_id; empty when nobody asked."""
+    reason: builtins.str
+    """Why: the provider's code, or why nothing was left, as in PaymentRefunded.unrefunded_reason."""
+    @builtins.property
+    def payment(self) -> PaymentReference:
+        """The payment."""
+
+    @builtins.property
+    def amount(self) -> money_pb2.Money:
+        """How much was asked for."""
+
+    def __init__(
+        self,
+        *,
+        payment: PaymentReference | None = ...,
+        kind: builtins.str = ...,
+        request_id: builtins.str = ...,
+        amount: money_pb2.Money | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "kind", b"kind", "payment", b"payment", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -426,6 +426,8 @@ class PaymentOperation(message.Message):
     DUE_TIME_FIELD_NUMBER: builtins.int
     PROVIDER_MESSAGE_FIELD_NUMBER: builtins.int
     PROVIDER_REQUEST_ID_FIELD_NUMBER: builtins.int
+    WANTED_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     operation_id: builtins.str
     """UUIDv7; the provider's idempotency key."""
     kind: builtins.str
@@ -448,6 +450,8 @@ class PaymentOperation(message.Message):
     """
     provider_request_id: builtins.str
     """The provider's own id of the request that it said so to, as its support asks for it. Shown as provider_message is."""
+    request_id: builtins.str
+    """What it was asked for: a return_id, a shipment_id, or a caller's request_id; empty when nobody asked."""
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much."""
@@ -468,6 +472,10 @@ class PaymentOperation(message.Message):
     def due_time(self) -> timestamp_pb2.Timestamp:
         """When the provider is asked next, while it is open."""
 
+    @builtins.property
+    def wanted(self) -> money_pb2.Money:
+        """Of a return's refund: what the return is worth. The amount is smaller where less was left to give back."""
+
     def __init__(
         self,
         *,
@@ -486,9 +494,11 @@ class PaymentOperation(message.Message):
         due_time: timestamp_pb2.Timestamp | None = ...,
         provider_message: builtins.str = ...,
         provider_request_id: builtins.str = ...,
+        wanted: money_pb2.Money | None = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "due_time", b"due_time", "settle_time", b"settle_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "create_time", b"create_time", "due_time", b"due_time", "settle_time", b"settle_time", "wanted", b"wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "due_time", b"due_time", "failure_code", b"failure_code", "kind", b"kind", "lines", b"lines", "operation_id", b"operation_id", "provider_message", b"provider_message", "provider_reference", b"provider_reference", "provider_request_id", b"provider_request_id", "reason", b"reason", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "attempts", b"attempts", "create_time", b"create_time", "due_time", b"due_time", "failure_code", b"failure_code", "kind", b"kind", "lines", b"lines", "operation_id", b"operation_id", "provider_message", b"provider_message", "provider_reference", b"provider_reference", "provider_request_id", b"provider_request_id", "reason", b"reason", "request_id", b"request_id", "settle_time", b"settle_time", "state", b"state", "trace_id", b"trace_id", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
