@@ -252,6 +252,7 @@ class Driver:
             reason=driving.reason(step, payment),
             payment_id=payment.payment_id,
             next_action_url=payment.next_action_url,
+            payment_expire_time=driving.promised_until(step, payment),
             due_time=driving.due(driven.order, self._now(), driving.recheck_seconds(0)) if waits else None,
         )
 
@@ -266,6 +267,7 @@ class Driver:
         payment_id: str = "",
         next_action_url: str = "",
         due_time: datetime | None = None,
+        payment_expire_time: datetime | None = None,
     ) -> None:
         if not self._idle(driven):
             return
@@ -281,6 +283,7 @@ class Driver:
             payment_id=payment_id,
             next_action_url=next_action_url,
             due_time=due_time,
+            payment_expire_time=payment_expire_time,
         )
         driven.moving = True
         self._moves.append((driven, move))

@@ -61,6 +61,12 @@ def news(step: str, order: Order, now: datetime) -> str:
     return "expire" if step != "decline" and expired(order, now) else step
 
 
+def promised_until(step: str, payment: Payment) -> datetime | None:
+    """Return when the promise ends that confirms an order; None where nobody knows, or all was taken."""
+    promised = step == "authorize" and payment.HasField("expire_time")
+    return payment.expire_time.ToDatetime(UTC) if promised else None
+
+
 def reason(step: str, payment: Payment) -> str:
     """Return why an order takes the step that its payment means for it."""
     if step == "expire":

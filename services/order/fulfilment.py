@@ -19,9 +19,9 @@ _o, _l, _s = orders.c, order_lines.c, shipments.c
 
 
 def _parts(table: Table, time: str, name: str) -> Statement:
-    """Return the statement of an order's parts, and the order's sequence with each; one row at least."""
+    """Return the statement of an order's parts, and how far the order is with each; one row at least."""
     return statement(
-        select(_o.sequence, table)
+        select(_o.sequence, _o.refunded_minor_units.label("order_refunded"), table)
         .select_from(orders.outerjoin(table, table.c.order_id == _o.order_id))
         .where(_o.order_id == param("order_id"))
         .order_by(table.c[time]),
@@ -38,7 +38,8 @@ def _recorded(table: Table, counted: str, name: str) -> Statement:
         .values({counted: _l[counted] + units.quantities})
         .cte("counts")
     )
-    values = {column.name: param(column.name) for column in table.c if column.name != "deliver_time"}
+    later = ("deliver_time", "refunded_minor_units", "unrefunded_minor_units", "unrefunded_reason")
+    values = {column.name: param(column.name) for column in table.c if column.name not in later}
     return statement(insert(table).values(values).add_cte(counts), name)
 
 
@@ -68,7 +69,8 @@ async def complete(db: Runs, order: Order) -> bool:
         back = await db.rows(RETURNS, order_id=order.order_id)
     order.shipments.extend(_shipment(row) for row in sent if row["shipment_id"])
     order.returns.extend(_returned(row, order.total.currency_code) for row in back)
-    return all(row["sequence"] == order.sequence for row in (*sent, *back))
+    read = (order.sequence, order.refunded.minor_units)
+    return all((row["sequence"], row["order_refunded"]) == read for row in (*sent, *back))
 
 
 def shipped(order: Order, parcel: Shipment) -> dict[str, Any]:
@@ -125,6 +127,9 @@ def _returned(row: Row, currency_code: str) -> OrderReturn:
             for product_id, quantity, restock in lines
         ],
         refund=Money(currency_code=currency_code, minor_units=row["refund_minor_units"]),
+        refunded=Money(currency_code=currency_code, minor_units=row["refunded_minor_units"]),
+        unrefunded=Money(currency_code=currency_code, minor_units=row["unrefunded_minor_units"]),
+        unrefunded_reason=row["unrefunded_reason"],
         reason=row["reason"],
         create_time=timestamp(row["create_time"]),
     )

@@ -74,9 +74,9 @@ def deliver(order: Order, shipment_id: str, courier_id: str | None, time: Timest
 
 
 def take_back(order: Order, returned: OrderReturn) -> tuple[str, list[LineAmount]]:
-    """Take units back, and say what they give back. Return the step that the order takes, and that money by line.
+    """Take units back, and say what they are worth. Return the step that the order takes, and that money by line.
 
-    An order that came back whole has given back its total.
+    An order that came back whole is worth its total. What is given back of it, its payment tells.
     """
     _room("return", order, len(order.returns))
     units = _units(
@@ -87,10 +87,21 @@ def take_back(order: Order, returned: OrderReturn) -> tuple[str, list[LineAmount
     for line in order.lines:
         line.returned_quantity += units.get(line.product_id, 0)
     refund = sum(each.amount.minor_units for each in amounts)
-    returned.refund.CopyFrom(Money(currency_code=order.total.currency_code, minor_units=refund))
+    nothing = Money(currency_code=order.total.currency_code)
+    returned.refund.CopyFrom(Money(currency_code=nothing.currency_code, minor_units=refund))
+    returned.refunded.CopyFrom(nothing)
+    returned.unrefunded.CopyFrom(nothing)
     order.returns.append(returned)
     whole = all(line.returned_quantity == line.quantity for line in order.lines)
     return "return" if whole else "return_part", amounts
+
+
+def shipped_worth(order: Order) -> Money:
+    """Return what all that was sent so far costs."""
+    nothing = {line.product_id: 0 for line in order.lines}
+    amounts = _cost(order, {line.product_id: line.shipped_quantity for line in order.lines}, nothing)
+    worth = sum(each.amount.minor_units for each in amounts)
+    return Money(currency_code=order.total.currency_code, minor_units=worth)
 
 
 def carries(order: Order, courier_id: str) -> bool:
@@ -100,7 +111,7 @@ def carries(order: Order, courier_id: str) -> bool:
 
 def hide_payment(order: Order) -> None:
     """Leave out what a courier has no need to know."""
-    for name in ("payment_method", "payment_id", "next_action_url"):
+    for name in ("payment_method", "payment_id", "next_action_url", "payment_expire_time", "unpaid_reason"):
         order.ClearField(name)
 
 

@@ -16,6 +16,7 @@ from services.order import (
     fulfilment,
     fulfilment_rules,
     lists,
+    money,
     months,
     prices,
     queries,
@@ -115,12 +116,15 @@ class OrderService(OrderServiceServicer):
 
     async def AcceptOrder(self, request: rpc.AcceptOrderRequest, call: Call) -> rpc.AcceptOrderResponse:
         order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
+        rules.step("accept", order.state)
+        await _check_paid(call, order)
         await self._move(call, order, "accept")
         return rpc.AcceptOrderResponse(order=order)
 
     async def ShipOrder(self, request: rpc.ShipOrderRequest, call: Call) -> rpc.ShipOrderResponse:
         order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
         rules.step("ship", order.state)
+        await _check_paid(call, order)
         parcel = Shipment(
             shipment_id=str(new_id()),
             lines=request.lines,
@@ -181,8 +185,11 @@ class OrderService(OrderServiceServicer):
             order,
             step,
             reason=request.reason,
-            refund=returned.refund.minor_units,
-            events=[OrderReturned(returned=returned, amounts=amounts)],
+            events=[
+                OrderReturned(
+                    returned=returned, amounts=amounts, shipped=fulfilment_rules.shipped_worth(order)
+                )
+            ],
         )
         return rpc.ReturnOrderResponse(order=order)
 
@@ -262,6 +269,15 @@ async def _visible(call: Call, statement: Statement, order_id: str) -> Order:
     if not orders or not call.caller.may_see(orders[0].store_id, orders[0].customer_id):
         raise rules.not_found(order_id)
     return orders[0]
+
+
+async def _check_paid(call: Call, order: Order) -> None:
+    """Refuse to accept or send what is not paid for. What was taken counts also after the promise has ended."""
+    cause = order.unpaid_reason
+    if not cause and rules.is_promise_over(order, now()):
+        (row,) = await call.db.rows(money.CAPTURED, order_id=order.order_id)
+        cause = "" if row["captured_minor_units"] >= order.total.minor_units else "expired"
+    rules.check_paid(cause)
 
 
 def _buyer(call: Call, customer_id: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     Text,
+    case,
     cast,
     func,
     insert,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order.tables import ID, TIME, customer_months, order_events, order_lines, orders
+from services.order.tables import BOOLEANS, ID, TIME, customer_months, order_events, order_lines, orders
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
@@ -189,7 +190,9 @@ _moves = given(
     ("payment_id", UUIDS),
     ("next_action_url", TEXTS),
     ("due_time", TIMES),
-    ("refund", BIGINTS),
+    ("payment_expire_time", TIMES),
+    ("unpaid_reason", TEXTS),
+    ("keeps_reason", BOOLEANS),
     ("actor", TEXTS),
     ("trace_id", TEXTS),
 )
@@ -200,14 +203,15 @@ _moved = (
     .values(
         state=_m.state,
         sequence=_m.sequence,
-        reason=_m.reason,
+        reason=case((_m.keeps_reason, _o.reason), else_=_m.reason),
         payment_id=func.coalesce(_m.payment_id, _o.payment_id),
         next_action_url=_m.next_action_url,
         due_time=_m.due_time,
         attempts=0,
         last_error="",
         parked=False,
-        refunded_minor_units=_o.refunded_minor_units + _m.refund,
+        payment_expire_time=func.coalesce(_m.payment_expire_time, _o.payment_expire_time),
+        unpaid_reason=func.coalesce(_m.unpaid_reason, _o.unpaid_reason),
         update_time=param("time", TIME),
         feed=func.greatest(_XID, _o.feed),
     )
@@ -303,6 +307,7 @@ def order_of(row: Row) -> Order:
         tax_included=row["tax_included"],
         shipping=money("shipping"),
         refunded=money("refunded"),
+        unpaid_reason=row["unpaid_reason"],
         coupon_code=row["coupon_code"],
         sequence=row["sequence"],
         create_time=timestamp(row["create_time"]),
@@ -314,6 +319,8 @@ def order_of(row: Row) -> Order:
     )
     if row["expire_time"]:
         order.expire_time.CopyFrom(timestamp(row["expire_time"]))
+    if row["payment_expire_time"]:
+        order.payment_expire_time.CopyFrom(timestamp(row["payment_expire_time"]))
     if row["delivery_address"]:
         order.delivery_address.CopyFrom(PostalAddress.FromString(row["delivery_address"]))
     return order

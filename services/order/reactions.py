@@ -2,20 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from commerce.catalog.v1.catalog_events_pb2 import ProductCreated, ProductUpdated, ReservationExpired
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import Order
 from commerce.payment.v1.payment_events_pb2 import (
     PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDisputeClosed,
+    PaymentDisputed,
     PaymentExpired,
     PaymentFailed,
+    PaymentOperationFailed,
     PaymentReference,
+    PaymentRefunded,
+    PaymentVoided,
 )
 from google.protobuf.message import Message
 
 from services.order import copies, driving, queries, rules
+from services.order.money import MoneyTold
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry, times
 from services.runtime.refusals import Refusal
@@ -33,6 +40,7 @@ class News:
     # What the driver may have done before it came: then it is late, for good.
     asked: str = ""
     payment_id: str = ""
+    payment_expire_time: datetime | None = None
     trace: telemetry.Trace | None = field(default_factory=telemetry.current)
 
 
@@ -49,7 +57,8 @@ class Settlements:
 
     async def authorized(self, event: PaymentAuthorized, work: Work) -> None:
         """Confirm an order whose payment was in doubt or up to its customer, if its time is not over."""
-        self._gather(event.payment, work, "authorize")
+        expires = event.expire_time.ToDatetime(UTC) if event.HasField("expire_time") else None
+        self._gather(event.payment, work, "authorize", expires=expires)
 
     async def failed(self, event: PaymentFailed, work: Work) -> None:
         """Fail an order whose payment was in doubt or up to its customer."""
@@ -58,10 +67,12 @@ class Settlements:
     async def expired(self, event: PaymentExpired, work: Work) -> None:
         """Fail an order that waits to be paid for; call off one whose money was still to be taken.
 
-        Refused, and so left to a person, when something was sent: goods went out, and no money comes.
+        One of which something was sent is marked, and told to its store: goods went out, and no money comes.
         """
 
         def decided(order: Order, _: datetime) -> tuple[str, str]:
+            if order.state in rules.SENT:
+                return ("", "") if order.unpaid_reason else ("uncover", "expired")
             return driving.lapsed(order.state), driving.LAPSED
 
         payment = event.payment
@@ -75,14 +86,28 @@ class Settlements:
         news = News(event.order_id, "SERVICE catalog", lambda order, _: driving.unreserved(order.state))
         work.gather(self._settle, news)
 
-    def _gather(self, payment: PaymentReference, work: Work, step: str, reason: str = "") -> None:
+    def _gather(
+        self,
+        payment: PaymentReference,
+        work: Work,
+        step: str,
+        reason: str = "",
+        expires: datetime | None = None,
+    ) -> None:
         def decided(order: Order, now: datetime) -> tuple[str, str]:
             if driving.outlived(order, payment.payment_id):
                 return "", ""
             taken = driving.news(step, order, now)
             return taken, reason if taken == step else driving.OVERDUE
 
-        news = News(payment.order_id, "SERVICE payment", decided, asked=step, payment_id=payment.payment_id)
+        news = News(
+            payment.order_id,
+            "SERVICE payment",
+            decided,
+            asked=step,
+            payment_id=payment.payment_id,
+            payment_expire_time=expires,
+        )
         work.gather(self._settle, news)
 
     async def _settle(self, work: Work, gathered: list[News]) -> None:
@@ -114,15 +139,26 @@ def _move(news: News, order: Order | None, now: datetime) -> Move | None:
             order_id=news.order_id,
         )
     step, reason = news.step(order, now)
+    if step in rules.NOTES:
+        return Move(order, step, order.state, news.actor, news.trace, reason=reason, unpaid_reason=reason)
     state = rules.step(step, order.state) if step else None
     if state is None:
         return None
-    return Move(order, step, state, news.actor, news.trace, reason=reason, payment_id=news.payment_id)
+    return Move(
+        order,
+        step,
+        state,
+        news.actor,
+        news.trace,
+        reason=reason,
+        payment_id=news.payment_id,
+        payment_expire_time=news.payment_expire_time if step == "authorize" else None,
+    )
 
 
 def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
     """The table of reactions."""
-    settlements = Settlements(transitions)
+    settlements, money = Settlements(transitions), MoneyTold(transitions)
     return {
         ProductCreated: on_product,
         ProductUpdated: on_product,
@@ -130,4 +166,10 @@ def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
         PaymentFailed: settlements.failed,
         PaymentExpired: settlements.expired,
         ReservationExpired: settlements.unreserved,
+        PaymentCaptured: money.captured,
+        PaymentRefunded: money.refunded,
+        PaymentOperationFailed: money.failed,
+        PaymentVoided: money.voided,
+        PaymentDisputed: money.disputed,
+        PaymentDisputeClosed: money.dispute_closed,
     }

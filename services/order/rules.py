@@ -1,6 +1,7 @@
 """The rules of an order: its life, what a payment's state means for it. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -69,6 +70,11 @@ LIFE: Mapping[tuple[str, OrderState.ValueType], OrderState.ValueType] = {
     ("cancel", CONFIRMED): CANCELLED,  # Payment voids or refunds on OrderCancelled, the catalog gives back.
     ("cancel", ACCEPTED): CANCELLED,
 }
+
+# What its timeline tells of an order's money: nothing moves by it.
+NOTES = frozenset(("uncover", "cover", "withhold", "dispute", "win_dispute", "lose_dispute"))
+# It was paid for, or promised, and did not come to nothing: what becomes of the money concerns the store.
+PAID = (CONFIRMED, ACCEPTED, SHIPPED, DELIVERED, RETURNED)
 
 # News that comes late or twice: known, and nothing moves.
 LATE: frozenset[tuple[str, OrderState.ValueType]] = frozenset(
@@ -140,16 +146,31 @@ class Bought(NamedTuple):
     spent: int = 0
 
 
-def bought(step: str, order: Order, refund: int) -> Bought:
+def bought(step: str, order: Order) -> Bought:
     """Return what a step of an order, as it was before, changes in how much its customer buys.
 
     One that was paid for and is cancelled counts as never paid for; one that comes back stays a paid one.
     """
+    spent = order.total.minor_units - order.refunded.minor_units
     if step == "authorize":
-        return Bought(paid=1, spent=order.total.minor_units)
+        return Bought(paid=1, spent=spent)
     if step == "cancel" and order.state in (CONFIRMED, ACCEPTED):
-        return Bought(cancelled=1, paid=-1, spent=-order.total.minor_units)
-    return Bought(cancelled=int(step == "cancel"), spent=-refund)
+        return Bought(cancelled=1, paid=-1, spent=-spent)
+    return Bought(cancelled=int(step == "cancel"))
+
+
+def is_promise_over(order: Order, now: datetime) -> bool:
+    """Tell whether what its payment has promised can be taken no longer."""
+    expires = order.payment_expire_time.ToDatetime(tzinfo=UTC)
+    return order.HasField("payment_expire_time") and expires <= now
+
+
+def check_paid(cause: str) -> None:
+    """Refuse to accept or send what is not paid for any more, if there is a cause. Refused with ORDER_UNPAID."""
+    if cause:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_ORDER_UNPAID, f"The order is not paid for: {cause}", cause=cause
+        )
 
 
 def name_of(state: OrderState.ValueType) -> str:

@@ -3,19 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1.operations_service_pb2 import OrderSituation
 from commerce.order.v1.order_pb2 import OrderState
-from sqlalchemy import Integer, and_, func, select, union_all, update
+from sqlalchemy import BigInteger, Integer, and_, cast, func, select, union_all, update
 
 from services.order import driving, rules
 from services.order.queries import Row
-from services.order.tables import order_events, orders
+from services.order.tables import order_events, order_returns, orders
 from services.runtime.statements import param, statement
 from services.runtime.times import timestamp
 
 STUCK_ATTEMPTS = 3
 
-_o, _e = orders.c, order_events.c
+_o, _e, _r = orders.c, order_events.c, order_returns.c
 # Neither lines nor address: an order that cannot be read is explained, too.
 _COLUMNS = (
     _o.order_id,
@@ -27,7 +28,22 @@ _COLUMNS = (
     _o.due_time,
     _o.update_time,
     _o.expire_time,
+    _o.payment_id,
+    _o.reason,
+    _o.unpaid_reason,
+    _o.currency_code,
     _e.trace_id,
+    *(
+        select(each)
+        .where(_r.order_id == _o.order_id, _r.unrefunded_minor_units > 0)
+        .correlate(orders)
+        .scalar_subquery()
+        .label(name)
+        for name, each in (
+            ("unrefunded", cast(func.sum(_r.unrefunded_minor_units), BigInteger)),
+            ("unrefunded_reason", func.string_agg(_r.unrefunded_reason.distinct(), "; ")),
+        )
+    ),
 )
 _situations = select(*_COLUMNS).select_from(
     orders.outerjoin(order_events, and_(_e.order_id == _o.order_id, _e.sequence == _o.sequence))
@@ -42,6 +58,7 @@ def _longest(*conditions: Any) -> Any:
 
 _stuck = union_all(
     _longest(_o.parked),
+    _longest(_o.unpaid_reason != "", ~_o.parked),
     _longest(_o.due_time.is_not(None), ~_o.parked, _o.attempts >= STUCK_ATTEMPTS, _o.last_error != ""),
 ).subquery("stuck")
 ORDERS_STUCK = statement(
@@ -87,7 +104,14 @@ def situation_of(row: Row, now: datetime) -> OrderSituation:
         last_error=row["last_error"],
         update_time=timestamp(row["update_time"]),
         trace_id=row["trace_id"] or "",
+        payment_id=str(row["payment_id"] or ""),
+        reason=row["reason"],
+        unpaid_reason=row["unpaid_reason"],
+        unrefunded_reason=(row["unrefunded_reason"] or "")[:500],
     )
+    if row["unrefunded"]:
+        unrefunded = Money(currency_code=row["currency_code"], minor_units=row["unrefunded"])
+        situation.unrefunded.CopyFrom(unrefunded)
     if row["due_time"]:
         situation.due_time.CopyFrom(timestamp(row["due_time"]))
     if row["expire_time"] and state in driving.DRIVEN:
@@ -98,6 +122,8 @@ def situation_of(row: Row, now: datetime) -> OrderSituation:
 def _then(row: Row, state: OrderState.ValueType, now: datetime) -> str:
     """Say what happens next, and when."""
     due, expires = row["due_time"], row["expire_time"]
+    if row["unpaid_reason"]:
+        return f"; it is not paid for: {row['unpaid_reason']}"
     if row["parked"]:
         ends = f"; it expires at {_said(expires)}" if due else ""
         return f"; the driver has given up: mend what failed, then retry it{ends}"

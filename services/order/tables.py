@@ -67,6 +67,10 @@ orders = Table(
     _money("shipping"),
     _money("refunded"),
     Column("coupon_code", Text, nullable=False, server_default=""),
+    # What its payment tells: what was taken, until when the rest is promised, why it is not paid for any more.
+    _money("captured"),
+    Column("payment_expire_time", TIME),
+    Column("unpaid_reason", Text, nullable=False, server_default=""),
     # The store's feed: of its last transition, see order_events.
     Column("feed", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("total_minor_units >= 0", name="orders_total_not_negative"),
@@ -92,6 +96,7 @@ Index(
     orders.c.order_id,
 )
 Index("orders_parked", orders.c.update_time, postgresql_where=orders.c.parked)
+Index("orders_unpaid", orders.c.update_time, postgresql_where=orders.c.unpaid_reason != "")
 Index("orders_due", orders.c.due_time, postgresql_where=orders.c.due_time.is_not(None))
 
 order_lines = Table(
@@ -171,6 +176,10 @@ order_returns = Table(
     Column("refund_minor_units", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("create_time", TIME, nullable=False),
+    # What went back for it, and what did not, as its payment tells.
+    _money("refunded"),
+    _money("unrefunded"),
+    Column("unrefunded_reason", Text, nullable=False, server_default=""),
     CheckConstraint(
         "cardinality(product_ids) = cardinality(quantities) AND cardinality(product_ids) = cardinality(restocks)",
         name="order_returns_lines_match",

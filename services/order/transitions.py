@@ -27,8 +27,10 @@ class Move:
     payment_id: str = ""
     next_action_url: str = ""
     due_time: datetime | None = None
-    # What returns give back by it, in minor units.
-    refund: int = 0
+    # Until when its payment is promised; None when that is no news.
+    payment_expire_time: datetime | None = None
+    # Why it is not paid for from here on, "" when it is; None when that is no news.
+    unpaid_reason: str | None = None
     # Events that go out with it, besides the step's own (rules.EVENTS). They need not name their order.
     events: Sequence[Any] = ()
     # Of this transition; fixed when the move is made, so that recording it may be repeated.
@@ -57,9 +59,7 @@ class Transitions:
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
         await coupons.free(work, [move.order for move in done if move.state in rules.FAILED])
-        await months.change(
-            work, [(move.order, rules.bought(move.step, move.order, move.refund)) for move in done]
-        )
+        await months.change(work, [(move.order, rules.bought(move.step, move.order)) for move in done])
         for move in done:
             self._moved(work, move, now)
         return done
@@ -68,16 +68,20 @@ class Transitions:
         order = move.order
         order.state = move.state
         order.sequence = move.sequence
-        order.reason = move.reason
+        if move.step not in rules.NOTES:
+            order.reason = move.reason
         order.next_action_url = move.next_action_url
         order.payment_id = move.payment_id or order.payment_id
         order.update_time.FromDatetime(now)
-        order.refunded.minor_units += move.refund
+        if move.payment_expire_time is not None:
+            order.payment_expire_time.FromDatetime(move.payment_expire_time)
+        if move.unpaid_reason is not None:
+            order.unpaid_reason = move.unpaid_reason
         for event in rules.told(move.step, order, move.reason, move.events):
             work.publish(event, move.trace)
-        work.after_commit(lambda: self.announce(order, move.step, move.trace))
+        work.after_commit(lambda: self.announce(order, move.step, move.reason, move.trace))
 
-    def announce(self, order: Order, step: str, trace: Trace | None) -> None:
+    def announce(self, order: Order, step: str, reason: str, trace: Trace | None) -> None:
         """Tell the watchers of an order where it stands, once that is on record."""
         message = OrderUpdate(
             order_id=order.order_id,
@@ -85,7 +89,7 @@ class Transitions:
             state=order.state,
             time=order.update_time,
             trace_id=trace.trace_id if trace else "",
-            reason=order.reason,
+            reason=reason,
             step=step,
         )
         final = order.state in rules.ENDS
@@ -103,7 +107,9 @@ def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
         "payment_id": [move.payment_id or None for move in moves],
         "next_action_url": [move.next_action_url for move in moves],
         "due_time": [move.due_time for move in moves],
-        "refund": [move.refund for move in moves],
+        "payment_expire_time": [move.payment_expire_time for move in moves],
+        "unpaid_reason": [move.unpaid_reason for move in moves],
+        "keeps_reason": [move.step in rules.NOTES for move in moves],
         "actor": [move.actor for move in moves],
         "trace_id": [move.trace.trace_id if move.trace else "" for move in moves],
         "time": now,

@@ -212,7 +212,8 @@ class Driver:
 
     async def _found_out(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """Ask what became of an operation; send it (again) when the provider has never seen it."""
-        if payment.amount and operation.attempts > 1:
+        # A payment whose order was cancelled before it was asked for has no gateway.
+        if payment.amount and payment.gateway and operation.attempts > 1:
             gateway = self._gateways.named(payment.gateway)
             if failpoints.ARMED:
                 await failpoints.reach(f"before provider look up {operation.kind}")

@@ -3,7 +3,7 @@
 from commerce.order.v1 import order_service_pb2 as rpc
 from commerce.order.v1.order_pb2 import LineQuantity, OrderState, ReturnLine
 
-from tests.shop import new_id
+from tests.shop import eventually, new_id
 
 
 def name(state):
@@ -79,6 +79,20 @@ def timeline(order_id):
 
 async def order_of(shop, order_id):
     return (await shop.orders.GetOrder(get(order_id))).order
+
+
+async def given_back(shop, order_id):
+    """The order once each of its returns is settled: its money went back, or what did not is told."""
+
+    async def known():
+        order = await order_of(shop, order_id)
+        settled = all(
+            each.refunded.minor_units + each.unrefunded.minor_units == each.refund.minor_units
+            for each in order.returns
+        )
+        return order if settled else None
+
+    return await eventually(known)
 
 
 async def steps_of(shop, order_id):

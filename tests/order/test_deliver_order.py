@@ -5,7 +5,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_events_pb2 import OrderDelivered, OrderParcelDelivered
 from commerce.order.v1.order_pb2 import ShipmentStatus
 
-from tests.order.asks import courier, deliver, name, order_of, ship, state_of, steps_of, take_back
+from tests.order.asks import courier, deliver, given_back, name, order_of, ship, state_of, steps_of, take_back
 from tests.shop import new_id, refused
 
 ON_THE_WAY = ShipmentStatus.SHIPMENT_STATUS_SHIPPED
@@ -147,7 +147,7 @@ async def test_racing_a_return_of_everything_the_order_comes_back_whole(shop):
             shop.orders.ReturnOrder(take_back(order_id, (product, 2))),
         ]
         outcomes = await asyncio.gather(*(asks if number % 2 else reversed(asks)), return_exceptions=True)
-        order = await order_of(shop, order_id)
+        order = await given_back(shop, order_id)
         assert (name(order.state), order.refunded) == ("RETURNED", order.total)
         for outcome in outcomes:
             if isinstance(outcome, Exception):

@@ -15,8 +15,9 @@ from commerce.order.v1.order_events_pb2 import (
     OrderPaymentFailed,
 )
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentExpired, PaymentReference
-from commerce.payment.v1.payment_pb2 import PaymentState
+from commerce.payment.v1.payment_pb2 import CaptureMode, PaymentState
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
+from commerce.payment.v1.settings_service_pb2 import PaymentSettings, SetPaymentSettingsRequest
 
 from tests.order.asks import order_of, state_of, steps_of
 from tests.order.deals import new_coupon, used
@@ -202,13 +203,18 @@ async def test_an_authorization_that_is_told_after_its_end_is_late_news(shop, te
     assert await state_of(shop, order_id) == "PAYMENT_FAILED"
 
 
-async def test_goods_that_went_out_for_a_payment_that_expired_are_left_to_a_person(hurried):
-    order_id = await hurried.order(state="SHIPPED")
-    async with telling(hurried) as tell:
-        event_id = await tell(await news(hurried, PaymentExpired, order_id))
+async def test_goods_that_went_out_for_a_payment_that_expired_are_marked_and_told_to_the_store(shop, tell):
+    settings = PaymentSettings(capture_mode=CaptureMode.CAPTURE_MODE_MANUAL)
+    request = SetPaymentSettingsRequest(store_id=shop.store_id, settings=settings, request_id=new_id())
+    await shop.payment_settings.SetPaymentSettings(request)
+    order_id = await shop.order(state="SHIPPED")
 
-        assert "ORDER_STEP_NOT_ALLOWED" in await given_up(hurried, event_id)
-    assert await state_of(hurried, order_id) == "SHIPPED"
+    for _ in range(2):
+        await applied(shop, await tell(await news(shop, PaymentExpired, order_id)))
+
+    assert (await order_of(shop, order_id)).unpaid_reason == "expired"
+    assert (await steps_of(shop, order_id))[-2:] == ["ship", "uncover"]
+    assert await state_of(shop, order_id) == "SHIPPED"
 
 
 async def test_money_for_an_order_that_failed_without_a_payment_is_left_to_a_person(hurried):

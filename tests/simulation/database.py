@@ -165,7 +165,8 @@ class Transaction:
         if row is None or row["sequence"] != sequence - 1:
             return None
         step, actor, payment_id = change.pop("step"), change.pop("actor"), change.pop("payment_id")
-        change.pop("trace_id"), change.pop("refund", None)
+        for name in ("trace_id", "keeps_reason", "unpaid_reason", "payment_expire_time"):
+            change.pop(name)
         row = dict(
             row, sequence=sequence, attempts=0, last_error="", update_time=change.pop("time"), **change
         )
@@ -234,7 +235,7 @@ def _moves(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _row(order: Order, due_time: datetime) -> Row:
     (line,) = order.lines
-    amounts = ("discount", "tax", "shipping", "refunded")
+    amounts = ("discount", "tax", "shipping", "refunded", "captured")
     return {
         "order_id": order.order_id,
         "store_id": order.store_id,
@@ -247,6 +248,8 @@ def _row(order: Order, due_time: datetime) -> Row:
         "currency_code": order.total.currency_code,
         **{f"{name}_minor_units": 0 for name in amounts},
         "tax_included": False,
+        "payment_expire_time": None,
+        "unpaid_reason": "",
         "coupon_code": "",
         "delivery_address": b"",
         "reason": "",

@@ -118,6 +118,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The order costs another sum than the customer was shown: show them the new one. Metadata: expected_minor_units,
     expected_currency_code, total_minor_units, total_currency_code.
     """
+    ERROR_REASON_ORDER_UNPAID: _ErrorReason.ValueType  # 417
+    """What is to be sent is not paid for any more: cancel the order, or agree with the customer on another way. Metadata:
+    cause (expired, voided, or the provider's code of a capture that failed).
+    """
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 500
     """There is no such payment. Metadata: payment_id."""
     ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED: _ErrorReason.ValueType  # 501
@@ -255,6 +259,10 @@ ERROR_REASON_ORDER_HAS_COUPON: ErrorReason.ValueType  # 415
 ERROR_REASON_ORDER_TOTAL_CHANGED: ErrorReason.ValueType  # 416
 """The order costs another sum than the customer was shown: show them the new one. Metadata: expected_minor_units,
 expected_currency_code, total_minor_units, total_currency_code.
+"""
+ERROR_REASON_ORDER_UNPAID: ErrorReason.ValueType  # 417
+"""What is to be sent is not paid for any more: cancel the order, or agree with the customer on another way. Metadata:
+cause (expired, voided, or the provider's code of a capture that failed).
 """
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 500
 """There is no such payment. Metadata: payment_id."""

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from commerce.common.v1 import money_pb2 as commerce_dot_common_dot_v1_dot_money__pb2
 from commerce.options.v1 import options_pb2 as commerce_dot_options_dot_v1_dot_options__pb2
 from commerce.order.v1 import order_pb2 as commerce_dot_order_dot_v1_dot_order__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*commerce/order/v1/operations_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!commerce/options/v1/options.proto\x1a\x1d\x63ommerce/order/v1/order.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x03\n\x0eOrderSituation\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12%\n\twaits_for\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x08waitsFor\x12\x16\n\x06parked\x18\x05 \x01(\x08R\x06parked\x12\x1a\n\x08\x61ttempts\x18\x06 \x01(\x05R\x08\x61ttempts\x12\'\n\nlast_error\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tlastError\x12\x35\n\x08\x64ue_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12;\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\"\n\x08trace_id\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId\"A\n\x16ListStuckOrdersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\"_\n\x17ListStuckOrdersResponse\x12\x44\n\x06orders\x18\x01 \x03(\x0b\x32!.commerce.order.v1.OrderSituationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x06orders\":\n\x13\x45xplainOrderRequest\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\"W\n\x14\x45xplainOrderResponse\x12?\n\tsituation\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderSituationR\tsituation\"a\n\x11RetryOrderRequest\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"U\n\x12RetryOrderResponse\x12?\n\tsituation\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderSituationR\tsituation2\xca\x03\n\x11OperationsService\x12\x8d\x01\n\x0fListStuckOrders\x12).commerce.order.v1.ListStuckOrdersRequest\x1a*.commerce.order.v1.ListStuckOrdersResponse\"#\x90\x02\x01\x8a\xb5\x18\x04\n\x02\x01\x07\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/orders:stuck\x12\x93\x01\n\x0c\x45xplainOrder\x12&.commerce.order.v1.ExplainOrderRequest\x1a\'.commerce.order.v1.ExplainOrderResponse\"2\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/orders/{order_id}:explain\x12\x8e\x01\n\nRetryOrder\x12$.commerce.order.v1.RetryOrderRequest\x1a%.commerce.order.v1.RetryOrderResponse\"3\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02 \"\x1b/v1/orders/{order_id}:retry:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*commerce/order/v1/operations_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1d\x63ommerce/order/v1/order.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x05\n\x0eOrderSituation\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.commerce.order.v1.OrderStateR\x05state\x12%\n\twaits_for\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x08waitsFor\x12\x16\n\x06parked\x18\x05 \x01(\x08R\x06parked\x12\x1a\n\x08\x61ttempts\x18\x06 \x01(\x05R\x08\x61ttempts\x12\'\n\nlast_error\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\tlastError\x12\x35\n\x08\x64ue_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x64ueTime\x12;\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12;\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\"\n\x08trace_id\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18 R\x07traceId\x12&\n\npayment_id\x18\x0c \x01(\tB\x07\xbaH\x04r\x02\x18$R\tpaymentId\x12 \n\x06reason\x18\r \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06reason\x12,\n\runpaid_reason\x18\x0e \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0cunpaidReason\x12\x39\n\nunrefunded\x18\x0f \x01(\x0b\x32\x19.commerce.common.v1.MoneyR\nunrefunded\x12\x35\n\x11unrefunded_reason\x18\x10 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x10unrefundedReason\"A\n\x16ListStuckOrdersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\"_\n\x17ListStuckOrdersResponse\x12\x44\n\x06orders\x18\x01 \x03(\x0b\x32!.commerce.order.v1.OrderSituationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x06orders\":\n\x13\x45xplainOrderRequest\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\"W\n\x14\x45xplainOrderResponse\x12?\n\tsituation\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderSituationR\tsituation\"a\n\x11RetryOrderRequest\x12#\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07orderId\x12\'\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"U\n\x12RetryOrderResponse\x12?\n\tsituation\x18\x01 \x01(\x0b\x32!.commerce.order.v1.OrderSituationR\tsituation2\xca\x03\n\x11OperationsService\x12\x8d\x01\n\x0fListStuckOrders\x12).commerce.order.v1.ListStuckOrdersRequest\x1a*.commerce.order.v1.ListStuckOrdersResponse\"#\x90\x02\x01\x8a\xb5\x18\x04\n\x02\x01\x07\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/orders:stuck\x12\x93\x01\n\x0c\x45xplainOrder\x12&.commerce.order.v1.ExplainOrderRequest\x1a\'.commerce.order.v1.ExplainOrderResponse\"2\x90\x02\x01\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/orders/{order_id}:explain\x12\x8e\x01\n\nRetryOrder\x12$.commerce.order.v1.RetryOrderRequest\x1a%.commerce.order.v1.RetryOrderResponse\"3\x90\x02\x02\x8a\xb5\x18\x06\n\x04\x04\x03\x01\x07\x82\xd3\xe4\x93\x02 \"\x1b/v1/orders/{order_id}:retry:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +47,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSITUATION'].fields_by_name['last_error']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_ORDERSITUATION'].fields_by_name['trace_id']._loaded_options = None
   _globals['_ORDERSITUATION'].fields_by_name['trace_id']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_ORDERSITUATION'].fields_by_name['payment_id']._loaded_options = None
+  _globals['_ORDERSITUATION'].fields_by_name['payment_id']._serialized_options = b'\272H\004r\002\030$'
+  _globals['_ORDERSITUATION'].fields_by_name['reason']._loaded_options = None
+  _globals['_ORDERSITUATION'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ORDERSITUATION'].fields_by_name['unpaid_reason']._loaded_options = None
+  _globals['_ORDERSITUATION'].fields_by_name['unpaid_reason']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_ORDERSITUATION'].fields_by_name['unrefunded_reason']._loaded_options = None
+  _globals['_ORDERSITUATION'].fields_by_name['unrefunded_reason']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_LISTSTUCKORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSTUCKORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTSTUCKORDERSRESPONSE'].fields_by_name['orders']._loaded_options = None
@@ -62,20 +71,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONSSERVICE'].methods_by_name['ExplainOrder']._serialized_options = b'\220\002\001\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002\037\022\035/v1/orders/{order_id}:explain'
   _globals['_OPERATIONSSERVICE'].methods_by_name['RetryOrder']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['RetryOrder']._serialized_options = b'\220\002\002\212\265\030\006\n\004\004\003\001\007\202\323\344\223\002 \"\033/v1/orders/{order_id}:retry:\001*'
-  _globals['_ORDERSITUATION']._serialized_start=224
-  _globals['_ORDERSITUATION']._serialized_end=712
-  _globals['_LISTSTUCKORDERSREQUEST']._serialized_start=714
-  _globals['_LISTSTUCKORDERSREQUEST']._serialized_end=779
-  _globals['_LISTSTUCKORDERSRESPONSE']._serialized_start=781
-  _globals['_LISTSTUCKORDERSRESPONSE']._serialized_end=876
-  _globals['_EXPLAINORDERREQUEST']._serialized_start=878
-  _globals['_EXPLAINORDERREQUEST']._serialized_end=936
-  _globals['_EXPLAINORDERRESPONSE']._serialized_start=938
-  _globals['_EXPLAINORDERRESPONSE']._serialized_end=1025
-  _globals['_RETRYORDERREQUEST']._serialized_start=1027
-  _globals['_RETRYORDERREQUEST']._serialized_end=1124
-  _globals['_RETRYORDERRESPONSE']._serialized_start=1126
-  _globals['_RETRYORDERRESPONSE']._serialized_end=1211
-  _globals['_OPERATIONSSERVICE']._serialized_start=1214
-  _globals['_OPERATIONSSERVICE']._serialized_end=1672
+  _globals['_ORDERSITUATION']._serialized_start=256
+  _globals['_ORDERSITUATION']._serialized_end=978
+  _globals['_LISTSTUCKORDERSREQUEST']._serialized_start=980
+  _globals['_LISTSTUCKORDERSREQUEST']._serialized_end=1045
+  _globals['_LISTSTUCKORDERSRESPONSE']._serialized_start=1047
+  _globals['_LISTSTUCKORDERSRESPONSE']._serialized_end=1142
+  _globals['_EXPLAINORDERREQUEST']._serialized_start=1144
+  _globals['_EXPLAINORDERREQUEST']._serialized_end=1202
+  _globals['_EXPLAINORDERRESPONSE']._serialized_start=1204
+  _globals['_EXPLAINORDERRESPONSE']._serialized_end=1291
+  _globals['_RETRYORDERREQUEST']._serialized_start=1293
+  _globals['_RETRYORDERREQUEST']._serialized_end=1390
+  _globals['_RETRYORDERRESPONSE']._serialized_start=1392
+  _globals['_RETRYORDERRESPONSE']._serialized_end=1477
+  _globals['_OPERATIONSSERVICE']._serialized_start=1480
+  _globals['_OPERATIONSSERVICE']._serialized_end=1938
 # @@protoc_insertion_point(module_scope)

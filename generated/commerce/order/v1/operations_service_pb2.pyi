@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as abc
+from commerce.common.v1 import money_pb2 as money_pb2
 from commerce.order.v1 import order_pb2 as order_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
@@ -37,6 +38,11 @@ class OrderSituation(message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    UNPAID_REASON_FIELD_NUMBER: builtins.int
+    UNREFUNDED_FIELD_NUMBER: builtins.int
+    UNREFUNDED_REASON_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """The order."""
     store_id: builtins.str
@@ -53,6 +59,14 @@ class OrderSituation(message.Message):
     """How it failed last; empty when it did not."""
     trace_id: builtins.str
     """The trace in which it moved last, 32 hexadecimal digits."""
+    payment_id: builtins.str
+    """Its payment, once there is one: GetPayment tells what the provider said."""
+    reason: builtins.str
+    """Why it moved last, where there is a reason: the provider's code of a decline, why it was cancelled …"""
+    unpaid_reason: builtins.str
+    """Why what is sent, or still to be sent, is not paid for; empty when it is."""
+    unrefunded_reason: builtins.str
+    """Why not."""
     @builtins.property
     def due_time(self) -> timestamp_pb2.Timestamp:
         """When the driver looks at it next; unset when it does not."""
@@ -64,6 +78,10 @@ class OrderSituation(message.Message):
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When it expires, unless it is paid for; unset when it no longer can."""
+
+    @builtins.property
+    def unrefunded(self) -> money_pb2.Money:
+        """What of its returns' worth was not given back; unset when nothing is."""
 
     def __init__(
         self,
@@ -79,10 +97,15 @@ class OrderSituation(message.Message):
         update_time: timestamp_pb2.Timestamp | None = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
         trace_id: builtins.str = ...,
+        payment_id: builtins.str = ...,
+        reason: builtins.str = ...,
+        unpaid_reason: builtins.str = ...,
+        unrefunded: money_pb2.Money | None = ...,
+        unrefunded_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["due_time", b"due_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["due_time", b"due_time", "expire_time", b"expire_time", "unrefunded", b"unrefunded", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempts", b"attempts", "due_time", b"due_time", "expire_time", b"expire_time", "last_error", b"last_error", "order_id", b"order_id", "parked", b"parked", "state", b"state", "store_id", b"store_id", "trace_id", b"trace_id", "update_time", b"update_time", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempts", b"attempts", "due_time", b"due_time", "expire_time", b"expire_time", "last_error", b"last_error", "order_id", b"order_id", "parked", b"parked", "payment_id", b"payment_id", "reason", b"reason", "state", b"state", "store_id", b"store_id", "trace_id", b"trace_id", "unpaid_reason", b"unpaid_reason", "unrefunded", b"unrefunded", "unrefunded_reason", b"unrefunded_reason", "update_time", b"update_time", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

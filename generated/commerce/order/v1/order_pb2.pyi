@@ -142,6 +142,8 @@ class Order(message.Message):
     SHIPMENTS_FIELD_NUMBER: builtins.int
     RETURNS_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    PAYMENT_EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    UNPAID_REASON_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """UUIDv7."""
     store_id: builtins.str
@@ -164,6 +166,10 @@ class Order(message.Message):
     """True when the prices include the tax: it is shown, not added."""
     coupon_code: builtins.str
     """The coupon's code; empty when there is none."""
+    unpaid_reason: builtins.str
+    """Why what is sent, or still to be sent, is not paid for: expired, voided, or the provider's code of a capture that
+    failed; empty otherwise. While it is set the order is neither accepted nor sent.
+    """
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[OrderLine]:
         """What was bought, as it was when the order was placed."""
@@ -202,7 +208,9 @@ class Order(message.Message):
 
     @builtins.property
     def refunded(self) -> money_pb2.Money:
-        """What returns have given back so far."""
+        """What the customer has got back so far, as the payment service tells it: for returns, by hand, or because the order
+        came to nothing.
+        """
 
     @builtins.property
     def shipments(self) -> containers.RepeatedCompositeFieldContainer[Shipment]:
@@ -215,6 +223,12 @@ class Order(message.Message):
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """An order that is not paid for by then expires."""
+
+    @builtins.property
+    def payment_expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the payment's promise ends: what is not taken by then is not paid for, and nothing more is sent. Unset before it
+        is promised, and where nobody knows.
+        """
 
     def __init__(
         self,
@@ -243,10 +257,12 @@ class Order(message.Message):
         shipments: abc.Iterable[Shipment] | None = ...,
         returns: abc.Iterable[OrderReturn] | None = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
+        payment_expire_time: timestamp_pb2.Timestamp | None = ...,
+        unpaid_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "refunded", b"refunded", "shipping", b"shipping", "subtotal", b"subtotal", "tax", b"tax", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "payment_expire_time", b"payment_expire_time", "refunded", b"refunded", "shipping", b"shipping", "subtotal", b"subtotal", "tax", b"tax", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "refunded", b"refunded", "returns", b"returns", "sequence", b"sequence", "shipments", b"shipments", "shipping", b"shipping", "state", b"state", "store_id", b"store_id", "subtotal", b"subtotal", "tax", b"tax", "tax_included", b"tax_included", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "refunded", b"refunded", "returns", b"returns", "sequence", b"sequence", "shipments", b"shipments", "shipping", b"shipping", "state", b"state", "store_id", b"store_id", "subtotal", b"subtotal", "tax", b"tax", "tax_included", b"tax_included", "total", b"total", "unpaid_reason", b"unpaid_reason", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -401,21 +417,36 @@ class OrderReturn(message.Message):
     REFUND_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    REFUNDED_FIELD_NUMBER: builtins.int
+    UNREFUNDED_FIELD_NUMBER: builtins.int
+    UNREFUNDED_REASON_FIELD_NUMBER: builtins.int
     return_id: builtins.str
     """UUIDv7."""
     reason: builtins.str
     """Why."""
+    unrefunded_reason: builtins.str
+    """Why not: not_captured, refunded_before, charged_back, disputed, several of them with commas, or the provider's code."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ReturnLine]:
         """What came back."""
 
     @builtins.property
     def refund(self) -> money_pb2.Money:
-        """What the customer gets back for it."""
+        """What it is worth: what the customer was to pay for it."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When."""
+
+    @builtins.property
+    def refunded(self) -> money_pb2.Money:
+        """What went back to the customer for it: all that it is worth, or what was left. Nothing until the payment service
+        tells.
+        """
+
+    @builtins.property
+    def unrefunded(self) -> money_pb2.Money:
+        """What of its worth is not given back."""
 
     def __init__(
         self,
@@ -425,10 +456,13 @@ class OrderReturn(message.Message):
         refund: money_pb2.Money | None = ...,
         reason: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        refunded: money_pb2.Money | None = ...,
+        unrefunded: money_pb2.Money | None = ...,
+        unrefunded_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "refund", b"refund"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "refund", b"refund", "refunded", b"refunded", "unrefunded", b"unrefunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "lines", b"lines", "reason", b"reason", "refund", b"refund", "return_id", b"return_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "lines", b"lines", "reason", b"reason", "refund", b"refund", "refunded", b"refunded", "return_id", b"return_id", "unrefunded", b"unrefunded", "unrefunded_reason", b"unrefunded_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -536,7 +570,10 @@ class OrderEvent(message.Message):
     sequence: builtins.int
     """1, 2, 3 … without a gap."""
     step: builtins.str
-    """The step that was taken: create, reserve, authorize, cancel …"""
+    """The step that was taken: create, reserve, authorize, cancel … Or what became of its money, which moves nothing:
+    uncover, when it is not paid for any more; cover, when it is again; withhold, when less went back than a return is
+    worth; dispute, win_dispute, lose_dispute.
+    """
     state: OrderState.ValueType
     """The state that it led to."""
     actor: builtins.str

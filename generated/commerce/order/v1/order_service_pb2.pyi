@@ -480,7 +480,7 @@ class CustomerSpending(message.Message):
     """How many orders that were."""
     @builtins.property
     def total_spent(self) -> money_pb2.Money:
-        """Totals of orders that were paid for and not cancelled, less what returns gave back."""
+        """Totals of orders that were paid for and not cancelled, less what was given back."""
 
     @builtins.property
     def average_order_value(self) -> money_pb2.Money:

@@ -185,7 +185,7 @@ class OrderServiceServicer:
     def AcceptOrder(self, request, context):
         """Take a confirmed order on; the money is captured.
 
-        Refused with ORDER_NOT_FOUND or ORDER_STEP_NOT_ALLOWED.
+        Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED, or ORDER_UNPAID when the money is not there to take any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +195,8 @@ class OrderServiceServicer:
         """Send units of an accepted order on their way, in one parcel; without lines all that are left.
 
         Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also without lines when nothing is left, and when the order has
-        1000 parcels), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when less is left than a line names.
+        1000 parcels), ORDER_LINE_NOT_FOUND, ORDER_QUANTITY_EXCEEDED when less is left than a line names, or ORDER_UNPAID from
+        the moment on when the payment's promise ends, or a capture has failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +234,8 @@ class OrderServiceServicer:
     def ReturnOrder(self, request, context):
         """Take units back that were sent; the money for them goes back, and those that can be sold again go on the shelf.
 
+        What goes back is what they are worth, or what is left of the money: the payment service decides, and the return tells
+        it as soon as that is known (refunded, unrefunded and its reason).
         However the units of a line are split into returns, their refunds add up to what was paid for it; shipping comes
         back with the last unit of the order. Refused with ORDER_NOT_FOUND, ORDER_STEP_NOT_ALLOWED (also when the order has
         1000 returns), ORDER_LINE_NOT_FOUND, or ORDER_QUANTITY_EXCEEDED when more would come back than was sent.
