@@ -7,36 +7,56 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from services.cluster.output import Output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from services.cluster.home import Home
 
+
+class Group(TyperGroup):
+    """Its help tells each command's purpose whole, on as many lines as that takes; click's own cuts it."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(1000)) for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=Group,
     help="Commerce on one machine: PostgreSQL, NATS JetStream, Envoy and the services, each its own process.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-orders = typer.Typer(help="Orders that do not move: which, why, and another try.", no_args_is_help=True)
+orders = typer.Typer(
+    cls=Group, help="Orders that do not move: which, why, and another try.", no_args_is_help=True
+)
 app.add_typer(orders, name="orders")
-settlements = typer.Typer(help="Providers' reports against the books.", no_args_is_help=True)
+settlements = typer.Typer(cls=Group, help="Providers' reports against the books.", no_args_is_help=True)
 app.add_typer(settlements, name="settlements")
 payments = typer.Typer(
-    help="Payments that do not move: what was asked of providers, and asking now.", no_args_is_help=True
+    cls=Group,
+    help="Payments that do not move: what was asked of providers, and asking now.",
+    no_args_is_help=True,
 )
 app.add_typer(payments, name="payments")
-webhooks = typer.Typer(help="Providers' messages that could not be applied.", no_args_is_help=True)
+webhooks = typer.Typer(cls=Group, help="Providers' messages that could not be applied.", no_args_is_help=True)
 app.add_typer(webhooks, name="webhooks")
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
 ]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
 DOWN_SECONDS = 60.0
 
 
@@ -74,16 +94,16 @@ def down(home: HomeOption = None) -> None:
 
 @app.command()
 def status(
-    output: Annotated[str, typer.Option("-o", "--output", help="json, or text")] = "text",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Tell where everything is. Exit code 1 when no cluster runs."""
-    import json
+    from services.cluster.output import print_json
 
     with told():
         state = _home(home).state()
-    if output == "json":
-        print(json.dumps(state, indent=2))
+    if output is Output.JSON:
+        print_json(state)
         return
     console = _console()
     console.print(
@@ -106,29 +126,36 @@ def token(
     subject: Annotated[
         str | None, typer.Option(help="The user; default: the customer, else a new UUID.")
     ] = None,
-    lifetime: Annotated[float, typer.Option(help="Seconds until it expires.")] = 12 * 3600,
+    lifetime: Annotated[int, typer.Option(help="Seconds until it expires.", min=1, max=10**9)] = 12 * 3600,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Print a bearer token. Only for a development cluster."""
     with told():
         from services.cluster import tokens
+        from services.cluster.output import print_json
 
         place = _home(home)
         tokens.require_development(tokens.environment(place))
-        print(tokens.mint(place, role, store, customer, subject, lifetime))
+        minted = tokens.mint(place, role, store, customer, subject, lifetime)
+        if output is Output.JSON:
+            print_json({"token": minted, "expiresInSeconds": lifetime})
+        else:
+            print(minted)
 
 
 @app.command()
 def watch(
     order_id: str,
-    after_sequence: Annotated[int, typer.Option(help="Only what came after this transition.")] = 0,
+    after_sequence: Annotated[int, typer.Option(help="Only what came after this transition.", min=0)] = 0,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Follow an order live, a line for each transition, until its last."""
     with told():
         from services.cluster import follow
 
-        asyncio.run(follow.watch(_home(home), order_id, after_sequence, _console()))
+        asyncio.run(follow.watch(_home(home), order_id, after_sequence, output, _console()))
 
 
 @app.command()
@@ -141,21 +168,21 @@ def trace(order_id: str, home: HomeOption = None) -> None:
 
 
 @orders.command()
-def stuck(home: HomeOption = None) -> None:
+def stuck(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the orders that the driver has given up, or that fail again and again; the longest waiting first."""
     with told():
         from services.cluster import ordering
 
-        asyncio.run(ordering.stuck(_home(home), _console()))
+        asyncio.run(ordering.stuck(_home(home), output, _console()))
 
 
 @orders.command()
-def explain(order_id: str, home: HomeOption = None) -> None:
+def explain(order_id: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Say what an order waits for, how it failed last, and when it is tried again."""
     with told():
         from services.cluster import ordering
 
-        asyncio.run(ordering.explain(_home(home), order_id, _console()))
+        asyncio.run(ordering.explain(_home(home), order_id, output, _console()))
 
 
 @orders.command()
@@ -163,64 +190,67 @@ def retry(
     order_id: Annotated[
         str, typer.Argument(help="The order, or all that are stuck.", metavar="ORDER_ID|all")
     ],
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Have the driver try an order again at once."""
     with told():
         from services.cluster import ordering
 
-        asyncio.run(ordering.retry(_home(home), order_id, _console()))
+        asyncio.run(ordering.retry(_home(home), order_id, output, _console()))
 
 
 @payments.command()
 def unsettled(
     gateway: Annotated[str, typer.Option(help="Only of this provider: sandbox, stripe, paypal.")] = "",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """List what providers were asked and have not answered, and what waits; the longest waiting first."""
     with told():
         from services.cluster import paying
 
-        asyncio.run(paying.unsettled(_home(home), gateway, _console()))
+        asyncio.run(paying.unsettled(_home(home), gateway, output, _console()))
 
 
 @payments.command("show")
 def show_payment(
     payment_or_order_id: Annotated[str, typer.Argument(metavar="PAYMENT_OR_ORDER_ID")],
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Print a payment: its state and sums, all that was done with references and traces, what is asked next."""
     with told():
         from services.cluster import paying
 
-        asyncio.run(paying.show(_home(home), payment_or_order_id, _console()))
+        asyncio.run(paying.show(_home(home), payment_or_order_id, output, _console()))
 
 
 @payments.command("settle")
-def settle_payment(payment_id: str, home: HomeOption = None) -> None:
+def settle_payment(payment_id: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Ask the provider at once what became of a payment's open operation."""
     with told():
         from services.cluster import paying
 
-        asyncio.run(paying.settle(_home(home), payment_id, _console()))
+        asyncio.run(paying.settle(_home(home), payment_id, output, _console()))
 
 
 @webhooks.command()
-def parked(home: HomeOption = None) -> None:
+def parked(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the messages that could not be applied, with the reason; the newest first."""
     with told():
         from services.cluster import paying
 
-        asyncio.run(paying.parked(_home(home), _console()))
+        asyncio.run(paying.parked(_home(home), output, _console()))
 
 
 @webhooks.command()
-def replay(gateway: str, event: str, home: HomeOption = None) -> None:
+def replay(gateway: str, event: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Apply a parked message anew. Exit code 1 when it stays parked."""
     with told():
         from services.cluster import paying
 
-        applied = asyncio.run(paying.replay(_home(home), gateway, event, _console()))
+        applied = asyncio.run(paying.replay(_home(home), gateway, event, output, _console()))
     raise typer.Exit(not applied)
 
 
@@ -246,13 +276,14 @@ def import_(
 def fetch(
     gateway: Annotated[str, typer.Argument(help="The provider: sandbox, stripe, paypal.")],
     day: Annotated[str, typer.Option(help="As in 2026-11-30, UTC; default: yesterday.")] = "",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Fetch a day's report from the provider and compare it. Exit code 1 when something differs."""
     with told():
         from services.cluster import settling
 
-        whole = asyncio.run(settling.fetch(_home(home), gateway, day, _console()))
+        whole = asyncio.run(settling.fetch(_home(home), gateway, day, output, _console()))
     raise typer.Exit(not whole)
 
 
@@ -262,6 +293,7 @@ def import_settlement(
     file: Annotated[Path, typer.Argument(help="CSV, as the sandbox's /v1/settlement.csv has it.")],
     day: Annotated[str, typer.Option(help="As in 2026-11-30, UTC; default: all that have lines.")] = "",
     settlement_id: Annotated[str, typer.Option(help="Go on with one that broke off.")] = "",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Compare a report in a CSV file. Exit code 1 when something differs."""
@@ -269,34 +301,37 @@ def import_settlement(
         from services.cluster import settling
 
         console = _console()
-        whole = asyncio.run(settling.bring(_home(home), gateway, file, day, settlement_id, console))
+        whole = asyncio.run(settling.bring(_home(home), gateway, file, day, settlement_id, output, console))
     raise typer.Exit(not whole)
 
 
 @settlements.command("list")
-def list_settlements(home: HomeOption = None) -> None:
+def list_settlements(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the reports taken in, the newest first."""
     with told():
         from services.cluster import settling
 
-        asyncio.run(settling.show(_home(home), _console()))
+        asyncio.run(settling.show(_home(home), output, _console()))
 
 
 @app.command()
 def discrepancies(
-    store: Annotated[str, typer.Option(help="Only of this store, a UUID.")] = "", home: HomeOption = None
+    store: Annotated[str, typer.Option(help="Only of this store, a UUID.")] = "",
+    output: OutputOption = Output.TEXT,
+    home: HomeOption = None,
 ) -> None:
     """List what differs between the books and the providers' reports. Exit code 1 when something does."""
     with told():
         from services.cluster import settling
 
-        none = asyncio.run(settling.differences(_home(home), store, _console()))
+        none = asyncio.run(settling.differences(_home(home), store, output, _console()))
     raise typer.Exit(not none)
 
 
 @app.command()
 def dead_letters(
     replay: Annotated[str, typer.Option(help="Send this event, by its id, or all of them again.")] = "",
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Show the events that could not take effect, with the reason; or give them another chance."""
@@ -304,31 +339,21 @@ def dead_letters(
         from services.cluster import letters
 
         work = (
-            letters.replay(_home(home), replay, _console())
+            letters.replay(_home(home), replay, output, _console())
             if replay
-            else letters.show(_home(home), _console())
+            else letters.show(_home(home), output, _console())
         )
         asyncio.run(work)
 
 
 @app.command()
-def doctor(home: HomeOption = None) -> None:
-    """Look at everything that can be wrong. Exit code 1 when something is."""
+def doctor(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
+    """Look at everything that can be wrong. Exit code 1 when something is, or when no cluster runs."""
     with told():
-        from services.cluster.doctor import examine
+        from services.cluster.doctor import report
 
-        console = _console()
-
-        async def report() -> int:
-            wrong = 0
-            async for finding in examine(_home(home)):
-                mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[dim]·[/]"}[finding.good]
-                console.print(mark, finding.text, highlight=False, soft_wrap=True)
-                wrong += finding.good is False
-            return wrong
-
-        bad = asyncio.run(report())
-    raise typer.Exit(bool(bad))
+        well = asyncio.run(report(_home(home), output, _console()))
+    raise typer.Exit(not well)
 
 
 @app.command()
@@ -365,7 +390,7 @@ def demo(
 
 def main() -> None:
     """The console script's entry."""
-    app()
+    app(prog_name="commerce")
 
 
 @contextmanager

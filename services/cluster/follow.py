@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC
@@ -11,11 +12,15 @@ from typing import Any
 
 import grpc.aio
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from commerce.payment.v1.payment_service_pb2 import ListGatewaysRequest
+from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.markup import escape
 
 from services.cluster import tokens, waterfall
 from services.cluster.home import Home, HomeError
+from services.cluster.output import Output, checked_id
 from services.cluster.processes import backoff_seconds
 from services.cluster.spans import Span, Spans
 
@@ -35,17 +40,28 @@ async def gateway(home: Home) -> AsyncIterator[tuple[grpc.aio.Channel, Any]]:
         yield channel, metadata
 
 
+async def check_gateway(channel: grpc.aio.Channel, metadata: Any, code: str) -> None:
+    """Raises ValueError, with the gateways that there are, when this is none of them."""
+    reply = await PaymentServiceStub(channel).ListGateways(
+        ListGatewaysRequest(), metadata=metadata, timeout=CALL_SECONDS
+    )
+    codes = [gateway.code for gateway in reply.gateways]
+    if code not in codes:
+        raise ValueError(f"no gateway is called {code}; there are {', '.join(codes)}")
+
+
 @asynccontextmanager
 async def _orders(home: Home) -> AsyncIterator[tuple[order_service_pb2_grpc.OrderServiceStub, Any]]:
     async with gateway(home) as (channel, metadata):
         yield order_service_pb2_grpc.OrderServiceStub(channel), metadata
 
 
-async def watch(home: Home, order_id: str, after_sequence: int, console: Console) -> None:
+async def watch(home: Home, order_id: str, after_sequence: int, output: Output, console: Console) -> None:
     """Prints a line for each transition until the order's last one, across restarts of what it talks to.
 
     Raises HomeError when it is refused.
     """
+    order_id = checked_id(order_id, "an order's id")
     async with _orders(home) as (orders, metadata):
         tries = 0
         while tries < TRIES:
@@ -56,7 +72,10 @@ async def watch(home: Home, order_id: str, after_sequence: int, console: Console
                     tries = 0
                     if not update.bookmark:
                         after_sequence = update.sequence
-                        console.print(_line(update), highlight=False, soft_wrap=True)
+                        if output is Output.JSON:
+                            print(json.dumps(MessageToDict(update)), flush=True)
+                        else:
+                            console.print(_line(update), highlight=False, soft_wrap=True)
                 return
             except grpc.aio.AioRpcError as error:
                 tries += 1

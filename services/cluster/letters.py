@@ -11,25 +11,37 @@ import nats
 from rich.console import Console
 
 from services.cluster.home import Home
+from services.cluster.output import Output, checked_id, print_json, print_next, print_records
 
 SHOWN = 1_000
 
 
-async def show(home: Home, console: Console) -> None:
+async def show(home: Home, output: Output, console: Console) -> None:
     """Print each dead letter: whose it is, what it is, since when, and why it could not take effect."""
     letters = await _letters(home.state())
-    for letter in letters:
-        since = f"{letter['create_time']:%Y-%m-%d %H:%M:%S}"
-        line = f"{letter['event_id']}  {letter['service']:<10} {since}  {letter['type']}"
-        console.print(line, highlight=False, soft_wrap=True)
-        console.print(f"    {letter['reason']}", highlight=False, soft_wrap=True, markup=False)
-    if not letters:
+    if output is Output.JSON:
+        print_json([_record(letter) for letter in letters])
+    elif not letters:
         console.print("there are no dead letters")
+    else:
+        print_records(console, map(_record, letters))
+        print_next(console, "dead-letters --replay EVENT_ID")
 
 
-async def replay(home: Home, wanted: str, console: Console) -> None:
+def _record(letter: dict[str, Any]) -> dict[str, str]:
+    return {
+        "event": str(letter["event_id"]),
+        "type": letter["type"],
+        "service": letter["service"],
+        "since": f"{letter['create_time']:%Y-%m-%d %H:%M:%S} UTC",
+        "reason": letter["reason"],
+    }
+
+
+async def replay(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Send one dead letter, by its event id, or "all" again. It takes effect, or comes back with its reason."""
     state = home.state()
+    wanted = wanted if wanted == "all" else checked_id(wanted, "an event's id, or all,")
     letters = [letter for letter in await _letters(state) if wanted in ("all", str(letter["event_id"]))]
     if not letters:
         raise ValueError(
@@ -44,12 +56,14 @@ async def replay(home: Home, wanted: str, console: Console) -> None:
             await database.execute(
                 f'DELETE FROM "{letter["service"]}".dead_letters WHERE event_id = $1', letter["event_id"]
             )
-            console.print(
-                f"sent again: {letter['event_id']}  {letter['type']}", highlight=False, soft_wrap=True
-            )
+            if output is Output.TEXT:
+                said = f"sent again: {letter['event_id']}  {letter['type']}"
+                console.print(said, highlight=False, soft_wrap=True)
     finally:
         await database.close()
         await client.close()
+    if output is Output.JSON:
+        print_json([_record(letter) for letter in letters])
 
 
 async def _letters(state: dict[str, Any]) -> Sequence[dict[str, Any]]:

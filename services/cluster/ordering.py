@@ -5,18 +5,24 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC
 from typing import Any
 
 import grpc.aio
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceStub
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from services.cluster.follow import CALL_SECONDS, gateway, state_name
 from services.cluster.home import Home, HomeError
+from services.cluster.output import (
+    Output,
+    checked_id,
+    print_json,
+    print_lines,
+    print_next,
+    print_records,
+    time_of,
+)
 
 LISTED = 500
 # Where the driver has something to do, and may be told to.
@@ -33,35 +39,35 @@ async def _operations(home: Home) -> AsyncIterator[tuple[OperationsServiceStub, 
             raise HomeError(f"{error.code().name}: {error.details()}") from None
 
 
-async def stuck(home: Home, console: Console) -> None:
-    """Prints a table of the orders that do not move, and what to type about one of them."""
+async def stuck(home: Home, output: Output, console: Console) -> None:
+    """Prints the orders that do not move, and what to type about one of them."""
     async with _operations(home) as (operations, options):
         reply = await operations.ListStuckOrders(rpc.ListStuckOrdersRequest(page_size=LISTED), **options)
-    if not reply.orders:
+    if output is Output.JSON:
+        print_json(reply)
+    elif not reply.orders:
         console.print("no order is stuck")
-        return
-    table = Table("order, trace, last error", "state, since (UTC)", show_lines=True)
-    for order in reply.orders:
-        tries = "[red]parked[/]" if order.parked else f"failed {order.attempts} times"
-        table.add_row(
-            f"[bold]{order.order_id}[/]\n{order.trace_id}\n{escape(order.last_error)}",
-            f"{state_name(order.state)}\n{tries}\n{_time(order.update_time):%Y-%m-%d %H:%M:%S}",
-        )
-    console.print(table)
-    _next(console, "ORDER_ID", "retry", "explain", "trace")
+    else:
+        print_records(console, map(_record, reply.orders))
+        print_next(console, "orders retry ORDER_ID", "orders explain ORDER_ID", "trace ORDER_ID")
 
 
-async def explain(home: Home, order_id: str, console: Console) -> None:
+async def explain(home: Home, order_id: str, output: Output, console: Console) -> None:
     """Prints what an order waits for, and what to type next."""
     request = rpc.ExplainOrderRequest(order_id=_checked(order_id))
     async with _operations(home) as (operations, options):
         reply = await operations.ExplainOrder(request, **options)
-    _show(reply.situation, console)
-    _next(console, order_id, *(["retry"] if state_name(reply.situation.state) in DRIVEN else []), "trace")
+    if output is Output.JSON:
+        print_json(reply)
+        return
+    print_lines(console, _record(reply.situation))
+    retry = [f"orders retry {order_id}"] if state_name(reply.situation.state) in DRIVEN else []
+    print_next(console, *retry, f"trace {order_id}")
 
 
-async def retry(home: Home, wanted: str, console: Console) -> None:
+async def retry(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Has one order, or "all" that are stuck, tried again, and prints what each waits for now."""
+    situations = []
     async with _operations(home) as (operations, options):
         order_ids = [wanted if wanted == "all" else _checked(wanted)]
         if wanted == "all":
@@ -70,50 +76,30 @@ async def retry(home: Home, wanted: str, console: Console) -> None:
             order_ids = [order.order_id for order in reply.orders]
         for order_id in order_ids:
             again = rpc.RetryOrderRequest(order_id=order_id, request_id=str(uuid.uuid4()))
-            situation = (await operations.RetryOrder(again, **options)).situation
-            console.print(f"tried again: {order_id}  {situation.waits_for}", highlight=False, soft_wrap=True)
-    if order_ids:
-        _next(console, order_ids[0], "explain", "watch")
+            situations.append((await operations.RetryOrder(again, **options)).situation)
+            if output is Output.TEXT:
+                said = f"tried again: {order_id}  {situations[-1].waits_for}"
+                console.print(said, markup=False, highlight=False, soft_wrap=True)
+    if output is Output.JSON:
+        print_json(rpc.ListStuckOrdersResponse(orders=situations))
+    elif order_ids:
+        print_next(console, f"orders explain {order_ids[0]}", f"watch {order_ids[0]}")
     else:
         console.print("no order is stuck")
 
 
-def _show(order: rpc.OrderSituation, console: Console) -> None:
-    failed = f"{order.attempts} times, last with {order.last_error}" if order.last_error else "not"
-    lines = {
-        "order": f"[bold]{order.order_id}[/]  of store {order.store_id}",
-        "state": state_name(order.state) + (", [red]parked[/]" if order.parked else ""),
-        "since": f"{_time(order.update_time):%Y-%m-%d %H:%M:%S} UTC",
-        "waits": escape(order.waits_for),
-        "failed": escape(failed),
+def _record(order: rpc.OrderSituation) -> dict[str, str]:
+    expires = order.HasField("expire_time")
+    return {
+        "order": f"{order.order_id}  of store {order.store_id}",
+        "state": state_name(order.state) + (", parked" if order.parked else ""),
+        "since": time_of(order.update_time),
+        "waits": order.waits_for,
+        "failed": f"{order.attempts} times, last with {order.last_error}" if order.last_error else "",
         "trace": order.trace_id,
+        "expires": f"{time_of(order.expire_time)}, unless it is paid for" if expires else "",
     }
-    if order.HasField("expire_time"):
-        lines["expires"] = f"{_time(order.expire_time):%Y-%m-%d %H:%M:%S} UTC, unless it is paid for"
-    for name, text in lines.items():
-        console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)
-
-
-COMMANDS = {
-    "retry": "commerce orders retry",
-    "explain": "commerce orders explain",
-    "trace": "commerce trace",
-    "watch": "commerce watch",
-}
-
-
-def _next(console: Console, order_id: str, *commands: str) -> None:
-    for number, command in enumerate(commands):
-        mark = "next" if number == 0 else ""
-        console.print(f"{mark:<8} {COMMANDS[command]} {order_id}", highlight=False, soft_wrap=True)
 
 
 def _checked(order_id: str) -> str:
-    try:
-        return str(uuid.UUID(order_id))
-    except ValueError:
-        raise HomeError(f"an order's id is a UUID, not {order_id}") from None
-
-
-def _time(time: Any) -> Any:
-    return time.ToDatetime(UTC)
+    return checked_id(order_id, "an order's id")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC
 from typing import Any
 
 import grpc.aio
@@ -20,11 +19,11 @@ from commerce.payment.v1.payment_pb2 import Payment, PaymentOperation, PaymentOp
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from services.cluster.follow import CALL_SECONDS, gateway
+from services.cluster.follow import CALL_SECONDS, check_gateway, gateway
 from services.cluster.home import Home, HomeError
+from services.cluster.output import Output, checked_id, print_json, print_next, print_records, time_of
+from services.runtime.currencies import format_money
 
 LISTED = 500
 ASKED = ("PENDING", "UNKNOWN")
@@ -43,69 +42,69 @@ async def _stubs(home: Home) -> AsyncIterator[tuple[grpc.aio.Channel, dict[str, 
             raise HomeError(f"{error.code().name}: {error.details()}") from None
 
 
-async def unsettled(home: Home, code: str, console: Console) -> None:
-    """Prints a table of what is not settled, of one gateway or all, and what to type about one of them."""
+async def unsettled(home: Home, code: str, output: Output, console: Console) -> None:
+    """Prints what is not settled, of one gateway or all, and what to type about one of them."""
     request = rpc.ListUnsettledOperationsRequest(page_size=LISTED, gateway=code)
     async with _stubs(home) as (channel, options):
         reply = await PaymentOperationsServiceStub(channel).ListUnsettledOperations(request, **options)
-    if not reply.operations:
+        if code and not reply.operations:
+            await check_gateway(channel, options["metadata"], code)
+    if output is Output.JSON:
+        print_json(reply)
+    elif not reply.operations:
         console.print("everything is settled")
-        return
-    table = Table("payment, order, trace", "what, since (UTC)", "asked next (UTC)", show_lines=True)
-    for each in reply.operations:
-        one = each.operation
-        table.add_row(
-            f"[bold]{each.payment_id}[/]\n{each.order_id}\n{one.trace_id}",
-            f"{one.kind} {_amount(one.amount)}\n{_state(one)}, payment {_payment_state(each.state)}\n"
-            f"{_time(one.create_time)}",
-            f"{each.gateway}, asked {one.attempts} times\n{_due(one)}",
-        )
-    console.print(table)
-    _next(console, "payments settle PAYMENT_ID", "payments show PAYMENT_ID", "trace ORDER_ID")
+    else:
+        print_records(console, map(_unsettled_record, reply.operations))
+        print_next(console, "payments settle PAYMENT_ID", "payments show PAYMENT_ID", "trace ORDER_ID")
 
 
-async def show(home: Home, wanted: str, console: Console) -> None:
+async def show(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Prints a payment, or an order's, with all that was done on it, and what is asked next."""
     async with _stubs(home) as (channel, options):
-        payment = await _found(channel, options, _checked(wanted))
-    _print(payment, console)
+        payment = await _found(channel, options, checked_id(wanted))
+    _print(payment, output, console)
 
 
-async def settle(home: Home, payment_id: str, console: Console) -> None:
+async def settle(home: Home, payment_id: str, output: Output, console: Console) -> None:
     """Has the provider asked at once, and prints the payment as it is then."""
-    request = rpc.SettlePaymentRequest(payment_id=_checked(payment_id), request_id=str(uuid.uuid4()))
+    request = rpc.SettlePaymentRequest(
+        payment_id=checked_id(payment_id, "a payment's id"), request_id=str(uuid.uuid4())
+    )
     async with _stubs(home) as (channel, options):
         operations = PaymentOperationsServiceStub(channel)
         reply = await operations.SettlePayment(request, **options | {"timeout": SETTLE_SECONDS})
-    _print(reply.payment, console)
+    _print(reply.payment, output, console)
 
 
-async def parked(home: Home, console: Console) -> None:
-    """Prints a table of the messages that could not be applied, and what to type about one of them."""
+async def parked(home: Home, output: Output, console: Console) -> None:
+    """Prints the messages that could not be applied, and what to type about one of them."""
     request = rpc.ListParkedWebhooksRequest(page_size=LISTED)
     async with _stubs(home) as (channel, options):
         reply = await PaymentOperationsServiceStub(channel).ListParkedWebhooks(request, **options)
+    if output is Output.JSON:
+        print_json(reply)
+        return
     if not reply.webhooks:
         console.print("no webhook is parked")
         return
-    table = Table("gateway, event", "problem", "since (UTC)", show_lines=True)
-    for each in reply.webhooks:
-        names = f"{each.gateway}\n[bold]{escape(each.event_id)}[/]"
-        table.add_row(names, escape(each.problem), _time(each.receive_time))
-    console.print(table)
+    print_records(console, map(_webhook_record, reply.webhooks))
     if reply.next_page_token:
         console.print(f"and older ones; these are the newest {LISTED}")
-    _next(console, "webhooks replay GATEWAY EVENT")
+    print_next(console, "webhooks replay GATEWAY EVENT")
 
 
-async def replay(home: Home, code: str, event_id: str, console: Console) -> bool:
+async def replay(home: Home, code: str, event_id: str, output: Output, console: Console) -> bool:
     """Has a message applied anew. Return whether it was."""
     request = rpc.ReplayWebhookRequest(gateway=code, event_id=event_id, request_id=str(uuid.uuid4()))
     async with _stubs(home) as (channel, options):
+        await check_gateway(channel, options["metadata"], code)
         reply = await PaymentOperationsServiceStub(channel).ReplayWebhook(request, **options)
     problem = reply.webhook.problem
-    said = f"still parked: {event_id}  {problem}" if problem else f"applied: {event_id}"
-    console.print(escape(said), highlight=False, soft_wrap=True)
+    if output is Output.JSON:
+        print_json(reply)
+    else:
+        said = f"still parked: {event_id}  {problem}" if problem else f"applied: {event_id}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     return not problem
 
 
@@ -128,51 +127,65 @@ async def _found(channel: grpc.aio.Channel, options: dict[str, Any], wanted: str
     return (await payments.GetPayment(GetPaymentRequest(payment_id=order.payment_id), **options)).payment
 
 
-def _print(payment: Payment, console: Console) -> None:
+def _print(payment: Payment, output: Output, console: Console) -> None:
+    if output is Output.JSON:
+        print_json(payment)
+        return
     sums = [
-        f"{name.replace('_', ' ')} {getattr(payment, name).minor_units}"
+        f"{name.replace('_', ' ')} {format_money(getattr(payment, name))}"
         for name in SUMS
         if getattr(payment, name).minor_units
     ]
+    expires = payment.HasField("expire_time")
     lines = {
-        "payment": f"[bold]{payment.payment_id}[/]  of order {payment.order_id}, store {payment.store_id}",
+        "payment": f"{payment.payment_id}  of order {payment.order_id}, store {payment.store_id}",
         "state": _payment_state(payment.state),
-        "amount": ", ".join([_amount(payment.amount), *sums]),
-        "gateway": escape(f"{payment.gateway}  {payment.provider_reference}".rstrip()),
+        "amount": ", ".join([format_money(payment.amount), *sums]),
+        "gateway": f"{payment.gateway}  {payment.provider_reference}".rstrip(),
+        "declined": payment.decline_code,
+        "expires": time_of(payment.expire_time) if expires else "",
+        "dispute": "\n         ".join(
+            f"{format_money(dispute.amount)}  {dispute.reason}  {dispute.provider_reference}"
+            for dispute in payment.disputes
+        ),
+        "waits": _waits(payment),
     }
-    if payment.decline_code:
-        lines["declined"] = escape(payment.decline_code)
-    if payment.HasField("expire_time"):
-        lines["expires"] = f"{_time(payment.expire_time)} UTC"
-    for dispute in payment.disputes:
-        lines["dispute"] = escape(
-            f"{_amount(dispute.amount)}  {dispute.reason}  {dispute.provider_reference}"
-        )
-    lines["waits"] = _waits(payment)
-    for name, text in lines.items():
-        console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)
-    _print_operations(payment, console)
-    ids = (payment.payment_id, payment.order_id)
-    settles = (
-        [f"payments settle {ids[0]}"] if any(_state(each) in ASKED for each in payment.operations) else []
-    )
-    _next(console, *settles, f"trace {ids[1]}")
+    print_records(console, [lines, *map(_operation_record, payment.operations)])
+    open_ones = any(_state(each) in ASKED for each in payment.operations)
+    settles = [f"payments settle {payment.payment_id}"] if open_ones else []
+    print_next(console, *settles, f"trace {payment.order_id}")
 
 
-def _print_operations(payment: Payment, console: Console) -> None:
-    table = Table("operation, trace, provider's reference", "how much", "how it went (UTC)", show_lines=True)
-    for one in payment.operations:
-        names = [f"[bold]{one.kind}[/] {one.operation_id}", one.trace_id, escape(one.provider_reference)]
-        ended = _time(one.settle_time) if one.HasField("settle_time") else ""
-        how = [
-            _state(one),
-            escape(one.failure_code),
-            f"asked {one.attempts} times",
-            _time(one.create_time),
-            ended,
-        ]
-        table.add_row("\n".join(filter(None, names)), _amount(one.amount), "\n".join(filter(None, how)))
-    console.print(table)
+def _operation_record(one: PaymentOperation) -> dict[str, str]:
+    return {
+        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times",
+        "id": one.operation_id,
+        "failed": one.failure_code,
+        "provider": one.provider_reference,
+        "begun": time_of(one.create_time),
+        "settled": time_of(one.settle_time) if one.HasField("settle_time") else "",
+        "trace": one.trace_id,
+    }
+
+
+def _unsettled_record(each: rpc.UnsettledOperation) -> dict[str, str]:
+    one = each.operation
+    return {
+        "payment": f"{each.payment_id}  {_payment_state(each.state)}",
+        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times of {each.gateway}",
+        "since": time_of(one.create_time),
+        "asked": f"next {_due(one)}",
+        "order": each.order_id,
+        "trace": one.trace_id,
+    }
+
+
+def _webhook_record(each: rpc.ParkedWebhook) -> dict[str, str]:
+    return {
+        "event": f"{each.gateway} {each.event_id}",
+        "problem": each.problem,
+        "since": time_of(each.receive_time),
+    }
 
 
 def _waits(payment: Payment) -> str:
@@ -187,11 +200,7 @@ def _waits(payment: Payment) -> str:
 
 
 def _due(one: PaymentOperation) -> str:
-    return f"{_time(one.due_time)} UTC" if one.HasField("due_time") else "when its turn comes"
-
-
-def _amount(money: Any) -> str:
-    return f"{money.minor_units} {money.currency_code}"
+    return time_of(one.due_time) if one.HasField("due_time") else "when its turn comes"
 
 
 def _state(one: PaymentOperation) -> str:
@@ -200,20 +209,3 @@ def _state(one: PaymentOperation) -> str:
 
 def _payment_state(state: PaymentState.ValueType) -> str:
     return PaymentState.Name(state).removeprefix("PAYMENT_STATE_")
-
-
-def _next(console: Console, *commands: str) -> None:
-    for number, command in enumerate(commands):
-        mark = "next" if number == 0 else ""
-        console.print(f"{mark:<8} commerce {command}", highlight=False, soft_wrap=True)
-
-
-def _checked(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise HomeError(f"an id is a UUID, not {text}") from None
-
-
-def _time(time: Any) -> str:
-    return f"{time.ToDatetime(UTC):%Y-%m-%d %H:%M:%S}"

@@ -15,15 +15,15 @@ from commerce.payment.v1 import settlement_service_pb2 as rpc
 from commerce.payment.v1.settlement_service_pb2_grpc import SettlementServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
 from services.cluster import settlement_csv
-from services.cluster.follow import CALL_SECONDS, gateway
+from services.cluster.follow import CALL_SECONDS, check_gateway, gateway
 from services.cluster.home import Home, HomeError
 from services.cluster.importing import BROKEN_OFF, TRIES
+from services.cluster.output import Output, checked_id, print_json, print_next, print_records
 from services.cluster.processes import backoff_seconds
+from services.runtime.currencies import format_money
 from services.runtime.times import timestamp
 
 BATCH = 1000
@@ -32,27 +32,31 @@ FETCH_SECONDS = 600.0
 
 
 @asynccontextmanager
-async def _settlements(home: Home) -> AsyncIterator[tuple[Any, Any]]:
-    """A stub, and the metadata of each call of it. A refusal becomes a HomeError."""
+async def _settlements(home: Home, code: str = "") -> AsyncIterator[tuple[Any, Any]]:
+    """A stub, and the metadata of each call of it. Raises HomeError when refused, ValueError for no gateway."""
     async with gateway(home) as (channel, metadata):
         try:
+            if code:
+                await check_gateway(channel, metadata, code)
             yield SettlementServiceStub(channel), metadata
         except grpc.aio.AioRpcError as error:
             raise HomeError(f"{error.code().name}: {error.details()}") from None
 
 
-async def fetch(home: Home, code: str, day: str, console: Console) -> bool:
+async def fetch(home: Home, code: str, day: str, output: Output, console: Console) -> bool:
     """Have a day's report fetched, yesterday's unless one is named. Return whether all agrees."""
     begin, end = _day(_date(day) if day else datetime.now(UTC).date() - timedelta(days=1))
     request = rpc.FetchSettlementRequest(
         gateway=code, begin_time=begin, end_time=end, request_id=str(uuid.uuid4())
     )
-    async with _settlements(home) as (settlements, metadata):
+    async with _settlements(home, code) as (settlements, metadata):
         reply = await settlements.FetchSettlement(request, metadata=metadata, timeout=FETCH_SECONDS)
-    return _told(reply.settlement, console)
+    return _told(reply.settlement, output, console)
 
 
-async def bring(home: Home, code: str, file: Path, day: str, settlement_id: str, console: Console) -> bool:
+async def bring(
+    home: Home, code: str, file: Path, day: str, settlement_id: str, output: Output, console: Console
+) -> bool:
     """Import a report from a file. Return whether all agrees.
 
     Raises ValueError for a file that cannot be read, or has no line and no day is named.
@@ -60,64 +64,75 @@ async def bring(home: Home, code: str, file: Path, day: str, settlement_id: str,
     lines = list(settlement_csv.read(file))
     begin, end = _period(lines, day)
     whole = rpc.ImportSettlementRequest(
-        gateway=code, begin_time=begin, end_time=end, request_id=settlement_id or str(uuid.uuid4())
+        gateway=code,
+        begin_time=begin,
+        end_time=end,
+        request_id=checked_id(settlement_id, "a settlement's id") if settlement_id else str(uuid.uuid4()),
     )
-    console.print(f"settlement {whole.request_id}: {len(lines):,} lines", highlight=False, soft_wrap=True)
-    async with _settlements(home) as (settlements, metadata):
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if output is Output.TEXT:
+        console.print(f"settlement {whole.request_id}: {len(lines):,} lines", highlight=False, soft_wrap=True)
+    async with _settlements(home, code) as (settlements, metadata):
+        with Progress(
+            console=console, transient=True, disable=output is Output.JSON or not console.is_terminal
+        ) as bar:
             settlement = await _send(settlements, metadata, whole, lines, bar)
-    return _told(settlement, console)
+    return _told(settlement, output, console)
 
 
-async def show(home: Home, console: Console) -> None:
-    """Prints a table of the reports taken in, the newest first."""
+async def show(home: Home, output: Output, console: Console) -> None:
+    """Prints the reports taken in, the newest first."""
     async with _settlements(home) as (settlements, metadata):
         request = rpc.ListSettlementsRequest(page_size=LISTED)
         reply = await settlements.ListSettlements(request, metadata=metadata, timeout=CALL_SECONDS)
-    if not reply.settlements:
+    if output is Output.JSON:
+        print_json(reply)
+    elif not reply.settlements:
         console.print("no report was taken in")
-        return
-    table = Table("settlement", "gateway", "from (UTC)", "until", "lines", "agree", "differ", "net", "fees")
-    for each in reply.settlements:
-        table.add_row(
-            each.settlement_id if each.complete else f"{each.settlement_id}\n[red]broke off[/]",
-            escape(each.gateway),
-            _minute(each.begin_time),
-            _minute(each.end_time),
-            *(f"{count:,}" for count in (each.lines, each.matched, each.discrepancies)),
-            _sums(each.net),
-            _sums(each.fees),
-        )
-    console.print(table)
+    else:
+        print_records(console, map(_settlement_record, reply.settlements))
 
 
-async def differences(home: Home, store_id: str, console: Console) -> bool:
+async def differences(home: Home, store_id: str, output: Output, console: Console) -> bool:
     """Prints what differs and nobody has dealt with: of a store, or of all. Return whether that is nothing."""
-    request = rpc.ListDiscrepanciesRequest(store_id=store_id and _uuid(store_id), page_size=LISTED)
+    store_id = checked_id(store_id, "a store's id") if store_id else ""
+    request = rpc.ListDiscrepanciesRequest(store_id=store_id, page_size=LISTED)
     async with _settlements(home) as (settlements, metadata):
         reply = await settlements.ListDiscrepancies(request, metadata=metadata, timeout=CALL_SECONDS)
+    if output is Output.JSON:
+        print_json(reply)
+        return not reply.discrepancies
     if not reply.discrepancies:
         console.print("no differences are open")
         return True
-    for each in reply.discrepancies:
-        reason = rpc.DiscrepancyReason.Name(each.reason).removeprefix("DISCREPANCY_REASON_")
-        ours = _money(each.ours) if each.HasField("ours") else "nothing"
-        theirs = _money(each.theirs) if each.HasField("theirs") else "nothing"
-        rows = {
-            f"{reason}": f"ours {ours}, theirs {theirs}",
-            "id": each.discrepancy_id,
-            "found": f"{_minute(each.create_time)} UTC in {each.gateway}'s {each.settlement_id}",
-            "line": each.line_id,
-            "charge": each.charge_reference,
-            "payment": each.payment_id,
-            "store": each.store_id,
-        }
-        for name, text in rows.items():
-            if text:
-                console.print(f"{name:<14}{text}", highlight=False, soft_wrap=True, markup=False)
+    print_records(console, map(_difference_record, reply.discrepancies))
     if reply.next_page_token:
         console.print(f"and older ones: these are the newest {LISTED}")
     return False
+
+
+def _settlement_record(each: rpc.Settlement) -> dict[str, str]:
+    return {
+        "settlement": each.settlement_id + ("" if each.complete else "  broke off"),
+        "of": f"{each.gateway}, {_minute(each.begin_time)} until {_minute(each.end_time)} UTC",
+        "lines": f"{each.lines:,}: {each.matched:,} agree, {each.discrepancies:,} differ",
+        "net": _sums(each.net),
+        "fees": _sums(each.fees),
+    }
+
+
+def _difference_record(each: rpc.Discrepancy) -> dict[str, str]:
+    reason = rpc.DiscrepancyReason.Name(each.reason).removeprefix("DISCREPANCY_REASON_")
+    ours = format_money(each.ours) if each.HasField("ours") else "nothing"
+    theirs = format_money(each.theirs) if each.HasField("theirs") else "nothing"
+    return {
+        f"{reason:<13}": f"ours {ours}, theirs {theirs}",
+        "id": each.discrepancy_id,
+        "found": f"{_minute(each.create_time)} UTC in {each.gateway}'s {each.settlement_id}",
+        "line": each.line_id,
+        "charge": each.charge_reference,
+        "payment": each.payment_id,
+        "store": each.store_id,
+    }
 
 
 async def _send(
@@ -153,14 +168,17 @@ def _batches(
         yield batch
 
 
-def _told(settlement: rpc.Settlement, console: Console) -> bool:
+def _told(settlement: rpc.Settlement, output: Output, console: Console) -> bool:
+    if output is Output.JSON:
+        print_json(settlement)
+        return not settlement.discrepancies
     counts = (
         f"{settlement.lines:,} lines: {settlement.matched:,} agree, {settlement.discrepancies:,} differences"
     )
     net = f"net {_sums(settlement.net) or 'nothing'}, fees {_sums(settlement.fees) or 'none'}"
     console.print(f"{counts}\n{net}", highlight=False, soft_wrap=True)
     if settlement.discrepancies:
-        console.print("next     commerce discrepancies", highlight=False)
+        print_next(console, "discrepancies")
     return not settlement.discrepancies
 
 
@@ -180,17 +198,14 @@ def _day(day: date) -> tuple[Timestamp, Timestamp]:
 
 
 def _date(text: str) -> date:
+    today = datetime.now(UTC).date()
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"a day is written as 2026-11-30, not {text}") from None
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise ValueError(f"a store's id is a UUID, not {text}") from None
+    if day > today:
+        raise ValueError(f"a report is of a day that has begun: {today} (UTC) or before, not {text}")
+    return day
 
 
 def _minute(stamp: Any) -> str:
@@ -198,8 +213,4 @@ def _minute(stamp: Any) -> str:
 
 
 def _sums(sums: Sequence[Any]) -> str:
-    return ", ".join(_money(each) for each in sums)
-
-
-def _money(money: Any) -> str:
-    return f"{money.minor_units} {money.currency_code}"
+    return ", ".join(map(format_money, sums))

@@ -19,6 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from services.cluster.home import Home, HomeError, write_private
+from services.cluster.output import checked_id
 
 ISSUER = AUDIENCE = "commerce"
 LIFETIME_SECONDS = 12 * 3600
@@ -78,9 +79,8 @@ def mint(
     """
     if not (home.keys / "private.json").exists():
         raise HomeError(f"no development key in {home.path}; commerce up makes one")
-    for name, value in (("store", store), ("customer", customer)):
-        if value is not None and str(uuid.UUID(value)) != value.lower():
-            raise ValueError(f"{name} is no UUID: {value}")
+    store = store and checked_id(store, "a store's id")
+    customer = customer and checked_id(customer, "a customer's id")
     role = checked_role(role)
     return _sign(home, role, subject or customer or str(uuid.uuid4()), store, customer, lifetime)
 

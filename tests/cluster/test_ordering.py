@@ -65,7 +65,7 @@ async def test_what_cannot_be_done_is_one_line_and_the_reason(shop):
     home = str(shop.clients.cluster.home.path)
     for arguments, said in (
         (("explain", new_id()), "There is no order"),
-        (("retry", "everything"), "an order's id is a UUID, not everything"),
+        (("retry", "everything"), "an order's id is a UUID, as in"),
         (("retry", await shop.order(state="CONFIRMED")), "The driver has nothing to do"),
     ):
         code, _, complaint = await command("orders", *arguments, "--home", home)

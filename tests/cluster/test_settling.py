@@ -53,11 +53,11 @@ async def test_a_file_is_compared_and_what_differs_is_listed_with_both_figures(s
 
     assert (code, complaint) == (1, "")
     assert "2 lines: 1 agree, 1 differences" in out
-    assert "net 3922 EUR, fees 176 EUR" in out
+    assert "net 39.22 EUR, fees 1.76 EUR" in out
     assert "next     commerce discrepancies" in out
     code, out, _ = await typed("discrepancies", "--store", shop.store_id)
     assert code == 1
-    assert "AMOUNT        ours 1999 EUR, theirs 2099 EUR" in out
+    assert "AMOUNT        ours 19.99 EUR, theirs 20.99 EUR" in out
     assert second.payment_id in out
     assert first.payment_id not in out
     code, out, _ = await typed("settlements", "list")
@@ -118,13 +118,18 @@ async def test_what_cannot_be_is_one_line_and_the_reason(typed, tmp_path):
     file = tmp_path / "report.csv"
     file.write_text("id,type\n")
     for arguments, said in (
-        (("settlements", "fetch", "nobody"), "There is no gateway nobody"),
+        (("settlements", "fetch", "nobody"), "no gateway is called nobody; there are sandbox"),
         (
             ("settlements", "fetch", "sandbox", "--day", "monday"),
             "a day is written as 2026-11-30, not monday",
         ),
+        (
+            ("settlements", "fetch", "sandbox", "--day", "2136-01-01"),
+            "a report is of a day that has begun: 20",
+        ),
+        (("settlements", "import", "nobody", str(file), "--day", "2021-03-05"), "its first line lacks"),
         (("settlements", "import", "sandbox", str(file)), "its first line lacks charge_id"),
-        (("discrepancies", "--store", "mine"), "a store's id is a UUID, not mine"),
+        (("discrepancies", "--store", "mine"), "a store's id is a UUID, as in"),
     ):
         code, _, complaint = await typed(*arguments)
         assert code == 1

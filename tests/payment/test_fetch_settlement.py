@@ -16,6 +16,7 @@ from services.payment.sandbox import schema
 from services.payment.sandbox.rules import Line
 from services.payment.settlements import Settlements
 from services.runtime.refusals import Refusal
+from services.runtime.times import timestamp
 from tests.payment.reports import balance, captured, counts, found, now, told
 from tests.payment.stand_ins import gateways_that_can
 from tests.payment.till import Till
@@ -226,3 +227,19 @@ async def test_only_who_runs_the_platform_may(shop):
     for role in ("store_admin", "store_manager"):
         with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
             await shop.as_(role).settlements.FetchSettlement(asking(now()))
+
+
+async def test_a_report_of_a_time_that_has_not_begun_is_refused(shop):
+    admin = shop.as_("platform_admin").settlements
+    tomorrow = now() + timedelta(days=1)
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
+        await admin.FetchSettlement(asking(tomorrow, end_time=tomorrow + timedelta(days=1)))
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
+        batch = rpc.ImportSettlementRequest(
+            gateway="sandbox",
+            begin_time=timestamp(tomorrow),
+            end_time=timestamp(tomorrow + timedelta(days=1)),
+            batch=1,
+            request_id=new_id(),
+        )
+        await admin.ImportSettlement(iter([batch]))

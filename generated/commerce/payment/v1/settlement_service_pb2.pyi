@@ -307,7 +307,7 @@ class ImportSettlementRequest(message.Message):
     """Of the whole report, the same in every batch: it becomes the settlement_id."""
     @builtins.property
     def begin_time(self) -> timestamp_pb2.Timestamp:
-        """The report is of this time …"""
+        """The report is of this time, which has begun …"""
 
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:
@@ -371,7 +371,7 @@ class FetchSettlementRequest(message.Message):
     """Makes a retry safe, and becomes the settlement_id."""
     @builtins.property
     def begin_time(self) -> timestamp_pb2.Timestamp:
-        """The report is of this time …"""
+        """The report is of this time, which has begun …"""
 
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:

@@ -1,0 +1,127 @@
+"""What commands print: whole at any width, in words or as JSON, and what they say to a wrong value."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from commerce.common.v1.money_pb2 import Money
+
+from services.cluster import cli
+from tests.cluster.toys import command
+from tests.order.operations import parked
+from tests.payment import parking
+from tests.payment.till import Till
+from tests.shop import new_id
+
+GROUPS = ("", "orders", "payments", "settlements", "webhooks")
+
+
+def every_command(app: Any = cli.app) -> Iterator[list[str]]:
+    for group in app.registered_groups:
+        yield from ([group.name, *words] for words in every_command(group.typer_instance))
+    for each in app.registered_commands:
+        yield [each.name or each.callback.__name__.replace("_", "-")]
+
+
+@pytest.fixture
+def typed(shop):
+    """Types a command, on a narrow terminal."""
+
+    async def run(*arguments, columns=40):
+        home = str(shop.clients.cluster.home.path)
+        return await command(*arguments, "--home", home, COLUMNS=str(columns))
+
+    return run
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("group", GROUPS)
+async def test_help_is_whole(group, columns):
+    _, out, _ = await command(*filter(None, [group]), "--help", COLUMNS=str(columns))
+    assert "..." not in out.replace("[ARGS]...", "")
+    # Fewer columns than 50 are not laid out for.
+    assert max(len(line) for line in out.splitlines()) <= max(columns, 50)
+
+
+async def test_every_command_that_shows_data_has_json():
+    shows_none = ("up", "down", "reset", "demo", "import", "trace")
+    for words in every_command():
+        _, out, _ = await command(*words, "--help")
+        assert ("--output" in out) == (words[0] not in shows_none), words
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+async def test_no_id_is_cut(shop, typed, columns):
+    payment = await Till(shop).authorize("requires_action")
+    order_id = await parked(shop)
+    event = await parking.parked(shop, payment, amount_minor_units=2500)
+    for arguments, ids in (
+        (("payments", "unsettled"), [payment.payment_id, payment.order_id, payment.operations[0].trace_id]),
+        (("payments", "show", payment.payment_id), [payment.payment_id, payment.operations[0].operation_id]),
+        (("orders", "stuck"), [order_id]),
+        (("orders", "explain", order_id), [order_id]),
+        (("webhooks", "parked"), [event["id"]]),
+    ):
+        code, out, complaint = await typed(*arguments, columns=columns)
+        assert code == 0, complaint
+        for each in ids:
+            assert each in out
+
+
+async def test_json_is_what_rest_answers(shop, typed):
+    payment = await Till(shop).authorize("requires_action")
+    order_id = await parked(shop)
+
+    def read(answer):
+        return json.loads(answer[1])
+
+    unsettled = read(await typed("payments", "unsettled", "-o", "json"))
+    assert payment.payment_id in {each["paymentId"] for each in unsettled["operations"]}
+    shown = read(await typed("payments", "show", payment.payment_id, "-o", "json"))
+    assert shown["amount"] == {"currencyCode": "EUR", "minorUnits": "1999"}
+    stuck = read(await typed("orders", "stuck", "-o", "json"))
+    assert order_id in {each["orderId"] for each in stuck["orders"]}
+    assert read(await typed("orders", "explain", order_id, "-o", "json"))["situation"]["parked"]
+    assert "webhooks" in read(await typed("webhooks", "parked", "-o", "json"))
+    assert "settlements" in read(await typed("settlements", "list", "-o", "json"))
+    assert "discrepancies" in read(await typed("discrepancies", "--store", new_id(), "-o", "json"))
+    assert isinstance(read(await typed("dead-letters", "-o", "json")), list)
+    assert {"good", "text"} <= read(await typed("doctor", "-o", "json"))[0].keys()
+    token = read(await typed("token", "--role", "store_admin", "--store", shop.store_id, "-o", "json"))
+    assert token["token"].startswith("ey")
+
+
+@pytest.mark.parametrize("currency, shown", [("EUR", "19.99 EUR"), ("JPY", "1999 JPY"), ("KWD", "1.999 KWD")])
+async def test_money_has_its_currencys_decimals(shop, typed, currency, shown):
+    payment = await Till(shop).authorize(amount=Money(currency_code=currency, minor_units=1999))
+    _, out, _ = await typed("payments", "show", payment.payment_id)
+    assert re.search(f"^amount   {shown}$", out, re.M)
+    assert re.search(f"^authorize {shown} ", out, re.M)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["token", "--role", "store_admin", "--store", "abc"], "a store's id is a UUID, as in"),
+        (["token", "--role", "king"], "no role is called king; there are"),
+        (["token", "--role", "store_admin", "--lifetime", "0"], "greater than or equal to 1"),
+        (["token", "--role", "store_admin", "--lifetime", "nan"], "a valid integer"),
+        (["status", "-o", "yaml"], "'text', 'json'"),
+        (["doctor", "-o", "xml"], "'text', 'json'"),
+        (["payments", "unsettled", "--gateway", "nosuch"], "there are sandbox"),
+        (["settlements", "fetch", "nosuch"], "there are sandbox"),
+        (["settlements", "fetch", "sandbox", "--day", "2136-01-01"], "a day that has begun"),
+        (["settlements", "fetch", "sandbox", "--day", "2026-13-01"], "a day is written as"),
+        (["watch", "abc"], "an order's id is a UUID, as in"),
+        (["watch", new_id(), "--after-sequence", "-1"], "greater than or equal to 0"),
+        (["dead-letters", "--replay", "abc"], "an event's id, or all, is a UUID, as in"),
+    ],
+)
+async def test_a_wrong_value_is_an_error_that_names_the_right_ones(typed, arguments, said):
+    code, out, complaint = await typed(*arguments, columns=200)
+    assert code in (1, 2)
+    assert out == ""
+    assert said in complaint
+    assert "Traceback" not in complaint
