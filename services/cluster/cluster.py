@@ -209,7 +209,10 @@ class Cluster:
         configure = self._configure or _repository_gateway()
         otlp = self._otlp.partition("://")[2].rstrip("/") or None
         share = envoy.sampling(self._told)
-        await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share)])
+        pages = {"cors_origins": envoy.origins(self._told), "development": self.kind == tokens.DEVELOPMENT}
+        await self._run(
+            [envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share, **pages)]
+        )
         self.home.beat.touch()
         chores = (self._keep_house(), tokens.follow(self.home, self.kind))
         self._chores = [asyncio.create_task(chore) for chore in chores]

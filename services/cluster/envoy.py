@@ -35,6 +35,13 @@ def sampling(settings: Mapping[str, str]) -> float:
     return share.get(kind, 1.0)
 
 
+def origins(settings: Mapping[str, str]) -> list[str]:
+    """The origins whose pages may call, as COMMERCE_CORS_ORIGINS has them."""
+    return [
+        origin.strip() for origin in settings.get("COMMERCE_CORS_ORIGINS", "").split(",") if origin.strip()
+    ]
+
+
 def prepare(
     home: Home,
     plan: Plan,
@@ -43,10 +50,12 @@ def prepare(
     jwks: Path,
     otlp: str | None,
     share: float = 1.0,
+    **more: Any,
 ) -> Spec:
     """Writes run/envoy.json for the plan's addresses; the spec.
 
     `otlp` is host:port of a span collector, which is told of this `share` of the calls.
+    `more` goes to the configuration.
     """
     configuration = home.run / "envoy.json"
     listen = plan.gateway.removeprefix("http://")
@@ -60,6 +69,7 @@ def prepare(
         descriptors=DESCRIPTORS,
         otlp=otlp,
         sampling=share,
+        **more,
     )
     write_private(configuration, json.dumps(content, indent=1))
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]

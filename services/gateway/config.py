@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.gateway import (
+    absent,
     access,
     clusters,
     filters,
@@ -35,11 +36,13 @@ def envoy_config(
     otlp: str | None,
     sampling: float = 1.0,
     cors_origins: Sequence[str] = (),
+    development: bool = False,
 ) -> Json:
     """The bootstrap, as JSON.
 
     Addresses are "host:port"; `backends` gives each service's replicas by its code, and a service without an entry
     is not offered. `otlp` is a collector of OTLP over gRPC; `sampling` the share (0 to 1) of calls that it is told of.
+    Pages of `cors_origins` may call, and in development those of localhost.
     Raises contract.UnknownService when a definition and the descriptors do not fit.
     """
     offered = [definition for definition in definitions if backends.get(definition.code)]
@@ -52,8 +55,11 @@ def envoy_config(
         **hardening.http_limits(),
         "tracing": telemetry.tracing(sampling if otlp else 0),
         "access_log": telemetry.access_log(),
-        "local_reply_config": replies.local_replies(parameters.refusals(where)),
-        "route_config": {"virtual_hosts": [_virtual_host(where, cors_origins)], "validate_clusters": False},
+        "local_reply_config": replies.local_replies(parameters.refusals(where), absent.refusals(where)),
+        "route_config": {
+            "virtual_hosts": [_virtual_host(where, filters.cors(cors_origins, development))],
+            "validate_clusters": False,
+        },
         "http_filters": filters.http_filters(tuple(where), descriptors),
     }
     return {
@@ -69,9 +75,9 @@ def envoy_config(
     }
 
 
-def _virtual_host(where: Mapping[Rpc, str], cors_origins: Sequence[str]) -> Json:
+def _virtual_host(where: Mapping[Rpc, str], cors: Json) -> Json:
     per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) for rpc in where}
-    return routes.virtual_host(where, per_filter, filters.cors(cors_origins))
+    return routes.virtual_host(where, per_filter, cors)
 
 
 def _route_check(rpc: Rpc) -> Json:

@@ -15,6 +15,8 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from services.gateway.values import PARAMETER
 
 DEADLINE_SECONDS = 10
+# What a parameter of a path is, as a regular expression.
+SEGMENT = "[^/?]+"
 # Messages whose JSON is not made of their fields.
 FOREIGN = ("google.protobuf.", "google.api.")
 
@@ -33,7 +35,7 @@ class Binding:
     @property
     def regex(self) -> str:
         """The template as a regular expression (RE2), without a query."""
-        return "[^/?]+".join(re.escape(part) for part in PARAMETER.sub("\0", self.template).split("\0"))
+        return SEGMENT.join(re.escape(part) for part in PARAMETER.sub("\0", self.template).split("\0"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,17 @@ CORS = "envoy.filters.http.cors"
 BUFFER = "envoy.filters.http.buffer"
 CORS_AGE_SECONDS = 3600
 METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+# What browsers' libraries add to a call; of baggage and traceparent nothing is read.
 ALLOWED_HEADERS = (
-    "authorization, content-type, connect-protocol-version, grpc-timeout, x-grpc-web, x-user-agent"
+    "authorization, baggage, connect-protocol-version, content-type, grpc-timeout, last-event-id, traceparent,"
+    " tracestate, x-grpc-web, x-user-agent"
 )
-EXPOSED_HEADERS = f"grpc-status, grpc-message, grpc-status-details-bin, {telemetry.TRACE_HEADER}"
+EXPOSED_HEADERS = (
+    "allow, grpc-status, grpc-message, grpc-status-details-bin, retry-after, www-authenticate,"
+    f" {telemetry.TRACE_HEADER}"
+)
+# Where people's own pages are while they are made.
+LOCALHOST = r"https?://(?:localhost|[a-z0-9-]+\.localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?"
 
 
 def http_filters(rpcs: Sequence[Rpc], descriptors: Path) -> list[Json]:
@@ -38,16 +45,18 @@ def http_filters(rpcs: Sequence[Rpc], descriptors: Path) -> list[Json]:
     ]
 
 
-def cors(origins: Iterable[str]) -> Json:
-    """The CORS policy for these origins ("https://shop.example"); none allows none."""
-    exact = [{"exact": origin} for origin in origins]
-    if not exact:
+def cors(origins: Iterable[str], development: bool) -> Json:
+    """The CORS policy for pages of these origins ("https://shop.example"), and in development of localhost."""
+    allowed: list[Json] = [{"exact": origin} for origin in origins]
+    if development:
+        allowed.append({"safe_regex": {"regex": LOCALHOST}})
+    if not allowed:
         return {}
     return {
         CORS: typed(
             "filters.http.cors.v3.CorsPolicy",
             filter_enabled={"default_value": {"numerator": 100}},
-            allow_origin_string_match=exact,
+            allow_origin_string_match=allowed,
             allow_methods=METHODS,
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
@@ -62,7 +71,10 @@ def _health() -> Json:
         "envoy.filters.http.health_check",
         "filters.http.health_check.v3.HealthCheck",
         pass_through_mode=False,
-        headers=[{"name": ":path", "string_match": {"exact": HEALTH_PATH}}],
+        headers=[
+            {"name": ":path", "string_match": {"exact": HEALTH_PATH}},
+            {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        ],
     )
 
 

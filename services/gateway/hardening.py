@@ -51,6 +51,8 @@ def http_limits() -> Json:
             "max_headers_count": MAX_HEADERS,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
+        # RFC 9110 (7.8): a server may ignore an upgrade. Envoy would refuse the call.
+        "http_protocol_options": {"ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}]},
         "http2_protocol_options": {
             "max_concurrent_streams": CONCURRENT_STREAMS,
             "initial_stream_window_size": STREAM_WINDOW_BYTES,

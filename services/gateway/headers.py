@@ -15,6 +15,9 @@ BYTES = "x-commerce-header-bytes"
 # 16,000 and more: no token, path and cookies come near it, and a service takes twice as much.
 _MANY_BYTES = "1[6-9][0-9]{3}|[2-9][0-9]{4}|[0-9]{6,}"
 TOO_LARGE = "too_large"
+ENCODING = "content-encoding"
+HOST = "host"
+TUNNEL = "tunnel"
 NO_BEARER = "no_bearer"
 # The first policy by its name answers.
 TWICE = "authorization_twice"
@@ -58,6 +61,11 @@ def header_filter(rpcs: Iterable[Rpc]) -> Json:
         TWICE: denial(_header(AUTHORIZATION, _TWO)),
         TOO_LARGE: denial(_header(BYTES, _MANY_BYTES)),
         TE: denial(_GRPC, _NO_TRAILERS),
+        ENCODING: denial(_header(ENCODING, "identity", invert_match=True)),
+        # Two of them, as Envoy joins them.
+        HOST: denial(_header(":authority", ".*,.*")),
+        # Envoy would wait for the tunnel's bytes.
+        TUNNEL: denial(_header(":method", "CONNECT")),
     }
     return extension(FILTER, "filters.http.rbac.v3.RBAC", rules={"action": "DENY", "policies": policies})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 
@@ -12,12 +12,13 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from services.gateway import headers
-from services.gateway.values import ORIGINAL_PATH, UNREAD, Json, extension, set_header
+from services.gateway.values import ORIGINAL_PATH, UNREAD, Json, extension, header_filter, set_header
 
 DOMAIN = "commerce"
 # What Envoy itself says of the fault; it knows best what it could not read.
 ITS_OWN_WORDS = "%LOCAL_REPLY_BODY%"
 RETRY_SECONDS = 1
+NO_CONTENT = 204
 GRPC_WEB = "application/grpc-web+proto"
 TOO_LARGE = "the headers are larger than the server takes"
 
@@ -37,6 +38,9 @@ class Reply:
     field: str = ""
     # Nothing but REST has it.
     rest: bool = False
+    # What else must fit of the request.
+    when: tuple[Json, ...] = ()
+    headers: Mapping[str, str] = default(default_factory=dict)
     retry: bool = False
     # The HTTP status to send, where Envoy's own is not fit.
     sent: int = 0
@@ -94,10 +98,29 @@ REPLIES = (
     _unauthenticated("issuer", "the token was issued by, or for, somebody else"),
     _unauthenticated("", "the token is unreadable, or not signed by a key that we know"),
     _unauthenticated("Audiences", "the token was issued by, or for, somebody else", status=403),
-    _unauthenticated(f"policy[{headers.NO_BEARER}]", "a bearer token is missing", status=403),
+    replace(
+        _unauthenticated(f"policy[{headers.NO_BEARER}]", "a bearer token is missing", status=403),
+        headers={"www-authenticate": "Bearer"},
+    ),
     replace(_bad_header(headers.AUTHORIZATION, "is given twice"), details=f"policy[{headers.TWICE}]"),
     replace(_invalid(403, TOO_LARGE, f"policy[{headers.TOO_LARGE}]"), sent=431),
+    Reply(
+        status=403,
+        sent=501,
+        details=f"policy[{headers.TUNNEL}]",
+        code=code_pb2.UNIMPLEMENTED,
+        reason="UNIMPLEMENTED",
+        message="this is no proxy: CONNECT leads nowhere",
+    ),
     *(_bad_header(name, words) for name, (_, words) in headers.FORMS.items()),
+    replace(
+        _invalid(
+            403, "the body's encoding is not known here: send it as it is", f"policy[{headers.ENCODING}]"
+        ),
+        sent=415,
+        headers={"accept-encoding": "identity"},
+    ),
+    _bad_header(headers.HOST, "is given twice"),
     _bad_header(headers.TE, "must be trailers"),
     *(_bad_header(name, "is not a client's to send") for name in headers.FOREIGN),
     Reply(
@@ -111,11 +134,27 @@ REPLIES = (
         status=404,
         code=code_pb2.UNIMPLEMENTED,
         reason="UNIMPLEMENTED",
-        message="there is no such method or path",
+        message="there is no such path",
     ),
+    _invalid(400, "the header host is missing", "missing_host"),
+    _invalid(400, "this is no well-formed HTTP/1.1, or no method of it", "http1."),
+    _invalid(400, "the header host is not one", "invalid_authority"),
     _invalid(400, "the path has escaped slashes, or is not a path", "path_normalization"),
     _invalid(400, "a header's name has an underscore", "underscore"),
     UNREADABLE,
+    Reply(
+        status=426,
+        sent=505,
+        code=code_pb2.UNIMPLEMENTED,
+        reason="UNIMPLEMENTED",
+        message="this version of HTTP is not spoken here, but HTTP/1.1 and HTTP/2",
+    ),
+    Reply(
+        status=501,
+        code=code_pb2.UNIMPLEMENTED,
+        reason="UNIMPLEMENTED",
+        message="the transfer encoding is not known here: send chunked, or a length",
+    ),
     _invalid(413, "the body is larger than the server takes"),
     _invalid(431, TOO_LARGE),
     Reply(
@@ -143,10 +182,13 @@ REPLIES = (
 )
 
 
-def local_replies(parameters: Mapping[str, tuple[str, str]]) -> Json:
-    """HCM's local_reply_config. `parameters` has the field and the words for each policy on query parameters."""
+def local_replies(parameters: Mapping[str, tuple[str, str]], absent: Iterable[Reply]) -> Json:
+    """HCM's local_reply_config.
+
+    `parameters` has the field and the words for each policy on query parameters, `absent` what to say where nothing is.
+    """
     asked = [_bad_parameter(policy, field, words) for policy, (field, words) in parameters.items()]
-    return {"mappers": [mapper for reply in (*asked, *REPLIES) for mapper in _mappers(reply)]}
+    return {"mappers": [mapper for reply in (*asked, *absent, *REPLIES) for mapper in _mappers(reply)]}
 
 
 def _mappers(reply: Reply) -> Iterator[Json]:
@@ -154,10 +196,20 @@ def _mappers(reply: Reply) -> Iterator[Json]:
         yield _grpc_mapper(reply)
     yield {
         "filter": _all_of(*_recognized(reply)),
-        "body_format_override": {"json_format": _json(reply), "content_type": "application/json"},
+        "headers_to_add": [set_header(name, value) for name, value in _headers(reply).items()],
+        "body_format_override": _body(reply),
         **({"status_code": reply.sent} if reply.sent else {}),
-        **({"headers_to_add": [set_header(UNREAD, "1")]} if reply.violation else {}),
     }
+
+
+def _headers(reply: Reply) -> Mapping[str, str]:
+    return {**reply.headers, **({UNREAD: "1"} if reply.violation else {})}
+
+
+def _body(reply: Reply) -> Json:
+    if reply.sent == NO_CONTENT:
+        return {"text_format_source": {"inline_string": ""}}
+    return {"json_format": _json(reply), "content_type": "application/json"}
 
 
 def _grpc_mapper(reply: Reply) -> Json:
@@ -206,6 +258,7 @@ def _recognized(reply: Reply) -> Iterator[Json]:
     # The runtime key is obligatory; nothing sets it.
     status = {"default_value": reply.status or 400, "runtime_key": "commerce.status"}
     yield {"status_code_filter": {"comparison": {"op": "EQ" if reply.status else "GE", "value": status}}}
+    yield from reply.when
     if reply.details:
         yield {
             "extension_filter": extension(
@@ -218,9 +271,8 @@ def _recognized(reply: Reply) -> Iterator[Json]:
 
 def _is_grpc() -> Iterator[Json]:
     """A transcoded call is answered as what it was: REST."""
-    prefix = {"prefix": "application/grpc"}
-    yield {"header_filter": {"header": {"name": "content-type", "string_match": prefix}}}
-    yield {"header_filter": {"header": {"name": ORIGINAL_PATH, "present_match": False}}}
+    yield header_filter("content-type", string_match={"prefix": "application/grpc"})
+    yield header_filter(ORIGINAL_PATH, present_match=False)
 
 
 def _all_of(*filters: Json) -> Json:

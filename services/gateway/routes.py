@@ -22,7 +22,7 @@ NOWHERE = {
     "route": {"cluster": "nowhere", "cluster_not_found_response_code": "NOT_FOUND"},
 }
 # gRPC and grpc-web; not JSON on a gRPC path.
-GRPC = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+GRPC = "application/grpc"
 
 
 def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json) -> Json:
@@ -38,17 +38,28 @@ def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], co
 
 def _by_path(routes: Iterable[Json]) -> Json:
     """Finds a route by its whole path at once: one look-up, however many RPCs there are."""
-    path = {
-        "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-        "header_name": ":path",
+    nowhere = _taken(NOWHERE)
+    grpc = {
+        route["match"]["path"]: {
+            "matcher": {
+                "matcher_tree": {
+                    "input": _header("content-type"),
+                    "prefix_match_map": {"map": {GRPC: _taken(route)}},
+                },
+                "on_no_match": nowhere,
+            }
+        }
+        for route in routes
     }
     return {
-        "matcher_tree": {
-            "input": {"name": "path", "typed_config": path},
-            "exact_match_map": {"map": {route["match"]["path"]: _taken(route) for route in routes}},
-        },
-        "on_no_match": _taken(NOWHERE),
+        "matcher_tree": {"input": _header(":path"), "exact_match_map": {"map": grpc}},
+        "on_no_match": nowhere,
     }
+
+
+def _header(name: str) -> Json:
+    kind = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+    return {"name": name, "typed_config": {"@type": kind, "header_name": name}}
 
 
 def _taken(route: Json) -> Json:
@@ -60,7 +71,7 @@ def _routes(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json]) -> Iter
     for rpc, cluster in clusters.items():
         yield {
             "name": rpc.path[1:],
-            "match": {"path": rpc.path, "headers": [GRPC]},
+            "match": {"path": rpc.path},
             "metadata": {
                 "filter_metadata": {"commerce": {"rest": rpc.bindings[0].template if rpc.bindings else ""}}
             },

@@ -26,6 +26,7 @@ class Settings:
     otlp: str | None
     sampling: float
     cors_origins: tuple[str, ...]
+    development: bool
     backends: Mapping[str, Sequence[str]]
 
 
@@ -50,6 +51,7 @@ def from_environment(environment: Mapping[str, str], definitions: Sequence[Defin
         otlp=endpoint.split("://")[-1].rstrip("/") if endpoint else None,
         sampling=sampling(environment),
         cors_origins=tuple(_list(environment.get("COMMERCE_CORS_ORIGINS", ""))),
+        development=environment.get("COMMERCE_ENVIRONMENT") == "development",
         backends=addresses,
     )
 

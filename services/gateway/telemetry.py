@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.gateway.values import ORIGINAL_PATH, Json, extension, set_header
+from services.gateway.values import ORIGINAL_PATH, Json, extension, header_filter, set_header
 
 COLLECTOR = "collector"
 TRACE_HEADER = "x-trace-id"
@@ -87,14 +87,13 @@ def access_log() -> list[Json]:
 
 
 def _header(name: str, invert: bool) -> Json:
-    matched = {
-        "name": name,
-        "string_match": {"safe_regex": {"regex": _PLAIN[name]}},
+    return header_filter(
+        name,
+        string_match={"safe_regex": {"regex": _PLAIN[name]}},
         # What was not transcoded has no original path.
-        "treat_missing_header_as_empty": True,
-        "invert_match": invert,
-    }
-    return {"header_filter": {"header": matched}}
+        treat_missing_header_as_empty=True,
+        invert_match=invert,
+    )
 
 
 def _line(fields: Mapping[str, str]) -> Json:

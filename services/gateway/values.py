@@ -44,3 +44,8 @@ def denial(*rules: Json) -> Json:
     """An RBAC policy for requests that all the rules fit, whoever sends them."""
     permission = rules[0] if len(rules) == 1 else {"and_rules": {"rules": list(rules)}}
     return {"permissions": [permission], "principals": [{"any": True}]}
+
+
+def header_filter(name: str, **fields: Any) -> Json:
+    """An access log filter, as local replies have them too: a header of the request fits."""
+    return {"header_filter": {"header": {"name": name, **fields}}}

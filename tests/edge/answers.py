@@ -23,11 +23,11 @@ NEVER = re.compile(r"Traceback|File \"|asyncpg|sqlalchemy|Exception|\.py\b")
 MOST_BYTES = 4096
 # google.rpc.Code as HTTP (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
 HTTP = {
-    "INVALID_ARGUMENT": {400, 413, 431},
+    "INVALID_ARGUMENT": {400, 413, 415, 431},
     "UNAUTHENTICATED": {401},
     "PERMISSION_DENIED": {403},
     "NOT_FOUND": {404},
-    "UNIMPLEMENTED": {404, 501},
+    "UNIMPLEMENTED": {404, 405, 501, 505},
     "ALREADY_EXISTS": {409},
     "FAILED_PRECONDITION": {400},
     "OUT_OF_RANGE": {400},

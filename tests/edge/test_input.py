@@ -380,6 +380,17 @@ async def test_refuses_the_path(bodies, path):
     assert not field or list(answer.violations) == [field]
 
 
+@pytest.mark.parametrize("size", [20_000, 32_000])
+async def test_refuses_headers_that_are_larger_than_any(bodies, unwritten, size):
+    reply = await _raw(bodies.shop, "GET", bodies.path("order"), headers={"x-large": size * "x"})
+    assert (reply.status, of_rest(reply).reason) == (431, "INVALID_ARGUMENT")
+
+
+async def test_takes_headers_of_15_kb(bodies):
+    reply = await _raw(bodies.shop, "GET", bodies.path("order"), headers={"x-large": 14_000 * "x"})
+    assert of_rest(reply).reason == "OK"
+
+
 async def test_refuses_to_watch_from_a_sequence_that_cannot_be(bodies):
     order = await bodies.shop.order(until="CONFIRMED")
     for after, reason in {

@@ -62,7 +62,8 @@ class Backend:
         self._server: grpc.aio.Server | None = None
 
     async def start(self, address: str = "127.0.0.1:0") -> None:
-        server = grpc.aio.server()
+        sizes = [("grpc.max_metadata_size", 32 << 10), ("grpc.absolute_max_metadata_size", 32 << 10)]
+        server = grpc.aio.server(options=sizes)
         server.add_generic_rpc_handlers((_Handlers(self),))
         servicer = health.aio.HealthServicer()
         await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -12,7 +12,7 @@ import services.runtime  # noqa: F401  (before grpc)
 import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 
-from tests.gateway.conftest import Gateway, configuration
+from tests.gateway.conftest import Gateway, configuration, contract_definitions
 from tests.gateway.refusals import detail, grpc_reason, reason, refusal
 
 ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
@@ -129,8 +129,10 @@ async def test_takes_grpc_with_compression_a_deadline_and_bytes(gateway: Gateway
 
 def test_shares_no_header_table_with_a_service(gateway: Gateway) -> None:
     """gRPC remembers what it could not read with the table's entry, whoever sends it next."""
-    for cluster in configuration(gateway)["static_resources"]["clusters"]:
-        (options,) = cluster["typed_extension_protocol_options"].values()
+    content = configuration(gateway)
+    clusters = {cluster["name"]: cluster for cluster in content["static_resources"]["clusters"]}
+    for definition in contract_definitions():
+        (options,) = clusters[definition.code]["typed_extension_protocol_options"].values()
         assert options["explicit_http_config"]["http2_protocol_options"]["hpack_table_size"] == 0
 
 

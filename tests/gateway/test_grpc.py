@@ -160,7 +160,7 @@ async def test_refuses_grpc_web_with_a_grpc_status(gateway: Gateway, anyone: aio
 
 async def test_takes_no_json_on_a_grpc_path(gateway: Gateway, http: aiohttp.ClientSession) -> None:
     async with http.post(GET_ORDER, json={}) as reply:
-        assert reply.status == 404
+        assert reply.status == 415
     assert gateway.script.arrivals == []
 
 

@@ -16,6 +16,7 @@ import grpc.aio  # isort: skip
 from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 
 from tests.gateway.conftest import ORIGIN, STORE, Gateway, own_gateway, until
+from tests.gateway.refusals import detail, refusal
 
 ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -106,12 +107,77 @@ async def test_keeps_its_own_headers_to_itself(gateway: Gateway, http: aiohttp.C
             assert internal == []
 
 
+ASKED = (
+    "authorization, content-type, traceparent, tracestate, baggage, last-event-id, grpc-timeout, x-grpc-web"
+)
+
+
 async def test_answers_a_preflight_of_an_origin_that_it_knows(anyone: aiohttp.ClientSession) -> None:
-    headers = {"origin": ORIGIN, "access-control-request-method": "GET"}
-    async with anyone.options(ORDER_PATH, headers=headers) as reply:
+    headers = {"origin": ORIGIN, "access-control-request-method": "PATCH"}
+    headers |= {"access-control-request-headers": ASKED}
+    for path in (ORDER_PATH, "/commerce.order.v1.OrderService/GetOrder"):
+        async with anyone.options(path, headers=headers) as reply:
+            assert reply.status == 200
+            assert reply.headers["access-control-allow-origin"] == ORIGIN
+            allowed = reply.headers["access-control-allow-headers"].split(", ")
+            assert set(ASKED.split(", ")) <= set(allowed)
+            assert "PATCH" in reply.headers["access-control-allow-methods"]
+
+
+async def test_takes_what_a_page_sends_of_its_trace_and_starts_its_own(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    headers = {"origin": ORIGIN, "traceparent": f"00-{OUTSIDE}-b7ad6b7169203331-01", "baggage": "a=1"}
+    async with http.get(ORDER_PATH, headers=headers) as reply:
         assert reply.status == 200
-        assert reply.headers["access-control-allow-origin"] == ORIGIN
-        assert "authorization" in reply.headers["access-control-allow-headers"]
+        assert reply.headers["x-trace-id"] != OUTSIDE
+    assert "baggage" not in gateway.script.arrivals[0].metadata
+
+
+LOCAL = [
+    "http://localhost:5173",
+    "https://localhost",
+    "http://127.0.0.1:8000",
+    "http://[::1]:3000",
+    "http://shop.localhost:80",
+]
+NOT_LOCAL = [
+    "http://localhost.evil.example",
+    "http://evil.example:80",
+    "http://127.0.0.1.evil.example",
+    "null",
+    "file://",
+]
+
+
+async def test_lets_localhost_in_while_pages_are_made(
+    gateway: Gateway, anyone: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with own_gateway(gateway, tmp_path, development=True, cors_origins=[]) as own:
+        assert [origin for origin in LOCAL if await _preflight(anyone, own.url, origin)] == LOCAL
+        assert not [origin for origin in NOT_LOCAL if await _preflight(anyone, own.url, origin)]
+    assert not [origin for origin in LOCAL if await _preflight(anyone, gateway.url, origin)]
+
+
+@pytest.mark.parametrize("origins", [[], [ORIGIN]])
+async def test_says_that_an_origin_is_not_allowed(
+    gateway: Gateway, anyone: aiohttp.ClientSession, tmp_path: Path, origins: list[str]
+) -> None:
+    headers = {"origin": "https://evil.example", "access-control-request-method": "GET"}
+    async with (
+        own_gateway(gateway, tmp_path, cors_origins=origins) as own,
+        anyone.options(own.url + ORDER_PATH, headers=headers) as reply,
+    ):
+        assert reply.status == 403
+        status = await refusal(reply)
+    assert detail(status, "ErrorInfo")["metadata"] == {"cause": "another origin"}
+    assert "COMMERCE_CORS_ORIGINS" in status["message"]
+
+
+async def _preflight(session: aiohttp.ClientSession, url: str, origin: str) -> bool:
+    headers = {"origin": origin, "access-control-request-method": "GET"}
+    async with session.options(url + ORDER_PATH, headers=headers) as reply:
+        return reply.headers.get("access-control-allow-origin") == origin
 
 
 async def test_lets_pages_of_a_known_origin_read_the_reply(http: aiohttp.ClientSession) -> None:

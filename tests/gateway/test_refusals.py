@@ -120,14 +120,15 @@ async def test_takes_a_time_a_mask_and_both_spellings(gateway: Gateway, http: ai
 
 
 @pytest.mark.parametrize(
-    ("verb", "path"), [("GET", "/"), ("GET", "/v1/nothing"), ("DELETE", ORDER_PATH), ("PUT", ORDERS)]
+    ("verb", "path"), [("GET", "/"), ("GET", "/v1/nothing"), ("POST", "/v1/ordersx"), ("OPTIONS", "/nothing")]
 )
 async def test_answers_404_to_what_is_not_offered(
     anyone: aiohttp.ClientSession, verb: str, path: str
 ) -> None:
     async with anyone.request(verb, path) as reply:
         assert reply.status == 404
-        assert reason(await refusal(reply)) == "UNIMPLEMENTED"
+        status = await refusal(reply)
+    assert (reason(status), status["message"]) == ("UNIMPLEMENTED", "there is no such path")
 
 
 async def test_refuses_a_body_that_is_too_large(gateway: Gateway, http: aiohttp.ClientSession) -> None:

@@ -66,6 +66,14 @@ async def test_reads_the_sampler_of_opentelemetry(
     assert (settings.sampling, settings.otlp) == (share, "collector:4317")
 
 
+@pytest.mark.parametrize(("kind", "development"), [("", False), ("production", False), ("development", True)])
+async def test_lets_pages_of_the_named_origins_in(keys: Keys, kind: str, development: bool) -> None:
+    more = {"COMMERCE_CORS_ORIGINS": "https://a.example, https://b.example", "COMMERCE_ENVIRONMENT": kind}
+    settings = from_environment(environment(keys, **more), FOUND)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert settings.development is development
+
+
 async def test_refuses_a_definition_that_the_descriptors_do_not_know(keys: Keys) -> None:
     unknown = Definition(code="order", tier=Tier.OPTIONAL, port=0, proto_services=("commerce.no.v1.Service",))
     with pytest.raises(UnknownService, match=r"commerce\.no\.v1\.Service"):
