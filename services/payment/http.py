@@ -1,12 +1,12 @@
 """HTTP to providers: bounded in time, in size and in number; whatever is no answer is Unknown, or NotSent."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
 
+from services.payment.foreign_json import read_json
 from services.payment.outcomes import NotSent, Unknown
 from services.runtime import telemetry
 
@@ -70,7 +70,7 @@ class Http:
                 ) as reply:
                     span.set("http.response.status_code", reply.status)
                     raw = await _bounded(reply, most_bytes)
-                answer = json.loads(raw) if raw.strip() else {}
+                answer = read_json(raw) if raw.strip() else {}
             except aiohttp.ClientConnectorError as error:
                 span.fail(type(error).__name__)
                 return NotSent(type(error).__name__)

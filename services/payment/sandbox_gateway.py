@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +12,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
 
+from services.payment.foreign_json import is_whole, read_json
 from services.payment.gateways import HOSTED, Abilities, Unfetched
 from services.payment.http import PAGE_BYTES, Answer, Http
 from services.payment.outcomes import (
@@ -170,7 +170,7 @@ class SandboxGateway:
     def read(self, body: bytes) -> Notice:
         """Read an event: charge.<status>, with the key of the request that caused it, or dispute.<status>."""
         try:
-            event = json.loads(body)
+            event = read_json(body)
             event_id, name, data = event["id"], event["type"], event["data"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _malformed(type(error).__name__) from None
@@ -356,7 +356,7 @@ def _key(key: Any) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 200
+    return isinstance(value, str) and 0 < len(value) <= 200 and is_whole(value)
 
 
 def _unsigned(cause: str) -> Refusal:

@@ -306,3 +306,38 @@ async def report(world, purchase):
     now = datetime.now(UTC)
     lines = world.gateway.settlement(now - timedelta(hours=2), now + timedelta(hours=2))
     return [line async for line in lines if line.charge_reference == purchase.reference]
+
+
+# What JSON can spell and no database can hold: half of a surrogate pair, the wrong half first, a NUL, bytes of one.
+UNSTORABLE = [rb"x\ud800", rb"\udc00\ud800", rb"a\u0000b", b"\xed\xa0\x80", b"\xff"]
+
+
+@pytest.mark.parametrize("odd", UNSTORABLE, ids=["half", "halves", "NUL", "bytes of a half", "no UTF-8"])
+async def test_a_text_that_cannot_be_stored_is_refused_or_read_as_one_that_can(world, odd):
+    purchase = await life(world)
+    for sent in await webhooks(world, purchase):
+        event = json.loads(sent.body)
+        for body in with_each_text(event, "ODD TEXT"):
+            try:
+                notice = world.gateway.read(json.dumps(body).encode().replace(b"ODD TEXT", odd))
+            except Refusal as refusal:
+                assert refusal.reason == ErrorReason.ERROR_REASON_WEBHOOK_MALFORMED
+                continue
+            said = str(notice)
+            assert said.encode()
+            assert "\0" not in said.replace("\\x00", "\0")
+            assert notice.event_id == event["id"]
+
+
+def with_each_text(value, odd):
+    """A value with each of its texts in turn replaced."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            for part in with_each_text(inner, odd):
+                yield {**value, name: part}
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            for part in with_each_text(inner, odd):
+                yield [*value[:index], part, *value[index + 1 :]]
+    elif isinstance(value, str):
+        yield odd

@@ -290,7 +290,18 @@ async def test_refuses_what_the_provider_did_not_sign(till, shop, cause, signatu
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"no json", b"[]", b"{}", b'{"id": "evt_1", "type": "charge.voided", "data": 5}', b"[" * 100_000],
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b"{}",
+        b'{"id": "evt_1", "type": "charge.voided", "data": 5}',
+        rb'{"id": "evt_\ud800", "type": "charge.voided", "data": {}}',
+        rb'{"id": "evt_1", "type": "charge.\udfff", "data": {}}',
+        b'{"id": "evt_\xed\xa0\x80", "type": "charge.voided", "data": {}}',
+        rb'{"id": "evt_\u0000", "type": "charge.voided", "data": {}}',
+        b"[" * 100_000,
+    ],
 )
 async def test_refuses_a_signed_body_that_is_no_event(shop, body):
     with refused(ErrorReason.ERROR_REASON_WEBHOOK_MALFORMED):
@@ -541,3 +552,14 @@ async def test_webhooks_of_one_payment_at_once_with_what_callers_ask_all_add_up(
         await till.until(payment, "PARTIALLY_REFUNDED")
         await till.agrees(payment)
         assert {row["problem"] for row in await stored(shop, payment.provider_reference, 3)} == {""}
+
+
+@pytest.mark.parametrize("odd", [rb"\ud800", rb"\u0000", b"\xed\xa0\x80"])
+async def test_answers_400_to_a_signed_event_whose_id_is_no_text(shop, odd):
+    body = b'{"id": "evt_%b", "type": "charge.voided", "data": {}}' % odd
+    headers = {"Sandbox-Signature": signed(shop, body), "Content-Type": "application/json"}
+
+    reply = await shop.as_nobody.rest("POST", "/v1/webhooks/sandbox", data=body, headers=headers)
+
+    assert reply.status == 400
+    assert reply.body["details"][0]["reason"] == "WEBHOOK_MALFORMED"

@@ -4,7 +4,6 @@ Most tell of one authorization, capture or refund, but not of all that was captu
 say only that something has happened.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import DisputeStatus
 
+from services.payment.foreign_json import read_json
 from services.payment.outcomes import DisputeTold, Notice, Told
 from services.payment.paypal.amounts import minor_units
 from services.payment.paypal.orders import (
@@ -39,7 +39,7 @@ FEES = ("DISPUTE_FEE", "CHARGEBACK_FEE", "DISPUTE_SETTLEMENT_FEE")
 def read(body: bytes) -> Notice:
     """Read an event. Refused with WEBHOOK_MALFORMED."""
     try:
-        event = mapping(json.loads(body))
+        event = mapping(read_json(body))
         event_id, event_type, resource = event["id"], event["event_type"], mapping(event["resource"])
         if not isinstance(event_id, str) or not EVENT_ID.fullmatch(event_id):
             raise Malformed("id")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from services.payment.foreign_json import is_whole
 from services.payment.outcomes import (
     DisputeTold,
     Method,
@@ -204,7 +205,7 @@ def items(value: Any) -> list[dict[str, Any]]:
 def text(body: Mapping[str, Any], field: str) -> str:
     """Return a text that is there."""
     value = body.get(field)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not is_whole(value):
         raise Malformed(field)
     return value
 

@@ -1,6 +1,5 @@
 """Stripe's webhooks: whether one is Stripe's, and what it tells."""
 
-import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import stripe
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
+from services.payment.foreign_json import read_json
 from services.payment.outcomes import Notice, Told
 from services.payment.stripe import answers
 from services.payment.stripe.answers import Malformed
@@ -58,7 +58,7 @@ def verify(secret: str, body: bytes, header: str | bytes | None) -> None:
 def read(body: bytes) -> Notice:
     """Read an event."""
     try:
-        event = answers.kind(json.loads(body), "event")
+        event = answers.kind(read_json(body), "event")
         name = answers.text(event, "type")[:100]
         data = event.get("data")
         subject = data.get("object") if isinstance(data, dict) else None

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 from pydantic import Field, SecretStr
 
+from services.payment.foreign_json import is_whole, read_json
 from services.payment.gateways import Abilities, Unfetched, token_of
 from services.payment.http import Answer, Http
 from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Told, Unknown
@@ -87,11 +87,11 @@ class AcmeGateway:
     def read(self, body: bytes) -> Notice:
         """Read the event: it names the charge, and we ask what has happened."""
         try:
-            event = json.loads(body)
+            event = read_json(body)
             event_id, name, charge = event["id"], event["event"], event["payment"]["id"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _malformed(type(error).__name__) from None
-        if not all(isinstance(text, str) and 0 < len(text) <= 100 for text in (event_id, name, charge)):
+        if not all(map(_is_id, (event_id, name, charge))):
             raise _malformed("a field")
         return Notice(event_id=event_id, type=name, charge_reference=charge, ask=True)
 
@@ -150,6 +150,10 @@ def _outcome(answer: Answer | Unknown | NotSent) -> Outcome | NotSent:
 def _unsigned(cause: str) -> Refusal:
     reason = ErrorReason.ERROR_REASON_WEBHOOK_SIGNATURE_INVALID
     return Refusal(reason, f"The signature is {cause}", cause=cause)
+
+
+def _is_id(text: Any) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= 100 and is_whole(text)
 
 
 def _malformed(cause: str) -> Refusal:
