@@ -1,10 +1,12 @@
 """ImportService: one method an RPC, in the order of the contract."""
 
+from functools import partial
+
 from commerce.catalog.v1 import catalog_service_pb2 as catalog
 from commerce.catalog.v1.catalog_service_pb2_grpc import ImportServiceServicer
 
 from services.catalog import imports
-from services.catalog.imports import Imports
+from services.catalog.imports import Asked, Imports
 from services.runtime.incoming import Incoming
 from services.runtime.pages import Pages
 from services.runtime.work import Call
@@ -19,7 +21,10 @@ class ImportService(ImportServiceServicer):
     async def ImportProducts(
         self, batches: Incoming[catalog.ImportProductsRequest], call: Call
     ) -> catalog.ImportProductsResponse:
-        last = await batches.each(self._imports.take_in)
+        asked = Asked()
+        last = await batches.each(partial(self._imports.take_in, asked))
+        if last.validate_only:
+            return asked.reply(last)
         whole = await imports.complete(call.db, last.request_id)
         return catalog.ImportProductsResponse(product_import=whole)
 

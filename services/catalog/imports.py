@@ -8,12 +8,13 @@ batch start over, and find it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 from commerce.catalog.v1 import catalog_pb2
 from commerce.catalog.v1.catalog_pb2 import Product
-from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportRow
+from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportProductsResponse, ImportRow
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from sqlalchemy import (
     ARRAY,
@@ -56,6 +57,8 @@ from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.texts import folded
 from services.runtime.work import Call
 
+# As many as the contract has room for.
+_TOLD = 500
 _BIGINTS = ARRAY(BigInteger)
 _is_import = imports.c.import_id == param("import_id")
 _LOCK = statement(select(imports).where(_is_import).with_for_update(), "import locked")
@@ -165,14 +168,45 @@ _ERRORS = statement(
 )
 
 
+@dataclass(slots=True)
+class Asked:
+    """What a stream that only asks has been told: how many rows it had, and which would be refused."""
+
+    rows: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def reply(self, last: ImportProductsRequest) -> ImportProductsResponse:
+        """Return what is said at its end."""
+        counts = catalog_pb2.Import(
+            import_id=last.request_id, store_id=last.store_id, rows=self.rows, failed=len(self.faults)
+        )
+        errors = [catalog_pb2.ImportError(**fault._asdict()) for fault in self.faults[:_TOLD]]
+        return ImportProductsResponse(product_import=counts, errors=errors)
+
+
+async def _judge(asked: Asked, batch: ImportProductsRequest, call: Call) -> None:
+    """Find the rows of a batch that would be refused."""
+    rows, faults = import_rules.judged(batch.rows, asked.rows + 1)
+    known = await _known(call.db, batch.store_id, rows.values())
+    outcome = import_rules.taken_in(batch, rows, known, times.now(), iter(lambda: str(new_id()), ""))
+    asked.rows += len(batch.rows)
+    asked.faults += sorted([*faults, *outcome.faults])
+
+
 class Imports:
     """Takes batches in."""
 
     def __init__(self, movements: Movements) -> None:
         self._movements = movements
 
-    async def take_in(self, batch: ImportProductsRequest, call: Call) -> None:
-        """Have a batch take effect, unless it did before. Refused with IMPORT_OUT_OF_ORDER or REQUEST_ID_REUSED."""
+    async def take_in(self, asked: Asked, batch: ImportProductsRequest, call: Call) -> None:
+        """Have a batch take effect, unless it did before, or is only asked about.
+
+        Refused with IMPORT_OUT_OF_ORDER or REQUEST_ID_REUSED.
+        """
+        if batch.validate_only:
+            await _judge(asked, batch, call)
+            return
         before = await _locked(call.db, batch)
         hash_before = await _hash(call.db, batch) if batch.batch <= before["batches"] else None
         hash_now = import_rules.hash_of(batch.rows)

@@ -262,13 +262,19 @@ def import_(
         typer.Argument(help="CSV: sku,name,price,currency, then quantity,category_id,tax_class if you like."),
     ],
     import_id: Annotated[str, typer.Option(help="Go on with an import that broke off.")] = "",
+    encoding: Annotated[str, typer.Option(help="What the file is in, where it is no UTF-8: cp1252 …")] = "",
+    all_or_none: Annotated[
+        bool, typer.Option("--all-or-none", help="Take nothing in unless all can be.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Bring a store's products from a CSV file, prices in minor units. Exit code 1 when a row was refused."""
     with told():
         from services.cluster import importing
 
-        whole = asyncio.run(importing.bring(_home(home), store_id, file, import_id, _console()))
+        whole = asyncio.run(
+            importing.bring(_home(home), store_id, file, import_id, _console(), encoding, all_or_none)
+        )
     raise typer.Exit(not whole)
 
 

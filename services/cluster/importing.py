@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import csv
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc.aio
-from commerce.catalog.v1.catalog_pb2 import Import
+from commerce.catalog.v1.catalog_pb2 import Import, ImportError
 from commerce.catalog.v1.catalog_service_pb2 import (
     GetImportRequest,
     ImportProductsRequest,
@@ -23,6 +24,7 @@ from commerce.common.v1.money_pb2 import Money
 from rich.console import Console
 from rich.progress import Progress
 
+from services.cluster import sheets
 from services.cluster.follow import CALL_SECONDS, gateway
 from services.cluster.home import Home, HomeError
 from services.cluster.processes import backoff_seconds
@@ -30,75 +32,128 @@ from services.cluster.processes import backoff_seconds
 NEEDED = ("sku", "name", "price", "currency")
 OPTIONAL = ("quantity", "category_id", "tax_class")
 BATCH = 500
+# What the messages have room for; the contract's own bounds are told by the catalog.
+LARGEST = {"price": 2**63 - 1, "quantity": 2**31 - 1}
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 TRIES = 10
 LOOK_SECONDS = 0.3
 # A replica that stops, or dies; the import goes on where it was.
 BROKEN_OFF = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 
 
-async def bring(home: Home, store_id: str, file: Path, import_id: str, console: Console) -> bool:
+class Fault(NamedTuple):
+    """Why a row of the file cannot be sent, or was refused."""
+
+    line: int
+    sku: str
+    field: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Sheet:
+    """The rows of a file that can be sent, each with its line; and why the others cannot."""
+
+    rows: list[ImportRow] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+async def bring(
+    home: Home,
+    store_id: str,
+    file: Path,
+    import_id: str,
+    console: Console,
+    encoding: str = "",
+    all_or_none: bool = False,
+) -> bool:
     """Import a file's rows, show how far it is, then each row that was refused. Return whether all were taken.
 
     Raises ValueError for a file or an id that cannot be read, HomeError when the import is refused.
     """
-    rows = list(read(file))
+    sheet = read(file, encoding)
     store_id, import_id = _uuid("STORE_ID", store_id), _uuid("--import-id", import_id or str(uuid.uuid4()))
-    console.print(f"import {import_id}: {len(rows):,} rows", highlight=False, soft_wrap=True)
+    total = len(sheet.rows) + len(sheet.faults)
+    console.print(f"import {import_id}: {total:,} rows", highlight=False, soft_wrap=True)
     async with gateway(home) as (channel, metadata):
         sender = _Sender(ImportServiceStub(channel), metadata, store_id, import_id)
         try:
-            whole = await sender.send(rows, console)
-            async for error in sender.errors():
-                at = f"row {error.row}  {error.sku}  {error.field}: {error.reason}"
-                console.print(at, highlight=False, soft_wrap=True, markup=False)
+            if all_or_none and (faults := sheet.faults + await sender.judge(sheet)):
+                _tell(faults, console)
+                _say(console, f"{total:,} rows: nothing was taken in, for {len(faults):,} cannot be")
+                return False
+            whole = await sender.send(sheet.rows, console)
+            _tell(sheet.faults + [each async for each in sender.errors(sheet)], console)
         except grpc.aio.AioRpcError as error:
             again = f"go on with: --import-id {import_id}"
             raise HomeError(f"{error.code().name}: {error.details()}; {again}") from None
-    told = ", ".join(
-        f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged", "failed")
-    )
-    console.print(f"{whole.rows:,} rows: {told}", highlight=False, soft_wrap=True)
-    return not whole.failed
+    failed = whole.failed + len(sheet.faults)
+    told = ", ".join(f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged"))
+    _say(console, f"{total:,} rows: {told}, {failed:,} failed")
+    return not failed
 
 
-def read(file: Path) -> Iterator[ImportRow]:
-    """Yield the rows of a CSV file with a header. Raises ValueError for the first that is no row, with its line."""
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text, strict=True)
-        header = reader.fieldnames or ()
-        if missing := [name for name in NEEDED if name not in header]:
-            raise ValueError(f"{file}: its first line lacks {', '.join(missing)}")
-        if unknown := [name for name in header if name not in NEEDED + OPTIONAL]:
-            raise ValueError(
-                f"{file}: nobody knows what {', '.join(unknown)} is; there are {', '.join(NEEDED + OPTIONAL)}"
-            )
-        try:
-            for values in reader:
-                yield _row(values)
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{file}, line {reader.line_num}: {error}") from None
+def _tell(faults: list[Fault], console: Console) -> None:
+    for each in sorted(faults):
+        _say(console, f"line {each.line}  {each.sku}  {each.field}: {each.reason}")
 
 
-def _row(values: dict[Any, Any]) -> ImportRow:
-    if None in values or None in values.values():
-        raise ValueError("it has more or fewer values than the first line")
-    quantity = values.get("quantity", "")
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def read(file: Path, encoding: str = "") -> Sheet:
+    """Read the rows of a CSV file with a header. Raises ValueError when it cannot be told which rows it has."""
+    sheet = Sheet()
+    try:
+        for row in sheets.read(file.read_bytes(), NEEDED, OPTIONAL, encoding):
+            try:
+                sheet.rows.append(_row(row))
+                sheet.lines.append(row.line)
+            except _Unreadable as fault:
+                sheet.faults.append(Fault(row.line, row.values["sku"].strip()[:64], *fault.args))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return sheet
+
+
+class _Unreadable(Exception):
+    """A row says something that nobody can be certain of: the field, and what is wrong with it."""
+
+
+def _row(row: sheets.Row) -> ImportRow:
+    values = row.values
+    if row.fault:
+        raise _Unreadable("row", row.fault)
+    if _SHORTENED.fullmatch(values["sku"].strip()):
+        raise _Unreadable(
+            "sku", "is a number that a spreadsheet has shortened: have its column hold text, not numbers"
+        )
+    quantity = values.get("quantity", "").strip()
     return ImportRow(
         sku=values["sku"],
         name=values["name"],
-        price=Money(currency_code=values["currency"], minor_units=_whole("price", values["price"])),
-        quantity=_whole("quantity", quantity) if quantity else None,
-        category_id=values.get("category_id", ""),
+        price=Money(currency_code=values["currency"].strip(), minor_units=_price(values["price"])),
+        quantity=_whole("quantity", quantity, "must be a whole number of units") if quantity else None,
+        category_id=values.get("category_id", "").strip(),
         tax_class=values.get("tax_class", ""),
     )
 
 
-def _whole(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        units = ", in minor units (1999 is 19.99 EUR)" if name == "price" else ""
-        raise ValueError(f"{name} is a whole number{units}, not {text!r}") from None
+def _price(text: str) -> int:
+    return _whole("price", text.strip(), "must be in whole minor units (1999 is 19.99 EUR, or 1999 JPY)")
+
+
+def _whole(name: str, text: str, must: str) -> int:
+    """Read a whole number that can be no other: what has a point, a comma, a gap or an exponent could."""
+    if not _WHOLE.fullmatch(text):
+        raise _Unreadable(name, f"{must}, not {text[:40]!r}" if text else f"{must}, and is missing")
+    number = int(text)
+    if abs(number) > LARGEST[name]:
+        raise _Unreadable(name, f"is too large: {text}")
+    return number
 
 
 def _uuid(name: str, text: str) -> str:
@@ -106,6 +161,10 @@ def _uuid(name: str, text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise ValueError(f"{name} is no UUID: {text}") from None
+
+
+def _fault(sheet: Sheet, error: ImportError) -> Fault:
+    return Fault(sheet.lines[error.row - 1], error.sku, error.field, error.reason)
 
 
 class _Sender:
@@ -139,7 +198,9 @@ class _Sender:
                     raise
                 await asyncio.sleep(backoff_seconds(tries))
 
-    def _batches(self, rows: Sequence[ImportRow], after: int) -> Iterator[ImportProductsRequest]:
+    def _batches(
+        self, rows: Sequence[ImportRow], after: int, validate_only: bool = False
+    ) -> Iterator[ImportProductsRequest]:
         """Yield the batches after so many, and at least the last one: it says what the import is."""
         last = max(1, -(-len(rows) // BATCH))
         for number in range(min(after + 1, last), last + 1):
@@ -148,6 +209,7 @@ class _Sender:
                 request_id=self._import_id,
                 batch=number,
                 rows=rows[(number - 1) * BATCH : number * BATCH],
+                validate_only=validate_only,
             )
 
     async def progress(self) -> Import:
@@ -162,7 +224,14 @@ class _Sender:
         found: Import = reply.product_import
         return found
 
-    async def errors(self) -> AsyncIterator[Any]:
+    async def judge(self, sheet: Sheet) -> list[Fault]:
+        """Return why rows would be refused; nothing of them is taken in."""
+        reply = await self._stub.ImportProducts(
+            self._batches(sheet.rows, 0, validate_only=True), metadata=self._metadata
+        )
+        return [_fault(sheet, each) for each in reply.errors]
+
+    async def errors(self, sheet: Sheet) -> AsyncIterator[Fault]:
         """Yield the rows that were refused."""
         token = ""
         while True:
@@ -171,7 +240,7 @@ class _Sender:
             )
             page = await self._stub.ListImportErrors(request, metadata=self._metadata, timeout=CALL_SECONDS)
             for error in page.errors:
-                yield error
+                yield _fault(sheet, error)
             token = page.next_page_token
             if not token:
                 return

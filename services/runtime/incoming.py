@@ -20,7 +20,7 @@ Request = TypeVar("Request", bound=Message)
 Handle = Callable[[Request, Call], Awaitable[None]]
 
 # What a stream is about cannot change on its way.
-_CONSTANT = ("store_id", "request_id")
+_CONSTANT = ("store_id", "request_id", "validate_only")
 # gRPC for Python ends the messages of a broken stream like those of a whole one, and cancels the call a moment later
 # (0.1 ms, measured).
 _MOMENT_SECONDS = 0.01

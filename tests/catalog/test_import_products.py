@@ -337,6 +337,36 @@ async def test_rows_are_numbered_through_the_whole_import(shop):
     assert [error[0] for error in await errors(shop, whole.import_id)] == [1, 5]
 
 
+async def test_only_says_what_would_be_refused_when_asked_to(shop):
+    product_id = await shop.product(stock=5, sku="MUG", name="Mug")
+    before = await held(shop)
+    requests = batches(
+        shop, [row("CUP"), row("", "Pot")], [row("MUG", "Cup", quantity=9), row("PAN", price=-1)]
+    )
+    for request in requests:
+        request.validate_only = True
+
+    reply = await shop.imports.ImportProducts(iter(requests))
+
+    assert [(each.row, each.sku, each.field) for each in reply.errors] == [
+        (2, "", "sku"),
+        (4, "PAN", "price"),
+    ]
+    assert (reply.product_import.rows, reply.product_import.failed) == (4, 2)
+    assert await held(shop) == before
+    assert await stock(shop, product_id) == (5, 0, 5)
+
+
+async def test_cannot_ask_about_one_batch_and_bring_another(shop):
+    requests = batches(shop, [row("CUP")], [row("POT")])
+    requests[1].validate_only = True
+
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await shop.imports.ImportProducts(iter(requests))
+
+    assert said.violations.keys() == {"validate_only"}
+
+
 async def test_more_rows_than_a_batch_may_have_are_refused(shop):
     first, second = batches(shop, [row()], [row(str(number)) for number in range(501)])
 

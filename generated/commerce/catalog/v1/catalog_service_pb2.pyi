@@ -766,12 +766,17 @@ class ImportProductsRequest(message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     BATCH_FIELD_NUMBER: builtins.int
     ROWS_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     store_id: builtins.str
     """The store; the same in every batch."""
     request_id: builtins.str
     """Makes a retry safe, and names the import: one id is one import. The same in every batch."""
     batch: builtins.int
     """The batch's number: 1 for the first, then one more each."""
+    validate_only: builtins.bool
+    """Only say which rows would be refused as things stand: nothing is taken in, and nothing of it is kept. The same in
+    every batch.
+    """
     @builtins.property
     def rows(self) -> containers.RepeatedCompositeFieldContainer[ImportRow]:
         """Up to 500 rows. Each is judged by itself: one that breaks a rule of its own fails alone, not the batch."""
@@ -783,10 +788,11 @@ class ImportProductsRequest(message.Message):
         request_id: builtins.str = ...,
         batch: builtins.int = ...,
         rows: abc.Iterable[ImportRow] | None = ...,
+        validate_only: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "request_id", b"request_id", "rows", b"rows", "store_id", b"store_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "request_id", b"request_id", "rows", b"rows", "store_id", b"store_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -841,18 +847,24 @@ class ImportProductsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     PRODUCT_IMPORT_FIELD_NUMBER: builtins.int
+    ERRORS_FIELD_NUMBER: builtins.int
     @builtins.property
     def product_import(self) -> catalog_pb2.Import:
-        """With all of its counts."""
+        """With all of its counts; with validate_only its rows and how many of them would be refused."""
+
+    @builtins.property
+    def errors(self) -> containers.RepeatedCompositeFieldContainer[catalog_pb2.ImportError]:
+        """With validate_only the first rows that would be refused; without it ListImportErrors tells them."""
 
     def __init__(
         self,
         *,
         product_import: catalog_pb2.Import | None = ...,
+        errors: abc.Iterable[catalog_pb2.ImportError] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["product_import", b"product_import"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["errors", b"errors", "product_import", b"product_import"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
