@@ -159,12 +159,21 @@ def watch(
 
 
 @app.command()
-def trace(order_id: str, home: HomeOption = None) -> None:
-    """Print an order's trace as a waterfall: gateway, calls, SQL, provider, events."""
+def trace(
+    any_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="An order's, payment's, event's, request's … or a reply's x-trace-id."
+        ),
+    ],
+    output: OutputOption = Output.TEXT,
+    home: HomeOption = None,
+) -> None:
+    """Print each trace of an id as a waterfall, and what the logs say of it."""
     with told():
-        from services.cluster import follow
+        from services.cluster import tracing
 
-        asyncio.run(follow.show_traces(_home(home), order_id, _console()))
+        asyncio.run(tracing.show(_home(home), any_id, output, _console()))
 
 
 @orders.command()

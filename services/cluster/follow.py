@@ -1,13 +1,12 @@
-"""`commerce watch` and `commerce trace`: an order through the gateway's gRPC, as a client sees it."""
+"""`commerce watch`: an order through the gateway's gRPC, as a client sees it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -16,18 +15,14 @@ from commerce.payment.v1.payment_service_pb2 import ListGatewaysRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
-from rich.markup import escape
 
-from services.cluster import tokens, waterfall
+from services.cluster import tokens
 from services.cluster.home import Home, HomeError
 from services.cluster.output import Output, checked_id
 from services.cluster.processes import backoff_seconds
-from services.cluster.spans import Span, Spans
 
 TRIES = 10
 CALL_SECONDS = 10.0
-SETTLE_TRIES = 6
-SETTLE_SECONDS = 0.7
 
 
 @asynccontextmanager
@@ -84,49 +79,6 @@ async def watch(home: Home, order_id: str, after_sequence: int, output: Output, 
                 await asyncio.sleep(backoff_seconds(tries))
             finally:
                 call.cancel()
-
-
-async def traces(home: Home, order_id: str) -> dict[str, list[str]]:
-    """The traces of an order's transitions in order: the steps of each by its id. Raises HomeError when refused."""
-    async with _orders(home) as (orders, metadata):
-        request = order_service_pb2.ListOrderEventsRequest(order_id=order_id)
-        try:
-            reply = await orders.ListOrderEvents(request, metadata=metadata, timeout=CALL_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise HomeError(f"{error.code().name}: {error.details()}") from None
-    return by_trace((event.trace_id, event.step) for event in reply.events)
-
-
-def by_trace(timeline: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """The steps of a timeline, given with their traces, by trace; the first one first."""
-    steps: dict[str, list[str]] = {}
-    for trace_id, step in timeline:
-        if trace_id:
-            steps.setdefault(trace_id, []).append(step)
-    return steps
-
-
-async def show_traces(home: Home, order_id: str, console: Console) -> None:
-    """Prints the waterfall of each of an order's traces. Raises HomeError when its spans are collected elsewhere."""
-    status = home.state()
-    if not status["spans"]:
-        raise HomeError(f"this cluster sends its traces to {status['otlp']}: look there")
-    for trace_id, steps in (await traces(home, order_id)).items():
-        console.print(
-            f"[bold]{escape(', '.join(steps))}[/]   trace {trace_id}", highlight=False, soft_wrap=True
-        )
-        waterfall.render(await _settled(Spans(Path(status["spans"])), trace_id), console)
-
-
-async def _settled(store: Spans, trace_id: str) -> list[Span]:
-    """A trace's spans, once no more of them arrive: processes send theirs every half second."""
-    spans = store.trace(trace_id)
-    for _ in range(SETTLE_TRIES):
-        await asyncio.sleep(SETTLE_SECONDS)
-        before, spans = spans, store.trace(trace_id)
-        if spans and len(spans) == len(before):
-            break
-    return spans
 
 
 def state_name(state: order_pb2.OrderState.ValueType) -> str:

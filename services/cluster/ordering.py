@@ -10,6 +10,12 @@ from typing import Any
 import grpc.aio
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceStub
+from commerce.order.v1.order_pb2 import OrderEvent
+from commerce.order.v1.order_service_pb2 import ListOrderEventsRequest
+from commerce.order.v1.order_service_pb2_grpc import OrderServiceStub
+from commerce.payment.v1.payment_pb2 import Payment, PaymentOperationState, PaymentState
+from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
+from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
 
 from services.cluster.follow import CALL_SECONDS, gateway, state_name
@@ -22,7 +28,9 @@ from services.cluster.output import (
     print_next,
     print_records,
     time_of,
+    to_dict,
 )
+from services.runtime.currencies import format_money
 
 LISTED = 500
 # Where the driver has something to do, and may be told to.
@@ -53,16 +61,47 @@ async def stuck(home: Home, output: Output, console: Console) -> None:
 
 
 async def explain(home: Home, order_id: str, output: Output, console: Console) -> None:
-    """Prints what an order waits for, and what to type next."""
-    request = rpc.ExplainOrderRequest(order_id=_checked(order_id))
-    async with _operations(home) as (operations, options):
-        reply = await operations.ExplainOrder(request, **options)
+    """Prints what an order waits for or why it ended, what its provider said, and what to type next."""
+    order_id = _checked(order_id)
+    async with gateway(home) as (channel, metadata):
+        options = {"metadata": metadata, "timeout": CALL_SECONDS}
+        request = rpc.ExplainOrderRequest(order_id=order_id)
+        try:
+            situation = (await OperationsServiceStub(channel).ExplainOrder(request, **options)).situation
+        except grpc.aio.AioRpcError as error:
+            raise HomeError(f"{error.code().name}: {error.details()}") from None
+        event = await _last_event(channel, options, order_id)
+        payment = await _payment(channel, options, situation.payment_id) if situation.payment_id else None
     if output is Output.JSON:
-        print_json(reply)
+        parts = {"situation": situation, "lastEvent": event, "payment": payment}
+        print_json({name: to_dict(part) for name, part in parts.items() if part is not None})
         return
-    print_lines(console, _record(reply.situation))
-    retry = [f"orders retry {order_id}"] if state_name(reply.situation.state) in DRIVEN else []
-    print_next(console, *retry, f"trace {order_id}")
+    print_lines(console, _record(situation) | _moved(event) | (_said(payment) if payment else {}))
+    retry = [f"orders retry {order_id}"] if state_name(situation.state) in DRIVEN else []
+    shows = [f"payments show {payment.payment_id}"] if payment else []
+    print_next(console, *retry, f"trace {order_id}", *shows)
+
+
+async def _last_event(channel: grpc.aio.Channel, options: dict[str, Any], order_id: str) -> OrderEvent | None:
+    """The order's last transition, unless it cannot be had now: what is known is shown all the same."""
+    try:
+        events = await OrderServiceStub(channel).ListOrderEvents(
+            ListOrderEventsRequest(order_id=order_id), **options
+        )
+    except grpc.aio.AioRpcError:
+        return None
+    return events.events[-1] if events.events else None
+
+
+async def _payment(channel: grpc.aio.Channel, options: dict[str, Any], payment_id: str) -> Payment | None:
+    """The order's payment, unless it cannot be had now."""
+    try:
+        reply = await PaymentServiceStub(channel).GetPayment(
+            GetPaymentRequest(payment_id=payment_id), **options
+        )
+    except grpc.aio.AioRpcError:
+        return None
+    return reply.payment
 
 
 async def retry(home: Home, wanted: str, output: Output, console: Console) -> None:
@@ -89,16 +128,45 @@ async def retry(home: Home, wanted: str, output: Output, console: Console) -> No
 
 
 def _record(order: rpc.OrderSituation) -> dict[str, str]:
-    expires = order.HasField("expire_time")
+    expires, lacks = order.HasField("expire_time"), order.HasField("unrefunded")
     return {
         "order": f"{order.order_id}  of store {order.store_id}",
         "state": state_name(order.state) + (", parked" if order.parked else ""),
         "since": time_of(order.update_time),
+        "reason": order.reason,
         "waits": order.waits_for,
         "failed": f"{order.attempts} times, last with {order.last_error}" if order.last_error else "",
+        "lacks": f"{format_money(order.unrefunded)}, {order.unrefunded_reason}" if lacks else "",
         "trace": order.trace_id,
         "expires": f"{time_of(order.expire_time)}, unless it is paid for" if expires else "",
     }
+
+
+def _moved(event: OrderEvent | None) -> dict[str, str]:
+    return {"moved": f"{event.step} at {time_of(event.time)} by {event.actor}"} if event else {}
+
+
+def _said(payment: Payment) -> dict[str, str]:
+    """What the provider was asked last and what it said."""
+    state = PaymentState.Name(payment.state).removeprefix("PAYMENT_STATE_")
+    lines = {"payment": f"{payment.payment_id}  {state} {payment.decline_code}".rstrip()}
+    if not payment.operations:
+        return lines
+    last = payment.operations[-1]
+    answer = PaymentOperationState.Name(last.state).removeprefix("PAYMENT_OPERATION_STATE_")
+    lines["asked"] = (
+        f"{payment.gateway} to {last.kind}, {last.attempts} times since {time_of(last.create_time)}"
+    )
+    code = last.failure_code or (payment.decline_code if last.kind == "authorize" else "")
+    words = ", ".join(filter(None, (code, last.provider_message)))
+    lines["answer"] = f"{answer}: {words}" if words else answer
+    if last.HasField("settle_time"):
+        lines["answer"] += f", at {time_of(last.settle_time)}"
+    if last.provider_request_id:
+        lines["request"] = f"{last.provider_request_id}, as {payment.gateway}'s support asks for it"
+    if last.HasField("due_time") and not last.HasField("settle_time"):
+        lines["then"] = f"it is asked again at {time_of(last.due_time)}"
+    return lines
 
 
 def _checked(order_id: str) -> str:

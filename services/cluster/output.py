@@ -19,13 +19,19 @@ class Output(enum.StrEnum):
     JSON = "json"
 
 
+def to_dict(message: Message) -> dict[str, Any]:
+    """A message as REST would answer it."""
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
 def print_json(content: Message | Any) -> None:
     """Print a message as REST would answer it, or what JSON has a form for."""
-    from google.protobuf.json_format import MessageToDict
     from google.protobuf.message import Message
 
     if isinstance(content, Message):
-        content = MessageToDict(content, always_print_fields_with_no_presence=True)
+        content = to_dict(content)
     print(json.dumps(content, indent=2, ensure_ascii=False))
 
 

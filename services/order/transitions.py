@@ -8,7 +8,7 @@ from typing import Any
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
 
 from services.order import coupons, months, queries, rules
-from services.runtime import times
+from services.runtime import logs, times
 from services.runtime.hub import Hub, Update
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
@@ -80,6 +80,8 @@ class Transitions:
         for event in rules.told(move.step, order, move.reason, move.events):
             work.publish(event, move.trace)
         work.after_commit(lambda: self.announce(order, move.step, move.reason, move.trace))
+        if move.state in rules.FAILED:
+            work.after_commit(lambda: _log(order, move))
 
     def announce(self, order: Order, step: str, reason: str, trace: Trace | None) -> None:
         """Tell the watchers of an order where it stands, once that is on record."""
@@ -95,6 +97,19 @@ class Transitions:
         final = order.state in rules.ENDS
         self._hub.announce(order.order_id, Update(order.sequence, message.SerializeToString(), final))
         self._ring(order.store_id)
+
+
+def _log(order: Order, move: Move) -> None:
+    """An order that ends without a sale leaves a line, to be found by its id and by its trace."""
+    logs.log.info(
+        "order ended",
+        order_id=order.order_id,
+        store_id=order.store_id,
+        state=rules.name_of(move.state),
+        reason=move.reason,
+        actor=move.actor,
+        **({"trace_id": move.trace.trace_id} if move.trace else {}),
+    )
 
 
 def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:

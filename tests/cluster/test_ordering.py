@@ -4,6 +4,7 @@ import re
 
 from tests.cluster.toys import command
 from tests.order.operations import parked, situation_of
+from tests.payment.till import Till
 from tests.shop import new_id
 
 
@@ -41,12 +42,46 @@ async def test_explain_says_it_in_sentences_and_what_to_type_next(shop):
     assert "failed   8 times, last with ValueError: the order has no lines" in out
     assert f"trace    {situation.trace_id}" in out
     assert f"next     commerce orders retry {order_id}\n         commerce trace {order_id}\n" in out
+    assert re.search(r"^moved    \w+ at 20", out, re.M)
 
 
 async def test_explain_offers_no_retry_of_an_order_that_is_not_the_drivers(shop):
     out = await commerce(shop, "orders", "explain", await shop.order(state="CONFIRMED"))
     assert "waits    for the store to accept it" in out
     assert "retry" not in out
+
+
+async def test_explain_of_a_declined_order_says_why_when_and_by_whom(shop):
+    order_id = await shop.order(method="pm_sandbox_declined", until="PAYMENT_FAILED")
+
+    out = await commerce(shop, "orders", "explain", order_id)
+
+    assert "state    PAYMENT_FAILED\n" in out
+    assert "reason   card_declined\n" in out
+    assert "waits    for nothing: it has ended" in out
+    assert re.search(r"^moved    decline at 20\S+ \S+ UTC by SERVICE ", out, re.M)
+    assert re.search(r"^payment  \S+  FAILED card_declined$", out, re.M)
+    assert re.search(r"^asked    sandbox to authorize, 1 times since 20", out, re.M)
+    assert re.search(r"^answer   [A-Z]+: card_declined.*, at 20\S+ \S+ UTC$", out, re.M)
+    assert f"commerce trace {order_id}" in out
+
+
+async def test_explain_of_an_unknown_order_says_what_was_asked_and_what_comes_next(shop):
+    async with Till(shop).frozen():
+        order_id = await shop.order(until="PAYMENT_UNKNOWN")
+        out = await commerce(shop, "orders", "explain", order_id)
+    assert "state    PAYMENT_UNKNOWN" in out
+    assert re.search(r"^asked    sandbox to authorize, \d times since 20", out, re.M)
+    assert re.search(r"^answer   (UNKNOWN|PENDING)", out, re.M)
+    assert re.search(r"^then     it is asked again at 20", out, re.M)
+    assert f"next     commerce orders retry {order_id}" in out
+
+
+async def test_explain_of_a_refused_order_says_what_was_lacking(shop):
+    order_id = await shop.order(state="REJECTED")
+    out = await commerce(shop, "orders", "explain", order_id)
+    assert "reason   STOCK_INSUFFICIENT" in out
+    assert re.search(r"^moved    reject at 20", out, re.M)
 
 
 async def test_retry_has_one_order_tried_again_or_all_of_them(shop):

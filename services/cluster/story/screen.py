@@ -7,7 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from services.cluster import follow, waterfall
+from services.cluster import tracing, waterfall
 from services.cluster.story.clients import short
 from services.cluster.story.pricing import equation
 from services.cluster.story.shop import Shop, cents, euros, plain
@@ -68,7 +68,7 @@ async def show(shop: Shop, console: Console) -> None:
     counts = "{matched} of {lines} lines agree".format(**shop.settlement)
     console.print(f"{counts}; net {euros(cents(net))}, fees {euros(cents(fees))}", highlight=False)
 
-    steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
+    steps = tracing.by_trace((event["traceId"], event["step"]) for event in shop.events)
     for trace_id, spans in shop.traces.items():
         _heading(console, f"Trace of {', '.join(steps[trace_id])}: {trace_id}")
         if trace_id == shop.trace_id:

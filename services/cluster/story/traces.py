@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from services.cluster import follow, waterfall
+from services.cluster import tracing, waterfall
 from services.cluster.spans import Span, Spans
 from services.cluster.story.clients import short
 from services.cluster.story.shop import Shop
@@ -41,7 +41,7 @@ async def show(shop: Shop) -> None:
         shop.events = timeline.body["events"]
         states = [short(event["state"]) for event in shop.events]
         expect("the timeline's last state", states[-1], "DELIVERED")
-        steps = follow.by_trace((event["traceId"], event["step"]) for event in shop.events)
+        steps = tracing.by_trace((event["traceId"], event["step"]) for event in shop.events)
         expect("the steps in the trace of the first call", steps[shop.trace_id][:2], ["create", "reserve"])
         expect("its last step", steps[shop.trace_id][-1], "authorize")
         sent = next(trace_id for trace_id, taken in steps.items() if "ship" in taken)
