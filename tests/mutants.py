@@ -22,6 +22,11 @@ class Mutant:
 
 SIMULATION = "tests/simulation/test_simulation.py::test_the_promises_hold_in_every_world"
 TILL = "tests/simulation/test_till_simulation.py::test_the_promises_about_money_hold_in_every_world"
+NO_FAULT = (
+    "tests/runtime/test_events.py::test_what_is_no_fault_of_an_event_does_not_count_however_often_it_happens"
+)
+OUTBOX, HOUSEKEEPING = "tests/runtime/test_outbox.py", "tests/runtime/test_housekeeping.py"
+TIME = "tests/saga/test_time.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -415,5 +420,117 @@ MUTANTS: tuple[Mutant, ...] = (
             "tests/payment/test_list_payments.py"
             "::test_another_store_sees_nothing_of_it_and_customers_ask_otherwise",
         ),
+    ),
+    Mutant(
+        "a deadlock counts as a failed delivery",
+        "services/runtime/consumers.py",
+        "if isinstance(error, RETRIED) or received.attempt <",
+        "if received.attempt <",
+        (f"{NO_FAULT}[deadlock-5]",),
+    ),
+    Mutant(
+        "a database that is away counts as a failed delivery",
+        "services/runtime/consumers.py",
+        """            await self._apply(batch)
+        except AWAY:
+            raise
+        except Exception:""",
+        """            await self._apply(batch)
+        except Exception:""",
+        (f"{NO_FAULT}[away-3]",),
+    ),
+    Mutant(
+        "an event is given up one delivery too early",
+        "services/runtime/consumers.py",
+        "received.attempt < self._settings.delivery_attempts",
+        "received.attempt + 1 < self._settings.delivery_attempts",
+        (
+            "tests/runtime/test_events.py"
+            "::test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_alarm",
+        ),
+    ),
+    Mutant(
+        "an outbox catches up with the youngest first",
+        "services/runtime/outbox.py",
+        ".order_by(outbox.c.create_time)",
+        ".order_by(outbox.c.create_time.desc())",
+        (f"{OUTBOX}::test_what_a_process_left_behind_goes_out_in_the_order_in_which_it_happened",),
+    ),
+    Mutant(
+        "an outbox catches up by one batch a sweep",
+        "services/runtime/outbox.py",
+        "return len(rows) == BATCH",
+        "return False",
+        (f"{OUTBOX}::test_however_much_was_left_behind_all_of_it_goes_out_at_once",),
+    ),
+    Mutant(
+        "what inboxes have forgotten is sent again",
+        "services/runtime/outbox.py",
+        "values(publish_time=case((_young, null()), else_=outbox.c.publish_time))",
+        "values(publish_time=null())",
+        (f"{OUTBOX}::test_what_inboxes_may_have_forgotten_is_not_sent_again",),
+    ),
+    Mutant(
+        "a lost stream gets the first page again",
+        "services/runtime/outbox.py",
+        '            after = max(row["event_id"] for row in rows)',
+        "            break",
+        (f"{OUTBOX}::test_a_stream_that_was_lost_while_nobody_looked_gets_again_all_that_is_on_record",),
+    ),
+    Mutant(
+        "nobody remembers to which stream events went",
+        "services/runtime/outbox.py",
+        "        await self._database.rows(_REMEMBER_STREAM, created=created)\n",
+        "",
+        (f"{OUTBOX}::test_a_stream_that_was_lost_while_nobody_looked_gets_again_all_that_is_on_record",),
+    ),
+    Mutant(
+        "an inbox forgets as soon as an outbox",
+        "services/runtime/housekeeping.py",
+        "_old(inbox, longer=1)",
+        "_old(inbox)",
+        (f"{HOUSEKEEPING}::test_a_row_goes_at_the_end_of_its_time_and_not_before",),
+    ),
+    Mutant(
+        "one batch of what is old goes",
+        "services/runtime/housekeeping.py",
+        "        while deleted == BATCH:",
+        "        if deleted == BATCH:",
+        (f"{HOUSEKEEPING}::test_however_many_rows_are_old_all_of_them_go",),
+    ),
+    Mutant(
+        "housekeeping gives up when the database is away",
+        "services/runtime/housekeeping.py",
+        "            except Refusal as refusal:\n                logs",
+        "            except LookupError as refusal:\n                logs",
+        (f"{HOUSEKEEPING}::test_a_database_that_was_away_is_looked_after_when_it_is_back",),
+    ),
+    Mutant(
+        "a server is healthy while it stops",
+        "services/runtime/server.py",
+        "        await self._health.enter_graceful_shutdown()\n",
+        "",
+        ("tests/runtime/test_drain.py::test_health_says_that_a_server_stops_while_it_finishes",),
+    ),
+    Mutant(
+        "an order is looked at ever as often",
+        "services/order/driving.py",
+        "return float(min(300.0, 5.0 * 2 ** min(attempts, 10)))",
+        "return 5.0",
+        (f"{TIME}::test_a_provider_that_stays_silent_is_asked_ever_more_seldom_and_again_in_its_time",),
+    ),
+    Mutant(
+        "a resume token never grows old",
+        "services/order/feed.py",
+        "if made < self._clock() - self._days * _DAY_SECONDS:",
+        "if made < 0:",
+        (f"{TIME}::test_a_feed_goes_on_after_six_days_and_says_so_when_it_no_longer_can",),
+    ),
+    Mutant(
+        "money that nobody takes is held for ever",
+        "services/payment/rules.py",
+        "        expire_time=_expires(payment, told, state),",
+        "        expire_time=None,",
+        (f"{TIME}::test_money_that_nobody_takes_is_let_go_after_its_days_and_the_units_come_back",),
     ),
 )

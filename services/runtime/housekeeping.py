@@ -37,10 +37,14 @@ class Housekeeping:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             try:
-                for each in _OLD:
-                    await self._delete(each)
+                await self.tidy()
             except Refusal as refusal:
                 logs.log.warning("housekeeping waits", reason=refusal.name)
+
+    async def tidy(self) -> None:
+        """Delete all that is old now."""
+        for each in _OLD:
+            await self._delete(each)
 
     async def _delete(self, old: Statement) -> None:
         deleted = BATCH

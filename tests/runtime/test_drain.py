@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.runtime.conftest import ask, write
 from tests.shop import refused
@@ -34,6 +35,20 @@ async def test_an_open_stream_is_told_to_come_back(toy):
         async with asyncio.timeout(3):
             await stream.read()
     assert said.retry_seconds is not None
+
+
+async def test_health_says_that_a_server_stops_while_it_finishes(toy):
+    """Whoever balances the load sends nothing more here, before the port is closed."""
+    busy = asyncio.ensure_future(ask(toy, "sleep 0.6"))
+    async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+        toy.clients.cluster.kill("toy", signal.SIGTERM)
+
+        async with asyncio.timeout(3):
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    await busy
 
 
 async def test_a_stopping_server_takes_nothing_new(toy):

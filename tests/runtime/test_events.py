@@ -12,7 +12,7 @@ from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUp
 from commerce.customer.v1.customer_pb2 import Customer
 from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest
 
-from tests.runtime.conftest import write
+from tests.runtime.conftest import DELIVERIES, ask, write
 from tests.shop import eventually, refused
 
 CREATED = CustomerCreated.DESCRIPTOR.full_name
@@ -203,6 +203,9 @@ async def test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_a
         ]
 
     (letter,) = await eventually(buried)
+    tried = await ask(toy, f"tries {CustomerCreated.FromString(letter['payload']).customer.email}")
+    # At each delivery first with its batch, then by itself.
+    assert int(tried.next_page_token) == 2 * DELIVERIES
     assert (letter["type"], letter["reason"]) == (CREATED, "ValueError: it is poison")
     log = toy.clients.cluster.home.log("toy").read_text().splitlines()
     lines = [json.loads(line) for line in log if str(letter["event_id"]) in line]
@@ -212,6 +215,22 @@ async def test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_a
         return sorted(await effects(toy)) if len(await effects(toy)) == 2 else None
 
     assert await eventually(both) == sorted([before, after])
+
+
+# A delivery that meets a deadlock is tried twice, one that finds the database away once.
+@pytest.mark.parametrize(("hindrance", "times"), [("deadlock", 2 * DELIVERIES + 1), ("away", DELIVERIES + 1)])
+async def test_what_is_no_fault_of_an_event_does_not_count_however_often_it_happens(toy, hindrance, times):
+    """Deadlocks with others, or a database that is away: the event waits, and takes effect in the end."""
+    written = (await write(toy, f"{hindrance} {times}")).customer.email
+
+    assert await eventually(lambda: effects(toy), 90) == [written]
+
+    tried = await ask(toy, f"tries {written}")
+    assert int(tried.next_page_token) == times + 1
+    letters = await toy.clients.rows(
+        "SELECT FROM toy.dead_letters WHERE position(convert_to($1, 'UTF8') IN payload) > 0", written
+    )
+    assert not letters
 
 
 async def test_a_message_that_no_outbox_sent_is_put_aside_and_stops_nothing(toy, js):

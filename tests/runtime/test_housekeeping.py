@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from services.runtime import housekeeping
-from services.runtime.database import Database
+from services.runtime.database import Database, unavailable
 from services.runtime.housekeeping import Housekeeping
 from services.runtime.settings import Settings
 from tests.shop import eventually
@@ -20,21 +20,22 @@ ROWS = {
 }
 
 
-@pytest.fixture(autouse=True)
-async def keeper(toy, monkeypatch):
-    """The housekeeper of the toy's schema, at work."""
-    monkeypatch.setattr(housekeeping, "EVERY_SECONDS", 0.05)
-    settings = Settings.model_construct(retention_days=KEEP_DAYS)
+SETTINGS = Settings.model_construct(retention_days=KEEP_DAYS)
+# What an inbox remembers longer than its rows' events may be sent again.
+LONGER = {"inbox": 24}
+EDGE_HOURS = 0.05
+
+
+@pytest.fixture
+async def keeper(toy):
+    """A housekeeper of the toy's schema."""
     database = Database(toy.clients.cluster.dsn("toy"), size=1, timeout=5)
-    work = asyncio.create_task(Housekeeping(database, settings).run())
-    yield
-    work.cancel()
-    await asyncio.wait([work])
+    yield Housekeeping(database, SETTINGS)
     await database.stop()
 
 
-async def put(toy, table, age_days):
-    time = f"clock_timestamp() - make_interval(days => {age_days})"
+async def put(toy, table, age_hours):
+    time = f"clock_timestamp() - make_interval(secs => 3600 * {age_hours})"
     row = uuid.uuid4()
     await toy.clients.rows(f"INSERT INTO toy.{table} " + ROWS[table].format(time=time), row)
     return row
@@ -46,22 +47,32 @@ async def there(toy, table, row):
 
 
 @pytest.mark.parametrize("table", ROWS)
-async def test_old_rows_go_and_young_ones_stay(toy, table):
-    old, young = await put(toy, table, KEEP_DAYS + 1), await put(toy, table, KEEP_DAYS - 1)
+async def test_a_row_goes_at_the_end_of_its_time_and_not_before(toy, keeper, table):
+    """An inbox remembers a day longer: what is sent again on the last day is known for sure."""
+    edge = KEEP_DAYS * 24 + LONGER.get(table, 0)
+    old, young = await put(toy, table, edge + EDGE_HOURS), await put(toy, table, edge - EDGE_HOURS)
 
-    await _gone(toy, table, old)
+    await keeper.tidy()
 
+    assert not await there(toy, table, old)
     assert await there(toy, table, young)
 
 
-async def _gone(toy, table, old):
-    async def no_more():
-        return not await there(toy, table, old)
+async def test_however_many_rows_are_old_all_of_them_go(toy, keeper):
+    await toy.clients.rows(
+        "INSERT INTO toy.inbox (event_id, create_time) "
+        "SELECT gen_random_uuid(), clock_timestamp() - interval '30 days' FROM generate_series(1, $1)",
+        2 * housekeeping.BATCH + 1,
+    )
 
-    await eventually(no_more, 5)
+    await keeper.tidy()
+
+    assert not await toy.clients.rows(
+        "SELECT FROM toy.inbox WHERE create_time < clock_timestamp() - interval '29 days'"
+    )
 
 
-async def test_an_event_that_was_never_published_stays(toy):
+async def test_an_event_that_was_never_published_stays(toy, keeper):
     waiting = uuid.uuid4()
     await toy.clients.rows(
         "INSERT INTO toy.outbox (event_id, type, payload, traceparent, create_time) "
@@ -69,7 +80,37 @@ async def test_an_event_that_was_never_published_stays(toy):
         waiting,
     )
     try:
-        await _gone(toy, "inbox", await put(toy, "inbox", KEEP_DAYS + 1))
+        await keeper.tidy()
         assert await there(toy, "outbox", waiting)
     finally:
         await toy.clients.rows("DELETE FROM toy.outbox WHERE event_id = $1", waiting)
+
+
+async def test_a_database_that_was_away_is_looked_after_when_it_is_back(toy, monkeypatch):
+    monkeypatch.setattr(housekeeping, "EVERY_SECONDS", 0.02)
+    database = _AwayAtFirst(toy.clients.cluster.dsn("toy"), size=1, timeout=5)
+    work = asyncio.create_task(Housekeeping(database, SETTINGS).run())
+    old = await put(toy, "inbox", 30 * 24)
+
+    async def gone():
+        return not await there(toy, "inbox", old)
+
+    try:
+        await eventually(gone, 10)
+        assert database.times_away == 0
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await database.stop()
+
+
+class _AwayAtFirst(Database):
+    """The toy's database, after it could not be reached three times."""
+
+    times_away = 3
+
+    async def rows(self, statement, **values):
+        if self.times_away:
+            self.times_away -= 1
+            raise unavailable()
+        return await super().rows(statement, **values)

@@ -7,6 +7,7 @@ watch's id and the name of a batch's first row say what to do.
 # mypy: disable-error-code="abstract, override"
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -56,6 +57,8 @@ class ToyCustomers(CustomerServiceServicer):
             await call.db.rows(SLEEP, seconds=float(word))
         elif verb == "fail":
             raise RuntimeError(word)
+        elif verb == "tries":
+            return rpc.ListCustomersResponse(next_page_token=str(TRIES[word]))
         return rpc.ListCustomersResponse()
 
     async def CreateCustomer(
@@ -120,10 +123,20 @@ class ToyImports(ImportServiceServicer):
             raise asyncpg.SerializationError("as you wish")
 
 
+# How often the reaction to each address was tried.
+TRIES: Counter[str] = Counter()
+# What may keep an event from taking effect that is not its own fault.
+HINDRANCES = {"deadlock": asyncpg.DeadlockDetectedError, "away": asyncpg.ConnectionDoesNotExistError}
+
+
 async def on_customer_created(event: CustomerCreated, work: Work) -> None:
-    """Tell of each that took effect, unless it is poison."""
-    if event.customer.full_name == "poison":
+    """Tell of each that took effect, unless it is poison; "deadlock 4" is hindered so four times."""
+    TRIES[event.customer.email] += 1
+    verb, _, word = event.customer.full_name.partition(" ")
+    if verb == "poison":
         raise ValueError("it is poison")
+    if verb in HINDRANCES and TRIES[event.customer.email] <= int(word):
+        raise HINDRANCES[verb]("as you wish")
     work.publish(CustomerUpdated(customer=event.customer))
 
 

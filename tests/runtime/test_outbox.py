@@ -1,0 +1,141 @@
+"""A relay that catches up: with what its process left behind, and with a stream that was lost meanwhile."""
+
+import asyncio
+import uuid
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
+from commerce.customer.v1.customer_pb2 import Customer
+
+from services.runtime import outbox
+from services.runtime.database import Database
+from services.runtime.outbox import Relay
+from services.runtime.settings import Settings
+from tests.runtime.conftest import write
+from tests.shop import eventually
+
+CREATED = CustomerCreated.DESCRIPTOR.full_name
+KEEP_DAYS = 7
+MANY = 2 * outbox.BATCH + 1
+
+
+@asynccontextmanager
+async def stopped(toy):
+    """While this block lasts the toy's process does not run."""
+    process = toy.clients.cluster.process("toy")
+    await process.stop()
+    try:
+        yield
+    finally:
+        await process.start()
+        await toy.clients.cluster.wait_ready("toy")
+
+
+@asynccontextmanager
+async def relaying(toy):
+    """A relay of the toy's outbox at work: it sweeps once, for the next time is far away."""
+    settings = Settings.model_construct(stream_replicas=1, retention_days=KEEP_DAYS)
+    database = Database(toy.clients.cluster.dsn("toy"), size=2, timeout=10)
+    client = await nats.connect(toy.clients.cluster.nats_url)
+    work = asyncio.create_task(Relay("toy", database, client, settings).run())
+    try:
+        yield
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await client.close()
+        await database.stop()
+
+
+@pytest.fixture(autouse=True)
+def one_sweep(monkeypatch):
+    monkeypatch.setattr(outbox, "SWEEP_SECONDS", 3_600)
+
+
+async def put(toy, name, age="10 seconds", published=False):
+    """An event on record of somebody with this name, written so long ago."""
+    customer = Customer(store_id=toy.store_id, full_name="Ada", email=f"{name}@example.org")
+    await toy.clients.rows(
+        f"""INSERT INTO toy.outbox (event_id, type, payload, traceparent, create_time, publish_time)
+        VALUES ($1, $2, $3, '', clock_timestamp() - interval '{age}',
+          CASE WHEN $4 THEN clock_timestamp() - interval '{age}' END)""",
+        uuid.uuid4(),
+        CREATED,
+        CustomerCreated(customer=customer).SerializeToString(),
+        published,
+    )
+
+
+async def effects(toy):
+    """Whose events took effect, in that order."""
+    return [event.customer.email.partition("@")[0] for event in await toy.published(CustomerUpdated)]
+
+
+async def count(toy, condition):
+    rows = await toy.clients.rows(f"SELECT count(*) FROM toy.outbox WHERE {condition}")
+    return rows[0]["count"]
+
+
+async def put_many(toy, publish_time):
+    await toy.clients.rows(
+        f"""INSERT INTO toy.outbox (event_id, type, payload, traceparent, create_time, publish_time)
+        SELECT gen_random_uuid(), 'commerce.customer.v1.CustomerUpdated', '', '', clock_timestamp() - interval '1 hour',
+          {publish_time} FROM generate_series(1, $1)""",
+        MANY,
+    )
+
+
+async def test_what_a_process_left_behind_goes_out_in_the_order_in_which_it_happened(toy):
+    async with stopped(toy):
+        for name, age in (("third", 10), ("first", 30), ("second", 20)):
+            await put(toy, name, f"{age} seconds")
+        async with relaying(toy):
+            await eventually(lambda: _is(count(toy, "publish_time IS NULL"), 0))
+
+    assert await eventually(lambda: _has(effects(toy), 3)) == ["first", "second", "third"]
+
+
+async def test_however_much_was_left_behind_all_of_it_goes_out_at_once(toy):
+    async with stopped(toy):
+        await put_many(toy, "NULL")
+        async with relaying(toy):
+            await eventually(lambda: _is(count(toy, "publish_time IS NULL"), 0))
+
+
+async def test_a_stream_that_was_lost_while_nobody_looked_gets_again_all_that_is_on_record(toy):
+    old = "publish_time < clock_timestamp() - interval '30 minutes'"
+    async with stopped(toy):
+        await put_many(toy, "clock_timestamp() - interval '1 hour'")
+        async with relaying(toy):
+            # It knows from here on to which stream its events went.
+            await put(toy, "known")
+            await eventually(lambda: _is(count(toy, "publish_time IS NULL"), 0))
+        assert await count(toy, old) == MANY
+        await toy.clients.cluster.wipe_jetstream()
+
+        async with relaying(toy):
+            await eventually(lambda: _is(count(toy, f"{old} OR publish_time IS NULL"), 0))
+
+
+async def test_what_inboxes_may_have_forgotten_is_not_sent_again(toy):
+    """A lost stream gets what is younger than the retention: an older event would be taken for new."""
+    await write(toy)
+    await put(toy, "forgotten", f"{KEEP_DAYS} days 1 minute", published=True)
+    await put(toy, "remembered", f"{KEEP_DAYS - 1} days 23 hours", published=True)
+
+    await toy.clients.cluster.wipe_jetstream()
+
+    assert "remembered" in await eventually(lambda: _has(effects(toy), 2))
+    await put(toy, "last")
+    assert "forgotten" not in await eventually(lambda: _has(effects(toy), 3))
+
+
+async def _is(found, expected):
+    return await found == expected
+
+
+async def _has(found, number):
+    whole = await found
+    return whole if len(whole) >= number else None
