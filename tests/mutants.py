@@ -215,7 +215,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unknown taken for failed",
         "services/payment/rules.py",
-        "            return _lost(payment, operation, now)",
+        "            return _lost(payment, operation, outcome, now)",
         '            return _refused(payment, operation, Refused("silence"), now)',
         ("tests/payment/test_rules.py::test_silence_leaves_a_payment_unknown_and_its_operation_open", TILL),
     ),
