@@ -41,7 +41,7 @@ async def test_health_says_that_a_server_stops_while_it_finishes(toy):
     """Whoever balances the load sends nothing more here, before the port is closed."""
     busy = asyncio.ensure_future(ask(toy, "sleep 0.6"))
     async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
 
         toy.clients.cluster.kill("toy", signal.SIGTERM)

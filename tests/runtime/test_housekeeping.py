@@ -109,8 +109,8 @@ class _AwayAtFirst(Database):
 
     times_away = 3
 
-    async def rows(self, statement, **values):
+    async def rows(self, statement, _timeout=None, **values):
         if self.times_away:
             self.times_away -= 1
             raise unavailable()
-        return await super().rows(statement, **values)
+        return await super().rows(statement, _timeout, **values)
