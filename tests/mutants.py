@@ -412,6 +412,23 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/runtime/test_shares.py::test_searches_never_take_all_connections",),
     ),
     Mutant(
+        "a provider that fails one store is left alone for all",
+        "services/payment/guard.py",
+        "return self._breakers.get(store, self._fresh)",
+        "return next(iter(self._breakers.values()), self._fresh)",
+        (
+            "tests/payment/test_guard.py::test_a_provider_that_fails_one_store_is_asked_for_the_others",
+            "tests/order/test_fairness.py::test_a_store_whose_provider_is_silent_waits_alone",
+        ),
+    ),
+    Mutant(
+        "a provider's places are one pool",
+        "services/payment/guard.py",
+        "if not self._places.has_room(self._held[store]):",
+        "if self._places.taken >= self._places.most:",
+        ("tests/payment/test_guard.py::test_a_store_that_fills_its_places_leaves_others_theirs",),
+    ),
+    Mutant(
         "a page of payments without its store",
         "services/payment/lists.py",
         "conditions = [_EQUAL[name] for name in given]",

@@ -107,7 +107,9 @@ class PaymentService(PaymentServiceServicer):
 
     async def ListGateways(self, request: rpc.ListGatewaysRequest, call: Call) -> rpc.ListGatewaysResponse:
         by_code = sorted(self._gateways, key=lambda gateway: gateway.code)
-        return rpc.ListGatewaysResponse(gateways=map(gateway_message, by_code))
+        return rpc.ListGatewaysResponse(
+            gateways=[gateway_message(gateway, call.caller.store_id) for gateway in by_code]
+        )
 
     async def IngestWebhook(self, request: rpc.IngestWebhookRequest, call: Call) -> rpc.IngestWebhookResponse:
         body = request.payload.data

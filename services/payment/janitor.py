@@ -1,7 +1,8 @@
 """The janitor: it takes up operations that nobody carries, and ends payments whose time is over.
 
 What became of an operation whose answer was lost, the provider is asked by our key, more seldom each time. Each gateway
-has its own places, so that a provider that is slow holds up its own payments only.
+has its own places, of which each store has its share, so that a provider that is slow holds up its own payments only,
+of the stores that it is slow for.
 """
 
 import asyncio
@@ -9,18 +10,20 @@ import random
 from collections import Counter
 
 from services.payment import queries, rules
-from services.payment.breaker_rules import OPEN
 from services.payment.driver import Driver, locked
 from services.payment.registry import Gateways
 from services.runtime import logs, telemetry, times
 from services.runtime.database import AWAY
+from services.runtime.places import Places
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
 
-# So many operations of one gateway are carried at once.
+# So many operations of one gateway are carried at once, and a store may have its share of them.
 AT_ONCE = 32
+# So many are taken before it is asked again whose places are full.
+TAKEN = 8
 SWEEP_SECONDS = 0.5
 EXPIRING = 100
 # When something is in flight on a payment whose time is over, that is waited for.
@@ -32,7 +35,7 @@ class Janitor:
 
     def __init__(self, runtime: Runtime, driver: Driver, gateways: Gateways) -> None:
         self._runtime, self._driver, self._gateways = runtime, driver, gateways
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[str, str]] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -50,21 +53,36 @@ class Janitor:
                 task.cancel()
 
     async def _take(self) -> bool:
-        """Lease operations that are due, of gateways that may be asked. Return whether there may be more."""
-        full = [code for code, number in Counter(self._tasks.values()).items() if number >= AT_ONCE]
-        full += [gateway.code for gateway in self._gateways if gateway.health == OPEN]
+        """Lease operations that are due, of gateways that may be asked for them. Return whether there may be more."""
+        full, full_for = self._full()
         found = await self._runtime.database.rows(
-            queries.OPERATIONS_DUE, size=AT_ONCE, lease_seconds=self._driver.long_lease_seconds, full=full
+            queries.OPERATIONS_DUE,
+            size=TAKEN,
+            lease_seconds=self._driver.long_lease_seconds,
+            full=full,
+            full_for=[f"{code} {store}" for code, store in full_for],
         )
         for row in found:
             task = asyncio.create_task(self._resume(str(row["payment_id"]), str(row["operation_id"])))
-            self._tasks[task] = row["gateway"]
+            self._tasks[task] = (row["gateway"], str(row["store_id"]))
             task.add_done_callback(self._done)
-        return len(found) == AT_ONCE
+        return len(found) == TAKEN
+
+    def _full(self) -> tuple[list[str], set[tuple[str, str]]]:
+        """Return the gateways that have no place left, and for which stores others may not be asked."""
+        by_gateway = Counter(code for code, _ in self._tasks.values())
+        full_for = {(each.code, store) for each in self._gateways for store in each.refused_stores()}
+        for (code, store), held in Counter(self._tasks.values()).items():
+            places = Places(AT_ONCE)
+            places.taken = by_gateway[code]
+            if not places.is_free_for(held):
+                full_for.add((code, store))
+        return [code for code, number in by_gateway.items() if number >= AT_ONCE], full_for
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        code = self._tasks.pop(task)
-        if sum(each == code for each in self._tasks.values()) == AT_ONCE - 1:
+        before = self._full()
+        self._tasks.pop(task)
+        if self._full() != before:
             self._driver.bell.ring()
 
     async def _resume(self, payment_id: str, operation_id: str) -> None:

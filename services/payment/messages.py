@@ -91,11 +91,12 @@ def staff_operation_message(operation: Operation, currency: str) -> PaymentOpera
     return told
 
 
-def gateway_message(gateway: Guard) -> Gateway:
-    """Return what a gateway can do, and how its provider answers."""
+def gateway_message(gateway: Guard, store_id: str) -> Gateway:
+    """Return what a gateway can do, and how its provider answers a store; the worst of all where none is given."""
     able = {field.name: getattr(gateway.abilities, field.name) for field in fields(gateway.abilities)}
     able["method_pattern"] = able["method_pattern"] or f"pm_{gateway.code}_.+"
-    return Gateway(code=gateway.code, health=gateway.health, **able)
+    health = gateway.health_for(store_id) if store_id else gateway.health
+    return Gateway(code=gateway.code, health=health, **able)
 
 
 def lines_of(lines: Sequence[PaymentLine]) -> tuple[Line, ...]:

@@ -29,7 +29,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     ) -> rpc.SavePaymentMethodResponse:
         customer_id = customers.own(call.caller, request.customer_id)
         code = self._gateways.of_token(request.token).code
-        shown = await self._shown(code, request.token)
+        shown = await self._shown(code, request.token, request.store_id)
         whose = {"customer_id": customer_id, "store_id": request.store_id.lower()}
         kept = await _kept(call, whose)
         if len(kept) >= methods.MOST and request.token not in {row["token"] for row in kept}:
@@ -82,10 +82,12 @@ class PaymentMethodService(PaymentMethodServiceServicer):
             await _prefer(call, kept[0])
         return rpc.RemovePaymentMethodResponse()
 
-    async def _shown(self, code: str, token: str) -> Method:
+    async def _shown(self, code: str, token: str, store_id: str) -> Method:
         """Ask what customers know a payment method by. Refused with PAYMENT_METHOD_REFUSED or GATEWAY_UNAVAILABLE."""
         gateway = self._gateways.named(code)
-        shown = await gateway.method(token) if gateway.abilities.saved_methods else Refused("unable")
+        shown = (
+            await gateway.method(token, store_id) if gateway.abilities.saved_methods else Refused("unable")
+        )
         if isinstance(shown, Unknown | NotSent):
             raise _unavailable(code, shown.cause)
         if isinstance(shown, Refused):
@@ -104,7 +106,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
             raise _unavailable(code, "a payment with it is under way")
         if used["elsewhere"]:
             return
-        forgotten = await self._gateways.named(code).forget(token)
+        forgotten = await self._gateways.named(code).forget(token, str(row["store_id"]))
         if isinstance(forgotten, Unknown | NotSent):
             raise _unavailable(code, forgotten.cause)
         if forgotten is not None:

@@ -296,7 +296,12 @@ PAYMENT_CHANGED_AND_CLOSED = closing(_change(), "payment changed")
 
 _due = (
     select(operations.c.operation_id)
-    .where(_is_open, operations.c.due_time <= func.now(), operations.c.gateway != all_(param("full", TEXTS)))
+    .where(
+        _is_open,
+        operations.c.due_time <= func.now(),
+        operations.c.gateway != all_(param("full", TEXTS)),
+        func.concat(operations.c.gateway, " ", operations.c.store_id) != all_(param("full_for", TEXTS)),
+    )
     .order_by(operations.c.due_time)
     .limit(param("size", Integer))
     .with_for_update(skip_locked=True)
@@ -305,7 +310,9 @@ OPERATIONS_DUE = statement(
     update(operations)
     .where(operations.c.operation_id.in_(_due))
     .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds"))
-    .returning(operations.c.operation_id, operations.c.payment_id, operations.c.gateway),
+    .returning(
+        operations.c.operation_id, operations.c.payment_id, operations.c.gateway, operations.c.store_id
+    ),
     "operations due",
 )
 OPERATION_TAKEN = statement(

@@ -13,14 +13,18 @@ class PaymentSettings(Settings):
     provider_timeout_seconds: float = Field(
         default=2.5, gt=0, description="the longest that one question to a provider may take"
     )
-    provider_connections: int = Field(default=64, ge=1, description="open at once to one provider")
+    # As many as places: who waited for a connection would wait behind other stores' questions.
+    provider_connections: int = Field(default=256, ge=1, description="open at once to one provider")
     provider_places: int = Field(
         default=256,
         ge=1,
-        description="questions to one provider at once; more are turned away, with nothing sent",
+        description="questions to one provider at once, of which a store may have three quarters; "
+        "more are turned away, with nothing sent",
     )
     provider_failures: int = Field(
-        default=8, ge=1, description="so many failures in a row, and a provider is left alone for a while"
+        default=8,
+        ge=1,
+        description="so many failures of a store in a row, and a provider is left alone for a while",
     )
     provider_rest_seconds: float = Field(default=5.0, gt=0, description="for how long it is left alone")
     payment_sandbox: Literal["", "yes", "no"] = Field(

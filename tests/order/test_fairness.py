@@ -7,10 +7,10 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import OrderState
 
 from services.order.driver import UNDRIVEN_OF_CUSTOMER
-from tests.order.asks import create
+from tests.order.asks import create, steps_of
 from tests.order.conftest import UNDER_WAY
 from tests.order.operations import stopped
-from tests.shop import refused
+from tests.shop import eventually, refused
 
 OVERLOADED = ErrorReason.ERROR_REASON_OVERLOADED
 
@@ -102,3 +102,28 @@ async def test_orders_of_another_store_are_confirmed_while_a_flood_of_slow_ones_
 
     assert await unfinished(a) > 48, "the flood had ended: this shows nothing"
     await asyncio.gather(*(a.until(order_id, "CONFIRMED") for order_id in flood))
+
+
+async def test_a_store_whose_provider_is_silent_waits_alone(shop):
+    """Its payments time out until the provider is left alone for it; the same provider takes other stores'."""
+    a, b = shop, shop.another()
+    (silent, _), (order, _) = await stall(a), await stall(b)
+    flood, refusals = await placed((silent("pm_sandbox_silent_before") for _ in range(64)), a.orders)
+    assert not refusals
+    await eventually(lambda: are_unknown(a, 16))
+
+    for _ in range(8):
+        reply = await b.orders.CreateOrder(order())
+        await b.until(reply.order.order_id, "CONFIRMED")
+        assert await steps_of(b, reply.order.order_id) == ["create", "reserve", "authorize"]
+
+    await asyncio.gather(*(a.until(order_id, "CONFIRMED") for order_id in flood))
+
+
+async def are_unknown(shop, number):
+    rows = await shop.clients.rows(
+        'SELECT 1 FROM "order".orders WHERE store_id = $1 AND state = $2',
+        shop.store_id,
+        OrderState.ORDER_STATE_PAYMENT_UNKNOWN,
+    )
+    return len(rows) >= number

@@ -141,6 +141,51 @@ async def test_whoever_does_not_wait_for_an_answer_gives_the_place_back_and_prov
     assert await ask() == CARD
 
 
+async def test_a_store_that_fills_its_places_leaves_others_theirs():
+    provider = StandIn()
+    guard = Guard(provider, 64, FAILURES, 3600, 60)
+    provider.hold()
+    tasks = await under_way(provider, *(guard.method("x", "greedy") for _ in range(48)))
+
+    assert await guard.method("x", "greedy") == NotSent("busy")
+    others = [asyncio.create_task(guard.method("x", "modest")) for _ in range(12)]
+    while provider.asked_at_once < 60:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(0)
+
+    provider.let_go()
+    tasks += others
+    assert set(await asyncio.gather(*tasks)) == {CARD}
+    assert await guard.method("x", "greedy") == CARD
+
+
+async def test_a_provider_that_fails_one_store_is_asked_for_the_others():
+    provider, guard = guarded()
+    provider.answer = Unknown("silence")
+    for _ in range(FAILURES):
+        await guard.method("x", "a")
+    assert await guard.method("x", "a") == NotSent("open")
+
+    provider.answer = CARD
+    assert [await guard.method("x", "b") for _ in range(3)] == [CARD] * 3
+
+    assert await guard.method("x", "a") == NotSent("open")
+    assert (guard.health_for("a"), guard.health_for("b"), guard.health) == (OPEN, OK, OPEN)
+    assert guard.refused_stores() == ["a"]
+
+
+async def test_a_store_that_is_answered_again_is_forgotten():
+    provider, guard = guarded(rest_seconds=0.0)
+    for store in map(str, range(50)):
+        provider.answer = Unknown("silence")
+        for _ in range(FAILURES):
+            await guard.method("x", store)
+        assert guard.health_for(store) == TRYING
+        provider.answer = CARD
+        assert await guard.method("x", store) == CARD
+    assert guard.health == OK
+    assert vars(guard)["_breakers"] == {}
+
+
 async def test_webhooks_and_reports_go_by():
     provider, guard = guarded()
     provider.answer = Unknown("silence")

@@ -51,7 +51,7 @@ class Database:
         if statement is records._LATER:
             return self._later(**values)
         if statement is records._WAITING:
-            return [{"orders": 0}]
+            return []
         if statement is queries.EVENTS:
             return [row for row in self.events[values["order_id"]] if row["sequence"] > values["after"]]
         if statement is queries.LATEST:

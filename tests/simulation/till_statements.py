@@ -154,18 +154,23 @@ def _booked(work: Transaction, payment: Row, values: Row) -> None:
         work.put("ledger", (str(transaction_id), position), entry)
 
 
-async def _operations_due(work: Transaction, size: int, lease_seconds: float, full: list[str]) -> list[Row]:
+async def _operations_due(
+    work: Transaction, size: int, lease_seconds: float, full: list[str], full_for: list[str]
+) -> list[Row]:
     now = work.in_seconds(0)
+    stores = {key: row["store_id"] for key, row in work.seen(PAYMENTS)}
     due = [
-        row
+        row | {"store_id": stores[row["payment_id"]]}
         for key, row in work.seen(OPERATIONS)
         if row["state"] in OPEN and row["due_time"] <= now and row["gateway"] not in full
+        if f"{row['gateway']} {stores[row['payment_id']]}" not in full_for
         if work.free(OPERATIONS, key)
     ]
     taken = sorted(due, key=lambda row: row["due_time"])[:size]
     for row in taken:
         leased = {"attempts": row["attempts"] + 1, "due_time": work.in_seconds(lease_seconds)}
-        work.put(OPERATIONS, row["operation_id"], row | leased)
+        operation = {name: value for name, value in row.items() if name != "store_id"}
+        work.put(OPERATIONS, row["operation_id"], operation | leased)
     return [dict(row) for row in taken]
 
 
