@@ -17,6 +17,10 @@ MAX_REQUESTS = 30_000
 MAX_PENDING = 4_096
 RETRY_SHARE_PERCENT = 25.0
 STREAM_WINDOW_BYTES = 64 * 1024
+# Larger ones tear the connection with every stream on it, and a call that may be repeated tears the next. No service
+# means to send any of more than 4 KiB.
+MAX_TRAILERS_KIB = 4 * 1024
+MAX_TRAILERS = 4 * 1024
 # Far above the stream's window: many readers who stopped reading must not hold up the others on the connection.
 CONNECTION_WINDOW_BYTES = 64 * 1024 * 1024
 
@@ -85,6 +89,10 @@ def _cluster(name: str, addresses: Sequence[str]) -> Json:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "upstreams.http.v3.HttpProtocolOptions",
+                common_http_protocol_options={
+                    "max_response_headers_kb": MAX_TRAILERS_KIB,
+                    "max_headers_count": MAX_TRAILERS,
+                },
                 explicit_http_config={
                     "http2_protocol_options": {
                         "initial_stream_window_size": STREAM_WINDOW_BYTES,
