@@ -362,6 +362,22 @@ def dead_letters(
 
 
 @app.command()
+def psql(
+    statement: Annotated[
+        str, typer.Option("-c", "--command", metavar="SQL", help="Carry this out and end.")
+    ] = "",
+    role: Annotated[str, typer.Option(help="A service: order, payment …; default: the administrator.")] = "",
+    write: Annotated[bool, typer.Option("--write", help="Allow changes; without it nothing can be.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Open PostgreSQL's own client at the cluster's database, to read."""
+    with told():
+        from services.cluster.psql import become
+
+        become(_home(home), role, statement, write)
+
+
+@app.command()
 def doctor(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Look at everything that can be wrong. Exit code 1 when something is, or when no cluster runs."""
     with told():

@@ -46,7 +46,7 @@ async def test_help_is_whole(group, columns):
 
 
 async def test_every_command_that_shows_data_has_json():
-    shows_none = ("up", "down", "reset", "demo", "import")
+    shows_none = ("up", "down", "reset", "demo", "import", "psql")
     for words in every_command():
         _, out, _ = await command(*words, "--help")
         assert ("--output" in out) == (words[0] not in shows_none), words
