@@ -324,6 +324,82 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "a return gives back what it is worth, whatever is left",
+        "services/payment/rules.py",
+        "    amount = min(operation.wanted, payment.kept)\n",
+        "    amount = operation.wanted\n",
+        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+    ),
+    Mutant(
+        "what is not given back is told to nobody",
+        "services/payment/messages.py",
+        "short = payment.currency_code, max(refund.wanted - refund.amount, 0)",
+        "short = payment.currency_code, 0",
+        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+    ),
+    Mutant(
+        "what waits is not fitted when it begins",
+        "services/payment/rules.py",
+        "begun = fitted(replace(begun, state=OPERATION_PENDING), after)",
+        "begun = replace(begun, state=OPERATION_PENDING)",
+        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+    ),
+    Mutant(
+        "an order of nothing waits for a parcel",
+        "services/payment/rules.py",
+        "at_once = payment.capture_mode == AT_ONCE or not payment.amount",
+        "at_once = payment.capture_mode == AT_ONCE",
+        ("tests/payment/test_authorize_payment.py::test_an_order_that_costs_nothing_needs_no_provider",),
+    ),
+    Mutant(
+        "the provider's words are shown to customers",
+        "services/payment/messages.py",
+        'if caller and caller.role != "CUSTOMER" else',
+        "if caller else",
+        (
+            "tests/payment/test_get_payment.py"
+            "::test_shows_the_providers_own_words_to_staff_and_never_to_customers",
+        ),
+    ),
+    Mutant(
+        "goods go out after the promise has ended",
+        "services/order/handlers.py",
+        "    if not cause and rules.is_promise_over(order, now()):",
+        "    if False:",
+        (
+            "tests/order/test_money_told.py"
+            "::test_when_the_promise_ends_nothing_more_is_sent_from_that_moment_on",
+        ),
+    ),
+    Mutant(
+        "what was taken is not paid once the promise has ended",
+        "services/order/handlers.py",
+        'cause = "" if row["captured_minor_units"] >= order.total.minor_units else "expired"',
+        'cause = "expired"',
+        ("tests/order/test_money_told.py::test_what_is_taken_may_be_sent_after_its_promise_has_ended",),
+    ),
+    Mutant(
+        "an order assumes what went back",
+        "services/order/money_rules.py",
+        "    order.refunded.minor_units += back\n",
+        "",
+        ("tests/order/test_money_told.py::test_what_was_refunded_for_a_cancellation_is_known_too",),
+    ),
+    Mutant(
+        "a total in another currency is the one that was shown",
+        "services/order/prices.py",
+        "    if order.total != expected:",
+        "    if order.total.minor_units != expected.minor_units:",
+        ("tests/order/test_expected_total.py::test_whatever_else_changed_refuses_it_too_and_uses_no_coupon",),
+    ),
+    Mutant(
+        "the tax within a shipping fee is booked nowhere",
+        "services/order/prices.py",
+        "        within = order.shipping_tax.minor_units\n",
+        "        within = 0\n",
+        ("tests/order/test_shipping_tax.py::test_is_booked_as_tax_and_comes_back_with_the_fee",),
+    ),
+    Mutant(
         "settlement fee posted twice",
         "services/payment/settlement_rules.py",
         "line.cost - (ours.fee if ours else 0))",

@@ -85,6 +85,7 @@ def _order(request: Wish, products: Mapping[str, Product], settings: OrderSettin
         customer_id=request.customer_id.lower(),
         lines=prices.lines(request.lines, products, settings, address.country_code),
         tax_included=settings.tax_included,
+        shipping_tax_rate_ppm=prices.shipping_tax_rate(settings, address.country_code),
         delivery_address=address if request.HasField("delivery_address") else None,
     )
 

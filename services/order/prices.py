@@ -57,6 +57,14 @@ def lines(
     return snapshot
 
 
+def shipping_tax_rate(settings: OrderSettings, country: str) -> int:
+    """Return the rate of the tax within the shipping fee; 0 when the store says nothing of it."""
+    if not settings.HasField("shipping_tax_class"):
+        return 0
+    rates = {(rate.country_code, rate.tax_class): rate.rate_ppm for rate in settings.tax_rates}
+    return tax_rate(rates, country, settings.shipping_tax_class)
+
+
 def tax_rate(rates: Mapping[tuple[str, str], int], country: str, tax_class: str) -> int:
     """Return the rate that fits best, of those by country and class ("" for any); 0 when none fits."""
     for fit in ((country, tax_class), (country, ""), ("", tax_class), ("", "")):
@@ -86,6 +94,7 @@ def price(order: Order, shipping_rates: Iterable[ShippingRate], coupon: Coupon |
         (order.discount, off),
         (order.tax, taxed),
         (order.shipping, fee),
+        (order.shipping_tax, tax(fee, order.shipping_tax_rate_ppm, included=True)),
         (order.total, _payable(left + fee + (0 if order.tax_included else taxed))),
         (order.refunded, 0),
     ):
@@ -208,7 +217,8 @@ def breakdown(order: Order) -> list[PaymentLine]:
         gross = line.quantity * line.unit_price.minor_units - (tax if order.tax_included else 0)
         parts.append((line.product_id, gross, line.discount.minor_units, tax))
     if order.shipping.minor_units:
-        parts.append(("", order.shipping.minor_units, 0, 0))
+        within = order.shipping_tax.minor_units
+        parts.append(("", order.shipping.minor_units - within, 0, within))
     return [
         PaymentLine(
             product_id=product_id,

@@ -108,6 +108,8 @@ _ORDER_COLUMNS = [
     "tax_minor_units",
     "tax_included",
     "shipping_minor_units",
+    "shipping_tax_minor_units",
+    "shipping_tax_rate_ppm",
     "coupon_code",
 ]
 # The id of the transaction, for the store's feed (tables.order_events).
@@ -158,7 +160,7 @@ ORDER_PLACED = closing(
 )
 
 # What an order costs, after a coupon was added to it.
-_SUMS = ("total", "subtotal", "discount", "tax", "shipping")
+_SUMS = ("total", "subtotal", "discount", "tax", "shipping", "shipping_tax")
 _repriced_line = given(
     ("position", SMALLINTS), ("discount_minor_units", BIGINTS), ("tax_minor_units", BIGINTS)
 )
@@ -306,6 +308,8 @@ def order_of(row: Row) -> Order:
         tax=money("tax"),
         tax_included=row["tax_included"],
         shipping=money("shipping"),
+        shipping_tax=money("shipping_tax"),
+        shipping_tax_rate_ppm=row["shipping_tax_rate_ppm"],
         refunded=money("refunded"),
         unpaid_reason=row["unpaid_reason"],
         coupon_code=row["coupon_code"],
@@ -349,6 +353,8 @@ def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
         "order_tax_minor_units": order.tax.minor_units,
         "order_tax_included": order.tax_included,
         "order_shipping_minor_units": order.shipping.minor_units,
+        "order_shipping_tax_minor_units": order.shipping_tax.minor_units,
+        "order_shipping_tax_rate_ppm": order.shipping_tax_rate_ppm,
         "order_coupon_code": order.coupon_code,
         "position": list(range(1, len(bought) + 1)),
         "product_id": [line.product_id for line in bought],

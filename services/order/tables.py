@@ -65,6 +65,9 @@ orders = Table(
     _money("tax"),
     Column("tax_included", Boolean, nullable=False, server_default=false()),
     _money("shipping"),
+    # Within shipping, and not in tax.
+    _money("shipping_tax"),
+    Column("shipping_tax_rate_ppm", Integer, nullable=False, server_default="0"),
     _money("refunded"),
     Column("coupon_code", Text, nullable=False, server_default=""),
     # What its payment tells: what was taken, until when the rest is promised, why it is not paid for any more.

@@ -235,7 +235,7 @@ def _moves(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _row(order: Order, due_time: datetime) -> Row:
     (line,) = order.lines
-    amounts = ("discount", "tax", "shipping", "refunded", "captured")
+    amounts = ("discount", "tax", "shipping", "shipping_tax", "refunded", "captured")
     return {
         "order_id": order.order_id,
         "store_id": order.store_id,
@@ -248,6 +248,7 @@ def _row(order: Order, due_time: datetime) -> Row:
         "currency_code": order.total.currency_code,
         **{f"{name}_minor_units": 0 for name in amounts},
         "tax_included": False,
+        "shipping_tax_rate_ppm": 0,
         "payment_expire_time": None,
         "unpaid_reason": "",
         "coupon_code": "",

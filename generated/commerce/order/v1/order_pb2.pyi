@@ -144,6 +144,8 @@ class Order(message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     PAYMENT_EXPIRE_TIME_FIELD_NUMBER: builtins.int
     UNPAID_REASON_FIELD_NUMBER: builtins.int
+    SHIPPING_TAX_FIELD_NUMBER: builtins.int
+    SHIPPING_TAX_RATE_PPM_FIELD_NUMBER: builtins.int
     order_id: builtins.str
     """UUIDv7."""
     store_id: builtins.str
@@ -170,6 +172,8 @@ class Order(message.Message):
     """Why what is sent, or still to be sent, is not paid for: expired, voided, or the provider's code of a capture that
     failed; empty otherwise. While it is set the order is neither accepted nor sent.
     """
+    shipping_tax_rate_ppm: builtins.int
+    """The rate of that tax, in millionths."""
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[OrderLine]:
         """What was bought, as it was when the order was placed."""
@@ -230,6 +234,10 @@ class Order(message.Message):
         is promised, and where nobody knows.
         """
 
+    @builtins.property
+    def shipping_tax(self) -> money_pb2.Money:
+        """The tax within shipping, which the store's settings say; it is not in tax, and comes back with shipping."""
+
     def __init__(
         self,
         *,
@@ -259,10 +267,12 @@ class Order(message.Message):
         expire_time: timestamp_pb2.Timestamp | None = ...,
         payment_expire_time: timestamp_pb2.Timestamp | None = ...,
         unpaid_reason: builtins.str = ...,
+        shipping_tax: money_pb2.Money | None = ...,
+        shipping_tax_rate_ppm: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "payment_expire_time", b"payment_expire_time", "refunded", b"refunded", "shipping", b"shipping", "subtotal", b"subtotal", "tax", b"tax", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "payment_expire_time", b"payment_expire_time", "refunded", b"refunded", "shipping", b"shipping", "shipping_tax", b"shipping_tax", "subtotal", b"subtotal", "tax", b"tax", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "refunded", b"refunded", "returns", b"returns", "sequence", b"sequence", "shipments", b"shipments", "shipping", b"shipping", "state", b"state", "store_id", b"store_id", "subtotal", b"subtotal", "tax", b"tax", "tax_included", b"tax_included", "total", b"total", "unpaid_reason", b"unpaid_reason", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["coupon_code", b"coupon_code", "create_time", b"create_time", "customer_id", b"customer_id", "delivery_address", b"delivery_address", "discount", b"discount", "expire_time", b"expire_time", "lines", b"lines", "next_action_url", b"next_action_url", "order_id", b"order_id", "payment_expire_time", b"payment_expire_time", "payment_id", b"payment_id", "payment_method", b"payment_method", "reason", b"reason", "refunded", b"refunded", "returns", b"returns", "sequence", b"sequence", "shipments", b"shipments", "shipping", b"shipping", "shipping_tax", b"shipping_tax", "shipping_tax_rate_ppm", b"shipping_tax_rate_ppm", "state", b"state", "store_id", b"store_id", "subtotal", b"subtotal", "tax", b"tax", "tax_included", b"tax_included", "total", b"total", "unpaid_reason", b"unpaid_reason", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
