@@ -275,14 +275,16 @@ def import_(
     all_or_none: Annotated[
         bool, typer.Option("--all-or-none", help="Take nothing in unless all can be.")
     ] = False,
+    output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
     """Bring a store's products from a CSV file, prices in minor units. Exit code 1 when a row was refused."""
     with told():
         from services.cluster import importing
 
+        console = _console(quiet=output is Output.JSON)
         whole = asyncio.run(
-            importing.bring(_home(home), store_id, file, import_id, _console(), encoding, all_or_none)
+            importing.bring(_home(home), store_id, file, import_id, console, encoding, all_or_none, output)
         )
     raise typer.Exit(not whole)
 
@@ -444,10 +446,10 @@ def _home(path: Path | None) -> Home:
     return Home(path)
 
 
-def _console() -> Console:
+def _console(quiet: bool = False) -> Console:
     from rich.console import Console
 
-    return Console()
+    return Console(quiet=quiet)
 
 
 def _replica(text: str) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from rich.progress import Progress
 from services.cluster import sheets
 from services.cluster.follow import CALL_SECONDS, gateway
 from services.cluster.home import Home, HomeError
+from services.cluster.output import Output, print_json, to_dict
 from services.cluster.processes import backoff_seconds
 
 NEEDED = ("sku", "name", "price", "currency")
@@ -68,6 +69,7 @@ async def bring(
     console: Console,
     encoding: str = "",
     all_or_none: bool = False,
+    output: Output = Output.TEXT,
 ) -> bool:
     """Import a file's rows, show how far it is, then each row that was refused. Return whether all were taken.
 
@@ -83,16 +85,24 @@ async def bring(
             if all_or_none and (faults := sheet.faults + await sender.judge(sheet)):
                 _tell(faults, console)
                 _say(console, f"{total:,} rows: nothing was taken in, for {len(faults):,} cannot be")
+                _answer(output, Import(import_id=import_id), faults)
                 return False
             whole = await sender.send(sheet.rows, console)
-            _tell(sheet.faults + [each async for each in sender.errors(sheet)], console)
+            faults = sheet.faults + [each async for each in sender.errors(sheet)]
+            _tell(faults, console)
         except grpc.aio.AioRpcError as error:
             again = f"go on with: --import-id {import_id}"
             raise HomeError(f"{error.code().name}: {error.details()}; {again}") from None
     failed = whole.failed + len(sheet.faults)
     told = ", ".join(f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged"))
     _say(console, f"{total:,} rows: {told}, {failed:,} failed")
+    _answer(output, whole, faults)
     return not failed
+
+
+def _answer(output: Output, whole: Import, faults: list[Fault]) -> None:
+    if output is Output.JSON:
+        print_json({"import": to_dict(whole), "faults": [each._asdict() for each in sorted(faults)]})
 
 
 def _tell(faults: list[Fault], console: Console) -> None:

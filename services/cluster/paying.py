@@ -160,7 +160,7 @@ def _operation_record(one: PaymentOperation) -> dict[str, str]:
     return {
         one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times",
         "id": one.operation_id,
-        "failed": one.failure_code,
+        **_words(one),
         "provider": one.provider_reference,
         "begun": time_of(one.create_time),
         "settled": time_of(one.settle_time) if one.HasField("settle_time") else "",
@@ -173,10 +173,19 @@ def _unsettled_record(each: rpc.UnsettledOperation) -> dict[str, str]:
     return {
         "payment": f"{each.payment_id}  {_payment_state(each.state)}",
         one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times of {each.gateway}",
+        **_words(one),
         "since": time_of(one.create_time),
-        "asked": f"next {_due(one)}",
+        "asked": "" if _state(one) == "FAILED" else f"next {_due(one)}",
         "order": each.order_id,
         "trace": one.trace_id,
+    }
+
+
+def _words(one: PaymentOperation) -> dict[str, str]:
+    """What the provider said when it refused or did not answer as it should."""
+    return {
+        "failed": ", ".join(filter(None, (one.failure_code, one.provider_message))),
+        "request": one.provider_request_id,
     }
 
 

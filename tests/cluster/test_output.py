@@ -46,7 +46,7 @@ async def test_help_is_whole(group, columns):
 
 
 async def test_every_command_that_shows_data_has_json():
-    shows_none = ("up", "down", "reset", "demo", "import", "psql")
+    shows_none = ("up", "down", "reset", "demo", "psql")
     for words in every_command():
         _, out, _ = await command(*words, "--help")
         assert ("--output" in out) == (words[0] not in shows_none), words
@@ -91,6 +91,27 @@ async def test_json_is_what_rest_answers(shop, typed):
     assert {"good", "text"} <= read(await typed("doctor", "-o", "json"))[0].keys()
     token = read(await typed("token", "--role", "store_admin", "--store", shop.store_id, "-o", "json"))
     assert token["token"].startswith("ey")
+
+
+async def test_json_of_an_import_tells_the_counts_and_each_fault(shop, typed, tmp_path):
+    file = tmp_path / "products.csv"
+    file.write_text("sku,name,price,currency\nT-1,Tea,1999,EUR\nT-2,Tea,abc,EUR\n")
+    code, out, _ = await typed("import", shop.store_id, str(file), "-o", "json")
+    told = json.loads(out)
+    assert code == 1
+    assert told["import"]["created"] == 1
+    assert [(fault["line"], fault["sku"]) for fault in told["faults"]] == [(3, "T-2")]
+
+
+async def test_a_failed_refund_is_listed_with_the_providers_words(shop, typed):
+    till = Till(shop)
+    payment = await till.capture(await till.authorize())
+    path = f"/v1/charges/{payment.provider_reference}/refund"
+    await till.provider("POST", path, {"amount_minor_units": 1900})
+    await till.refund(payment)
+    for arguments in (("payments", "unsettled"), ("payments", "show", payment.payment_id)):
+        _, out, _ = await typed(*arguments)
+        assert "amount_exceeds_captured, more than is left of what was captured" in out
 
 
 @pytest.mark.parametrize("currency, shown", [("EUR", "19.99 EUR"), ("JPY", "1999 JPY"), ("KWD", "1.999 KWD")])
