@@ -505,6 +505,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/payment/test_guard.py::test_a_store_that_fills_its_places_leaves_others_theirs",),
     ),
     Mutant(
+        "a connection carries any number of streams",
+        "services/runtime/server.py",
+        "settings.streams_per_connection",
+        "100_000",
+        ("tests/runtime/test_hostile_connections.py::test_a_flood_costs_little_and_nobody_else_notices",),
+    ),
+    Mutant(
+        "pings are answered for ever",
+        "services/runtime/server.py",
+        '("grpc.http2.max_ping_strikes", 2)',
+        '("grpc.http2.max_ping_strikes", 0)',
+        ("tests/runtime/test_hostile_connections.py::test_whoever_pings_for_ever_is_cut_off",),
+    ),
+    Mutant(
         "a page of payments without its store",
         "services/payment/lists.py",
         "conditions = [_EQUAL[name] for name in given]",

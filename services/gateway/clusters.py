@@ -16,6 +16,8 @@ EJECTION_SECONDS = 5.0
 MAX_REQUESTS = 30_000
 MAX_PENDING = 4_096
 RETRY_SHARE_PERCENT = 25.0
+# Half of what a service takes on one connection and refuses past that: more connections are opened before.
+STREAMS_PER_CONNECTION = 500
 STREAM_WINDOW_BYTES = 64 * 1024
 # Larger ones tear the connection with every stream on it, and a call that may be repeated tears the next. No service
 # means to send any of more than 4 KiB.
@@ -97,6 +99,7 @@ def _cluster(name: str, addresses: Sequence[str]) -> Json:
                     "http2_protocol_options": {
                         "initial_stream_window_size": STREAM_WINDOW_BYTES,
                         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+                        "max_concurrent_streams": STREAMS_PER_CONNECTION,
                         # gRPC keeps what it could not read of a header in this table, and fails all who use the entry.
                         "hpack_table_size": 0,
                     }

@@ -15,6 +15,7 @@ from services.runtime.pipeline import Environment, compose
 from services.runtime.refusals import DETAILS, Refusal, details
 from services.runtime.settings import Settings
 
+_PENDING = 20_000
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -25,12 +26,16 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Twice what the gateway takes, which says better what is too large.
         ("grpc.max_metadata_size", 32 << 10),
         ("grpc.absolute_max_metadata_size", 32 << 10),
-        # A burst of streams is admitted, or refused, by us.
-        ("grpc.max_concurrent_streams", settings.open_streams + settings.calls_in_flight),
-        ("grpc.server.max_pending_requests", settings.open_streams),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.open_streams),
+        # A stream counts until we have let go of it: one that is reset at once still does. The gateway opens more
+        # connections when one is full.
+        ("grpc.max_concurrent_streams", settings.streams_per_connection),
+        # What comes in one burst over many connections is admitted, or refused, by us: gRPC would cancel anybody's.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _PENDING),
+        # Whoever pings more often three times is cut off; other services do every 30 s.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.so_reuseport", 0),
     ]
 

@@ -31,6 +31,11 @@ class Settings(BaseSettings):
     open_streams: int = Field(
         default=20_000, ge=1, description="streams at once; a store may have three quarters of them"
     )
+    streams_per_connection: int = Field(
+        default=1_000,
+        ge=1,
+        description="calls and streams at once on one connection: a flood of them costs 20 MB",
+    )
     # Limits of each process, so that no caller and no store takes it from the others; see shares.py. A store may have
     # three quarters of the places of a kind: of reads and writes together fewer than all calls in flight.
     reads_in_flight: int = Field(default=128, ge=1, description="reads at once, of all stores")

@@ -4,9 +4,11 @@ import asyncio
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_pb2 import OrderState
+from commerce.order.v1.order_pb2 import OrderState, OrderUpdate
+from commerce.order.v1.order_service_pb2 import GetOrderRequest, WatchOrderRequest
 
 from services.order.driver import UNDRIVEN_OF_CUSTOMER
+from tests.bench.replay import Connection, head
 from tests.order.asks import create, steps_of
 from tests.order.conftest import UNDER_WAY
 from tests.order.operations import stopped
@@ -127,3 +129,29 @@ async def are_unknown(shop, number):
         OrderState.ORDER_STATE_PAYMENT_UNKNOWN,
     )
     return len(rows) >= number
+
+
+async def test_watches_past_what_one_connection_to_a_service_carries_go_over_others(shop):
+    order_id = await shop.order(until="CONFIRMED")
+    gateway = shop.clients.cluster.gateway_url.removeprefix("http://")
+    request = WatchOrderRequest(order_id=order_id).SerializeToString()
+    # The gateway takes a hundred calls a connection; the service a thousand, and so many of one caller.
+    connections = [await Connection.to(gateway) for _ in range(13)]
+    told: list[bytes | None] = []
+    for number, connection in enumerate(connections):
+        token = (shop.token, shop.as_("store_manager").token)[number % 2] or ""
+        headers = head(gateway, "commerce.order.v1.OrderService/WatchOrder", token)
+        for _ in range(96):
+            connection.call(headers, request, told.append)
+
+    async def all_told():
+        for connection in connections:
+            connection.check()
+        return len(told) == 13 * 96
+
+    await eventually(all_told)
+    reply = await shop.at(gateway).orders.GetOrder(GetOrderRequest(order_id=order_id))
+    assert reply.order.order_id == order_id
+    for connection in connections:
+        connection.close()
+    assert {OrderUpdate.FromString(message or b"").order_id for message in told} == {order_id}
