@@ -110,7 +110,7 @@ class OrderService(OrderServiceServicer):
         self, request: rpc.GetCustomerOrderStatsRequest, call: Call
     ) -> rpc.GetCustomerOrderStatsResponse:
         customer_id = _buyer(call, request.customer_id)
-        rows = await call.db.rows(months.MONTHS, customer_id=customer_id)
+        rows = await months.of_customer(call.db, customer_id)
         visible = [row for row in rows if call.caller.may_see(str(row["store_id"]), customer_id)]
         return months.stats_of(customer_id, visible)
 

@@ -8,17 +8,22 @@ from typing import Any
 from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1 import order_service_pb2 as rpc
 from commerce.order.v1.order_pb2 import Order
-from sqlalchemy import ARRAY, Date, select, tuple_, update
+from commerce.order.v1.settings_service_pb2 import OrderSettings
+from sqlalchemy import ARRAY, Date, Integer, func, literal_column, select, tuple_, update
 
-from services.order import prices
+from services.order import calendars, prices
 from services.order.queries import BIGINTS, INTEGERS
 from services.order.rules import Bought
-from services.order.tables import customer_months
+from services.order.tables import TIME, customer_months, order_settings, orders
+from services.runtime import times
+from services.runtime.database import Runs
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
 from services.runtime.work import Work
 
+# A store that said nothing has UTC.
+UTC_NAMES = ("", "UTC", "Etc/UTC")
 _KEY = ("customer_id", "month", "currency_code")
 _COLUMNS = {
     "customer_id": UUIDS,
@@ -53,11 +58,45 @@ CHANGED = statement(
     ),
     "customers' months changed",
 )
+_is_customers = _c.customer_id == param("customer_id")
+BEGUN = statement(
+    select(order_settings.c.settings, func.min(_c.month).label("month"))
+    .select_from(customer_months.outerjoin(order_settings, order_settings.c.store_id == _c.store_id))
+    .where(_is_customers)
+    .group_by(order_settings.c.store_id),
+    "customer's first month",
+)
+_none_moved = (literal_column("0", Integer).label(which) for which in ("earlier", "later"))
 MONTHS = statement(
-    select(customer_months)
-    .where(_c.customer_id == param("customer_id"))
-    .order_by(_c.month, _c.currency_code),
+    select(customer_months, *_none_moved).where(_is_customers).order_by(_c.month, _c.currency_code),
     "customer's months",
+)
+_SPAN = {"begin": ARRAY(TIME), "end": ARRAY(TIME), "first_id": UUIDS, "last_id": UUIDS}
+_edge = given(
+    ("month", ARRAY(Date)),
+    *((f"{which}_{name}", kind) for which in ("earlier", "later") for name, kind in _SPAN.items()),
+    name="edge",
+    prefix="edge_",
+)
+
+
+def _moved(which: str) -> Any:
+    """Count the orders of a month and a currency that are of another month in the zone: by the ids of a few hours."""
+    begin, end, first_id, last_id = (_edge.c[f"{which}_{name}"] for name in _SPAN)
+    of_customer = orders.c.customer_id == _c.customer_id, orders.c.currency_code == _c.currency_code
+    by_id = orders.c.order_id >= first_id, orders.c.order_id < last_id
+    by_time = orders.c.create_time >= begin, orders.c.create_time < end
+    counted = select(func.count()).select_from(orders).where(*of_customer, *by_id, *by_time)
+    return counted.correlate(customer_months, _edge).scalar_subquery().label(which)
+
+
+# One statement sees both at one instant: an order is counted in one month, whenever it comes.
+LOCAL_MONTHS = statement(
+    select(customer_months, _moved("earlier"), _moved("later"))
+    .select_from(customer_months.outerjoin(_edge, _edge.c.month == _c.month))
+    .where(_is_customers)
+    .order_by(_c.month, _c.currency_code),
+    "customer's months in a zone",
 )
 
 
@@ -75,19 +114,42 @@ async def change(work: Work, changes: Iterable[tuple[Order, Bought]]) -> None:
         await work.rows(CHANGED, **dict(zip(_COLUMNS, map(list, columns), strict=True)))
 
 
+async def of_customer(db: Runs, customer_id: str) -> Sequence[Mapping[str, Any]]:
+    """Return the months of a customer, and how many orders of each are of another one in the store's time zone."""
+    begun = await db.row(BEGUN, customer_id=customer_id)
+    if begun is None:
+        return []
+    zone = OrderSettings.FromString(begun["settings"] or b"").time_zone
+    if zone in UTC_NAMES:
+        return await db.rows(MONTHS, customer_id=customer_id)
+    # An order may come while this is asked, and be the first of its month.
+    last = calendars.after(times.now().date().replace(day=1))
+    return await db.rows(LOCAL_MONTHS, customer_id=customer_id, **calendars.edges(zone, begun["month"], last))
+
+
 def stats_of(customer_id: str, rows: Sequence[Mapping[str, Any]]) -> rpc.GetCustomerOrderStatsResponse:
     """Add up the months of a customer, the first one first."""
-    orders, spent, paid = Counter[str](), Counter[str](), Counter[str]()
+    placed, spent, paid = Counter[date](), Counter[str](), Counter[str]()
     for row in rows:
-        orders[f"{row['month']:%Y-%m}"] += row["orders"]
+        month, earlier, later = row["month"], row["earlier"], row["later"]
+        for of, number in (
+            (calendars.before(month), earlier),
+            (month, row["orders"] - earlier - later),
+            (calendars.after(month), later),
+        ):
+            placed[of] += number
         spent[row["currency_code"]] += row["spent_minor_units"]
         paid[row["currency_code"]] += row["paid"]
     stats = rpc.GetCustomerOrderStatsResponse(
         customer_id=customer_id,
-        total_orders=orders.total(),
+        total_orders=placed.total(),
         cancelled_orders=sum(row["cancelled"] for row in rows),
         spending=[_spending(code, spent[code], paid[code]) for code in sorted(paid) if paid[code]],
-        months=[rpc.MonthlyOrders(month=month, orders=number) for month, number in orders.items()],
+        months=[
+            rpc.MonthlyOrders(month=f"{month:%Y-%m}", orders=placed[month])
+            for month in sorted(placed)
+            if placed[month]
+        ],
     )
     if rows:
         stats.cancellation_rate = stats.cancelled_orders / stats.total_orders

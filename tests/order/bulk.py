@@ -37,7 +37,7 @@ def orders(count: int, customers: int, days: int = 300, seed: int = 7) -> list[P
     )
     return [
         Placed(
-            order_id=_id_at(time),
+            order_id=id_at(time),
             customer_id=chance.choice(buyers),
             state=chance.choices(STATES, WEIGHTS)[0],
             # Many are equal, so that what comes next does not depend on the total alone.
@@ -49,7 +49,7 @@ def orders(count: int, customers: int, days: int = 300, seed: int = 7) -> list[P
     ]
 
 
-def _id_at(time: datetime) -> str:
+def id_at(time: datetime) -> str:
     low = (uuid.uuid4().int & ((1 << 80) - 1)) & ~(0xF << 76) | 0x7 << 76
     return str(uuid.UUID(int=first_id(int(time.timestamp() * 1000)).int | low))
 

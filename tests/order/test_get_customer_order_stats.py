@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from services.order import months, rules
 from services.order.money_rules import Known, News, learn
 from tests.order import bulk
 from tests.order.asks import accept, cancel, create, deliver, get, given_back, name, ship, take_back
-from tests.order.deals import new_coupon
+from tests.order.deals import new_coupon, set_up
 from tests.shop import new_id, refused
 
 PAID = ("CONFIRMED", "ACCEPTED", "SHIPPED", "DELIVERED", "RETURNED")
@@ -310,6 +311,73 @@ async def test_a_hundred_thousand_orders_are_read_from_a_few_hundred_rows(shop):
     assert stats.first_order_time.ToDatetime(tzinfo=UTC) == placed[0].create_time
     assert stats.last_order_time.ToDatetime(tzinfo=UTC) == placed[-1].create_time
     assert plan["Actual Rows"] <= 3 * len(stats.months)
+
+
+# When orders were placed in UTC; and their number by month as clocks in a zone show it.
+PLACED = [
+    "2025-03-31T21:30", "2025-03-31T22:30", "2025-04-01T06:30",  # 23:30 and 00:30 in Berlin; 23:30 in Los Angeles
+    "2025-10-31T22:30", "2025-10-31T23:30", "2025-11-01T06:30",  # The same after the clocks went back.
+    "2024-12-31T23:30", "2025-01-01T07:30", "2025-01-15T12:00",
+]  # fmt: skip
+MONTHS_IN = {
+    "UTC": {"2025-03": 2, "2025-04": 1, "2025-10": 2, "2025-11": 1, "2024-12": 1, "2025-01": 2},
+    "Europe/Berlin": {"2025-03": 1, "2025-04": 2, "2025-10": 1, "2025-11": 2, "2025-01": 3},
+    "America/Los_Angeles": {"2025-03": 3, "2025-10": 3, "2024-12": 2, "2025-01": 1},
+    "Pacific/Kiritimati": {"2025-04": 3, "2025-11": 3, "2025-01": 3},
+}
+
+
+async def months_of(shop, customer):
+    return {each.month: each.orders for each in (await stats_of(shop, customer)).months}
+
+
+@pytest.fixture
+async def regular(shop):
+    """A customer who bought about the edges of months, in two currencies."""
+    customer = await shop.customer()
+    template = bulk.orders(len(PLACED), customers=1)
+    placed = []
+    for number, (each, time) in enumerate(zip(template, PLACED, strict=True)):
+        moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
+        currency = ("EUR", "CHF")[number % 2]
+        placed.append(
+            each._replace(
+                customer_id=customer, create_time=moment, order_id=bulk.id_at(moment), currency_code=currency
+            )
+        )
+    async with bulk.administrator(shop) as connection:
+        await bulk.write(connection, shop.store_id, placed, lines=False)
+        await connection.execute(MONTHS, customer)
+    return customer
+
+
+@pytest.mark.parametrize("zone", MONTHS_IN)
+async def test_months_begin_when_the_stores_clocks_say_so(shop, regular, zone):
+    await set_up(shop, time_zone=zone)
+
+    assert await months_of(shop, regular) == MONTHS_IN[zone]
+
+
+async def test_another_zone_counts_all_months_anew_at_once_and_nothing_else(shop, regular):
+    before = await stats_of(shop, regular)
+
+    for zone in (*MONTHS_IN, ""):
+        await set_up(shop, time_zone=zone)
+        stats = await stats_of(shop, regular)
+        assert {each.month: each.orders for each in stats.months} == MONTHS_IN[zone or "UTC"]
+        stats.ClearField("months")
+        stats.months.extend(before.months)
+        assert stats == before
+
+
+async def test_an_order_that_is_placed_in_a_zone_counts_in_its_month_now(shop):
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        await set_up(shop, time_zone=zone)
+        customer = await shop.customer()
+        order_id = await shop.order(customer=customer, until="CONFIRMED")
+        order = (await shop.orders.GetOrder(get(order_id))).order
+        local = order.create_time.ToDatetime(tzinfo=UTC).astimezone(ZoneInfo(zone))
+        assert await months_of(shop, customer) == {f"{local:%Y-%m}": 1}
 
 
 def lives(state, taken=()):

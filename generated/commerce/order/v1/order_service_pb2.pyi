@@ -447,7 +447,9 @@ class GetCustomerOrderStatsResponse(message.Message):
 
     @builtins.property
     def months(self) -> containers.RepeatedCompositeFieldContainer[MonthlyOrders]:
-        """Orders placed in each month that has some (UTC), the first one first."""
+        """Orders placed in each month that has some, the first one first. A month is the store's: it begins at midnight in
+        OrderSettings.time_zone. When a store sets another zone, all of its months are counted in that one from then on.
+        """
 
     def __init__(
         self,

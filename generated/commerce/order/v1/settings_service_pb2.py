@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/order/v1/settings_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x80\x06\n\rOrderSettings\x12!\n\x0ctax_included\x18\x01 \x01(\x08R\x0btaxIncluded\x12\xc3\x01\n\ttax_rates\x18\x02 \x03(\x0b\x32\x1a.commerce.order.v1.TaxRateB\x89\x01\xbaH\x85\x01\x92\x01\x03\x10\xf4\x03\xba\x01|\n\x10tax_rates.unique\x12%must name each country and class once\x1a\x41this.map(rate, rate.country_code + \'/\' + rate.tax_class).unique()R\x08taxRates\x12\xe3\x01\n\x0eshipping_rates\x18\x03 \x03(\x0b\x32\x1f.commerce.order.v1.ShippingRateB\x9a\x01\xbaH\x96\x01\x92\x01\x03\x10\xf4\x03\xba\x01\x8c\x01\n\x15shipping_rates.unique\x12(must name each country and currency once\x1aIthis.map(rate, rate.country_code + \'/\' + rate.fee.currency_code).unique()R\rshippingRates\x12\xc8\x01\n\x0cpayment_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x89\x01\xbaH\x85\x01\xba\x01\x81\x01\n\x13payment_wait.bounds\x12\x1amust be from 1s to 30 days\x1aNthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'720h\'))R\x0bpaymentWait\x12>\n\x12shipping_tax_class\x18\x05 \x01(\tB\x0b\xbaH\x04r\x02\x18(\x90\xb5\x18\x06H\x00R\x10shippingTaxClass\x88\x01\x01\x42\x15\n\x13_shipping_tax_class\"\xa0\x01\n\x07TaxRate\x12.\n\x0c\x63ountry_code\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x02\x90\xb5\x18\x03R\x0b\x63ountryCode\x12(\n\ttax_class\x18\x02 \x01(\tB\x0b\xbaH\x04r\x02\x18(\x90\xb5\x18\x06R\x08taxClass\x12.\n\x08rate_ppm\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xc0\x84=(\x00\xc8\x01\x01H\x00R\x07ratePpm\x88\x01\x01\x42\x0b\n\t_rate_ppm\"\xdf\x01\n\x0cShippingRate\x12.\n\x0c\x63ountry_code\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x02\x90\xb5\x18\x03R\x0b\x63ountryCode\x12y\n\x03\x66\x65\x65\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBL\xbaHE\xba\x01?\n\x10\x66\x65\x65.not_negative\x12\x14must not be negative\x1a\x15this.minor_units >= 0\xc8\x01\x01\x90\xb5\x18\x01R\x03\x66\x65\x65\x12$\n\tfree_from\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08\x66reeFrom\">\n\x17GetOrderSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"X\n\x18GetOrderSettingsResponse\x12<\n\x08settings\x18\x01 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsR\x08settings\"\xad\x01\n\x17SetOrderSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x44\n\x08settings\x18\x02 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsB\x06\xbaH\x03\xc8\x01\x01R\x08settings\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"X\n\x18SetOrderSettingsResponse\x12<\n\x08settings\x18\x01 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsR\x08settings2\xe6\x02\n\x0fSettingsService\x12\xa7\x01\n\x10GetOrderSettings\x12*.commerce.order.v1.GetOrderSettingsRequest\x1a+.commerce.order.v1.GetOrderSettingsResponse\":\x90\x02\x01\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02&\x12$/v1/stores/{store_id}/order-settings\x12\xa8\x01\n\x10SetOrderSettings\x12*.commerce.order.v1.SetOrderSettingsRequest\x1a+.commerce.order.v1.SetOrderSettingsResponse\";\x90\x02\x02\x8a\xb5\x18\x05\n\x03\x03\x01\x07\x82\xd3\xe4\x93\x02)\x1a$/v1/stores/{store_id}/order-settings:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(commerce/order/v1/settings_service.proto\x12\x11\x63ommerce.order.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x63ommerce/common/v1/money.proto\x1a!commerce/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xaa\x06\n\rOrderSettings\x12!\n\x0ctax_included\x18\x01 \x01(\x08R\x0btaxIncluded\x12\xc3\x01\n\ttax_rates\x18\x02 \x03(\x0b\x32\x1a.commerce.order.v1.TaxRateB\x89\x01\xbaH\x85\x01\x92\x01\x03\x10\xf4\x03\xba\x01|\n\x10tax_rates.unique\x12%must name each country and class once\x1a\x41this.map(rate, rate.country_code + \'/\' + rate.tax_class).unique()R\x08taxRates\x12\xe3\x01\n\x0eshipping_rates\x18\x03 \x03(\x0b\x32\x1f.commerce.order.v1.ShippingRateB\x9a\x01\xbaH\x96\x01\x92\x01\x03\x10\xf4\x03\xba\x01\x8c\x01\n\x15shipping_rates.unique\x12(must name each country and currency once\x1aIthis.map(rate, rate.country_code + \'/\' + rate.fee.currency_code).unique()R\rshippingRates\x12\xc8\x01\n\x0cpayment_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x89\x01\xbaH\x85\x01\xba\x01\x81\x01\n\x13payment_wait.bounds\x12\x1amust be from 1s to 30 days\x1aNthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'720h\'))R\x0bpaymentWait\x12>\n\x12shipping_tax_class\x18\x05 \x01(\tB\x0b\xbaH\x04r\x02\x18(\x90\xb5\x18\x06H\x00R\x10shippingTaxClass\x88\x01\x01\x12(\n\ttime_zone\x18\x06 \x01(\tB\x0b\xbaH\x04r\x02\x18@\x90\xb5\x18\x04R\x08timeZoneB\x15\n\x13_shipping_tax_class\"\xa0\x01\n\x07TaxRate\x12.\n\x0c\x63ountry_code\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x02\x90\xb5\x18\x03R\x0b\x63ountryCode\x12(\n\ttax_class\x18\x02 \x01(\tB\x0b\xbaH\x04r\x02\x18(\x90\xb5\x18\x06R\x08taxClass\x12.\n\x08rate_ppm\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xc0\x84=(\x00\xc8\x01\x01H\x00R\x07ratePpm\x88\x01\x01\x42\x0b\n\t_rate_ppm\"\xdf\x01\n\x0cShippingRate\x12.\n\x0c\x63ountry_code\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x02\x90\xb5\x18\x03R\x0b\x63ountryCode\x12y\n\x03\x66\x65\x65\x18\x02 \x01(\x0b\x32\x19.commerce.common.v1.MoneyBL\xbaHE\xba\x01?\n\x10\x66\x65\x65.not_negative\x12\x14must not be negative\x1a\x15this.minor_units >= 0\xc8\x01\x01\x90\xb5\x18\x01R\x03\x66\x65\x65\x12$\n\tfree_from\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08\x66reeFrom\">\n\x17GetOrderSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"X\n\x18GetOrderSettingsResponse\x12<\n\x08settings\x18\x01 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsR\x08settings\"\xad\x01\n\x17SetOrderSettingsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x44\n\x08settings\x18\x02 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsB\x06\xbaH\x03\xc8\x01\x01R\x08settings\x12\'\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\"X\n\x18SetOrderSettingsResponse\x12<\n\x08settings\x18\x01 \x01(\x0b\x32 .commerce.order.v1.OrderSettingsR\x08settings2\xe6\x02\n\x0fSettingsService\x12\xa7\x01\n\x10GetOrderSettings\x12*.commerce.order.v1.GetOrderSettingsRequest\x1a+.commerce.order.v1.GetOrderSettingsResponse\":\x90\x02\x01\x8a\xb5\x18\x07\n\x05\x06\x04\x03\x01\x07\x82\xd3\xe4\x93\x02&\x12$/v1/stores/{store_id}/order-settings\x12\xa8\x01\n\x10SetOrderSettings\x12*.commerce.order.v1.SetOrderSettingsRequest\x1a+.commerce.order.v1.SetOrderSettingsResponse\";\x90\x02\x02\x8a\xb5\x18\x05\n\x03\x03\x01\x07\x82\xd3\xe4\x93\x02)\x1a$/v1/stores/{store_id}/order-settings:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSETTINGS'].fields_by_name['payment_wait']._serialized_options = b'\272H\205\001\272\001\201\001\n\023payment_wait.bounds\022\032must be from 1s to 30 days\032Nthis == duration(\'0s\') || (this >= duration(\'1s\') && this <= duration(\'720h\'))'
   _globals['_ORDERSETTINGS'].fields_by_name['shipping_tax_class']._loaded_options = None
   _globals['_ORDERSETTINGS'].fields_by_name['shipping_tax_class']._serialized_options = b'\272H\004r\002\030(\220\265\030\006'
+  _globals['_ORDERSETTINGS'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_ORDERSETTINGS'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@\220\265\030\004'
   _globals['_TAXRATE'].fields_by_name['country_code']._loaded_options = None
   _globals['_TAXRATE'].fields_by_name['country_code']._serialized_options = b'\272H\004r\002\030\002\220\265\030\003'
   _globals['_TAXRATE'].fields_by_name['tax_class']._loaded_options = None
@@ -69,19 +71,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETTINGSSERVICE'].methods_by_name['SetOrderSettings']._loaded_options = None
   _globals['_SETTINGSSERVICE'].methods_by_name['SetOrderSettings']._serialized_options = b'\220\002\002\212\265\030\005\n\003\003\001\007\202\323\344\223\002)\032$/v1/stores/{store_id}/order-settings:\001*'
   _globals['_ORDERSETTINGS']._serialized_start=222
-  _globals['_ORDERSETTINGS']._serialized_end=990
-  _globals['_TAXRATE']._serialized_start=993
-  _globals['_TAXRATE']._serialized_end=1153
-  _globals['_SHIPPINGRATE']._serialized_start=1156
-  _globals['_SHIPPINGRATE']._serialized_end=1379
-  _globals['_GETORDERSETTINGSREQUEST']._serialized_start=1381
-  _globals['_GETORDERSETTINGSREQUEST']._serialized_end=1443
-  _globals['_GETORDERSETTINGSRESPONSE']._serialized_start=1445
-  _globals['_GETORDERSETTINGSRESPONSE']._serialized_end=1533
-  _globals['_SETORDERSETTINGSREQUEST']._serialized_start=1536
-  _globals['_SETORDERSETTINGSREQUEST']._serialized_end=1709
-  _globals['_SETORDERSETTINGSRESPONSE']._serialized_start=1711
-  _globals['_SETORDERSETTINGSRESPONSE']._serialized_end=1799
-  _globals['_SETTINGSSERVICE']._serialized_start=1802
-  _globals['_SETTINGSSERVICE']._serialized_end=2160
+  _globals['_ORDERSETTINGS']._serialized_end=1032
+  _globals['_TAXRATE']._serialized_start=1035
+  _globals['_TAXRATE']._serialized_end=1195
+  _globals['_SHIPPINGRATE']._serialized_start=1198
+  _globals['_SHIPPINGRATE']._serialized_end=1421
+  _globals['_GETORDERSETTINGSREQUEST']._serialized_start=1423
+  _globals['_GETORDERSETTINGSREQUEST']._serialized_end=1485
+  _globals['_GETORDERSETTINGSRESPONSE']._serialized_start=1487
+  _globals['_GETORDERSETTINGSRESPONSE']._serialized_end=1575
+  _globals['_SETORDERSETTINGSREQUEST']._serialized_start=1578
+  _globals['_SETORDERSETTINGSREQUEST']._serialized_end=1751
+  _globals['_SETORDERSETTINGSRESPONSE']._serialized_start=1753
+  _globals['_SETORDERSETTINGSRESPONSE']._serialized_end=1841
+  _globals['_SETTINGSSERVICE']._serialized_start=1844
+  _globals['_SETTINGSSERVICE']._serialized_end=2202
 # @@protoc_insertion_point(module_scope)

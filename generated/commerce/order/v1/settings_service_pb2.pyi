@@ -31,12 +31,17 @@ class OrderSettings(message.Message):
     SHIPPING_RATES_FIELD_NUMBER: builtins.int
     PAYMENT_WAIT_FIELD_NUMBER: builtins.int
     SHIPPING_TAX_CLASS_FIELD_NUMBER: builtins.int
+    TIME_ZONE_FIELD_NUMBER: builtins.int
     tax_included: builtins.bool
     """True when the catalog's prices include the tax, false means that it is added."""
     shipping_tax_class: builtins.str
     """How the shipping fee is taxed: as products of this tax_class are where the order goes, empty for products of any class.
     The tax is the part of the fee that its rate makes, whether the prices of products include theirs or not. Unset means
     that no tax is shown or booked of shipping.
+    """
+    time_zone: builtins.str
+    """Where the store's day and month begin, for statistics: a time zone of IANA, such as "Europe/Berlin". Empty means UTC.
+    It takes effect at once and for all orders, those that were placed before too: nothing has to be counted again.
     """
     @builtins.property
     def tax_rates(self) -> containers.RepeatedCompositeFieldContainer[TaxRate]:
@@ -64,10 +69,11 @@ class OrderSettings(message.Message):
         shipping_rates: abc.Iterable[ShippingRate] | None = ...,
         payment_wait: duration_pb2.Duration | None = ...,
         shipping_tax_class: builtins.str | None = ...,
+        time_zone: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_shipping_tax_class", b"_shipping_tax_class", "payment_wait", b"payment_wait", "shipping_tax_class", b"shipping_tax_class"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_shipping_tax_class", b"_shipping_tax_class", "payment_wait", b"payment_wait", "shipping_rates", b"shipping_rates", "shipping_tax_class", b"shipping_tax_class", "tax_included", b"tax_included", "tax_rates", b"tax_rates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_shipping_tax_class", b"_shipping_tax_class", "payment_wait", b"payment_wait", "shipping_rates", b"shipping_rates", "shipping_tax_class", b"shipping_tax_class", "tax_included", b"tax_included", "tax_rates", b"tax_rates", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__shipping_tax_class: _TypeAlias = typing.Literal["shipping_tax_class"]  # noqa: Y015
     _WhichOneofArgType__shipping_tax_class: _TypeAlias = typing.Literal["_shipping_tax_class", b"_shipping_tax_class"]  # noqa: Y015
