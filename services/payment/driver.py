@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from services.payment import messages, queries, rows, rules, sums
 from services.payment.changes import Change
+from services.payment.keys import key_of
 from services.payment.life import Contradiction, not_allowed
 from services.payment.outcomes import NeverSeen, NotSent, Outcome, Refused, Unknown
 from services.payment.payments import (
@@ -32,7 +33,6 @@ from services.payment.registry import Gateways
 from services.runtime import failpoints, logs, telemetry, times
 from services.runtime.bell import Bell
 from services.runtime.database import Runs
-from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
 from services.runtime.statements import Statement
@@ -319,11 +319,14 @@ def started(
     final: bool = False,
     wanted: int = 0,
 ) -> Operation:
-    """Return a new operation on a payment; `attempts` is 1 when whoever records it asks the provider at once."""
+    """Return a new operation on a payment; `attempts` is 1 when whoever records it asks the provider at once.
+
+    Without a request of its own it is caused by the order's life, in which each kind has its one place.
+    """
     trace = telemetry.current()
     waits = rules.waits(kind, payment)
     return Operation(
-        operation_id=str(new_id()),
+        operation_id=key_of(payment, kind, request_id or ""),
         kind=kind,
         state=OPERATION_WAITING if waits else OPERATION_PENDING,
         amount=amount,

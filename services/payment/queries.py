@@ -136,7 +136,7 @@ def _payments(condition: Any, name: str, *more: Any) -> Any:
         select(payments, *OPERATION, *more)
         .select_from(payments.outerjoin(operations, operations.c.payment_id == payments.c.payment_id))
         .where(condition)
-        .order_by(operations.c.operation_id),
+        .order_by(operations.c.create_time, operations.c.operation_id),
         name,
     )
 

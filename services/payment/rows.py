@@ -8,9 +8,9 @@ from typing import Any
 
 from services.payment import sums
 from services.payment.changes import Change
+from services.payment.keys import key_of
 from services.payment.payments import Dispute, Line, Operation, Payment, Share
 from services.runtime import cards
-from services.runtime.ids import new_id
 
 # What a Payment and its row have in common, by the column's name.
 FIELDS = {
@@ -218,7 +218,7 @@ def _values_of_next(change: Change) -> dict[str, Any]:
     amount = payment.kept if change.next == "refund" else payment.capturable
     lines = sums.spread(change.next, payment, amount) if change.next in ("capture", "refund") else ()
     return {
-        "next_id": [new_id()],
+        "next_id": [key_of(payment, change.next, change.operation.operation_id)],
         "next_kind": [change.next],
         "next_amount": [amount],
         "next_lines": json.dumps(lines),

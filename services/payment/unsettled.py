@@ -19,7 +19,7 @@ _size = param("size", Integer)
 
 def _ids(condition: str) -> Any:
     """Each kind has its index, and there are few of them."""
-    return select(operations.c.operation_id).where(text(condition), _asked_for)
+    return select(operations.c.operation_id, operations.c.create_time).where(text(condition), _asked_for)
 
 
 _open = union_all(
@@ -28,7 +28,7 @@ _open = union_all(
 ).subquery("open")
 _longest = (
     select(_open.c.operation_id, cast(null(), TIME).label("fail_time"))
-    .order_by(_open.c.operation_id)
+    .order_by(_open.c.create_time, _open.c.operation_id)
     .limit(_size)
     .subquery("longest")
 )
@@ -37,7 +37,7 @@ _done_after_all = exists().where(
     _later.c.payment_id == operations.c.payment_id,
     _later.c.kind == operations.c.kind,
     _later.c.state == OPERATION_SUCCEEDED,
-    _later.c.operation_id > operations.c.operation_id,
+    _later.c.create_time > operations.c.create_time,
 )
 _failed = (
     select(operations.c.operation_id, operations.c.settle_time.label("fail_time"))
@@ -60,7 +60,7 @@ OPERATIONS_UNSETTLED = statement(
             payments, payments.c.payment_id == operations.c.payment_id
         )
     )
-    .order_by(_page.c.fail_time.desc().nulls_first(), operations.c.operation_id)
+    .order_by(_page.c.fail_time.desc().nulls_first(), operations.c.create_time, operations.c.operation_id)
     .limit(_size),
     "operations unsettled",
 )

@@ -313,7 +313,7 @@ async def test_a_customer_is_sent_to_paypal_and_back(gateway, paypal, method):
             {
                 "reference_id": paid.order_id,
                 "custom_id": one.operation_id,
-                "invoice_id": paid.payment_id,
+                "invoice_id": paid.order_id,
                 "amount": euros("20.00"),
             }
         ],

@@ -212,7 +212,6 @@ async def test_authorizes_by_hand_under_the_operations_key(gateway, provider):
         "confirm": "true",
         "return_url": f"https://shop.example/back?lang=de&payment_id={paid.payment_id}",
         "metadata[operation_id]": asked.operation_id,
-        "metadata[payment_id]": paid.payment_id,
         "metadata[order_id]": paid.order_id,
         "metadata[store_id]": paid.store_id,
         "expand[0]": "latest_charge",
@@ -305,7 +304,6 @@ async def test_an_error_that_says_nothing_was_done_is_final(gateway, provider, s
         (400, {"error": 5}),
         (400, refused("rate_limit")),
         (400, refused("lock_timeout")),
-        (400, refused(None, "idempotency_error")),
         (400, refused(None, "api_error")),
         (402, {"error": {}}),
         (404, b"{}"),
@@ -322,6 +320,32 @@ async def test_an_answer_that_is_none_is_unknown(gateway, provider, answer):
     assert isinstance(await gateway.perform(operation(), payment("")), Unknown)
     assert isinstance(await gateway.look_up(operation(), payment()), Unknown)
     assert len(provider.asked) == 2
+
+
+async def test_a_key_that_was_used_for_another_request_leads_to_what_was_authorized_with_it(
+    gateway, provider
+):
+    """The payment is made anew after its history was lost; its address to come back to is another one."""
+    asked = operation()
+    provider.says(CREATE, (400, refused(None, "idempotency_error")))
+    provider.says(SEARCH, (500, b""))
+    assert isinstance(await gateway.perform(asked, payment("")), Unknown)
+    provider.says(SEARCH, {"object": "search_result", "data": [], "has_more": False})
+    assert isinstance(await gateway.perform(asked, payment("")), Unknown)
+    found = intent(metadata={"operation_id": asked.operation_id})
+    provider.says(SEARCH, {"object": "search_result", "data": [found], "has_more": False})
+
+    told = await gateway.perform(asked, payment(""))
+
+    assert (told.status, told.reference) == ("authorized", "pi_1")
+
+
+@pytest.mark.parametrize("kind", ["capture", "void", "refund"])
+async def test_a_key_of_another_step_that_was_used_before_is_unknown_and_looked_up(gateway, provider, kind):
+    provider.says(CAPTURE, (400, refused(None, "idempotency_error")))
+    provider.says("POST /v1/payment_intents/pi_1/cancel", (400, refused(None, "idempotency_error")))
+    provider.says("POST /v1/refunds", (400, refused(None, "idempotency_error")))
+    assert isinstance(await gateway.perform(operation(kind), payment()), Unknown)
 
 
 async def test_silence_is_unknown_and_nobody_there_is_not_sent(gateway, provider):

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from services.payment import driver, guard, handlers, janitor, life, reactions, rows, store_settings, webhooks
+from services.payment import guard, handlers, janitor, life, reactions, store_settings, webhooks
 from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED
 from services.runtime import logs, times
 from tests.simulation import loop
@@ -35,7 +35,7 @@ def simulate(number):
             patch.setattr(guard, "_now", running.time)
             patch.setattr(store_settings, "of", world.settings)
             patch.setattr(janitor, "SWEEP_SECONDS", 2.0)
-            for module in (driver, handlers, reactions, rows, webhooks):
+            for module in (handlers, reactions, webhooks):
                 patch.setattr(module, "new_id", world.next_id)
             await world.run()
             diary = list(world.network.diary)

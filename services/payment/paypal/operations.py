@@ -75,7 +75,7 @@ class Operations:
         unit = {
             "reference_id": payment.order_id,
             "custom_id": operation.operation_id,
-            "invoice_id": payment.payment_id,
+            "invoice_id": payment.order_id,
             "amount": amount,
         }
         body = {"intent": "AUTHORIZE", "payment_source": {"paypal": source}, "purchase_units": [unit]}

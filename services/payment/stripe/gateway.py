@@ -164,7 +164,6 @@ class StripeGateway:
             "return_url": self._back(payment),
             "metadata": {
                 "operation_id": operation.operation_id,
-                "payment_id": payment.payment_id,
                 "order_id": payment.order_id,
                 "store_id": payment.store_id,
             },
@@ -199,7 +198,7 @@ class StripeGateway:
             operation.operation_id,
             payment_intent=payment.provider_reference,
             amount=to_stripe(operation.amount, payment.currency_code),
-            metadata={"operation_id": operation.operation_id, "payment_id": payment.payment_id},
+            metadata={"operation_id": operation.operation_id, "order_id": payment.order_id},
             expand=["payment_intent.latest_charge"],
         )
         return answers.refund(body, answers.intent(body.get("payment_intent")))
@@ -209,6 +208,8 @@ class StripeGateway:
     ) -> Outcome | NotSent:
         """Return what an error leaves known of an operation, with the charge's standing where that decides."""
         refused = failure(error)
+        if operation.kind == "authorize" and isinstance(error, stripe.IdempotencyError):
+            return await self._asked_otherwise(operation, refused)
         if not isinstance(refused, Refused) or operation.kind == "refund":
             return refused
         if operation.kind == "authorize":
@@ -233,20 +234,33 @@ class StripeGateway:
     async def _intent(self, reference: str) -> Intent:
         return answers.intent(await self._client.get(f"{INTENTS}/{reference}", expand=CHARGE))
 
+    async def _asked_otherwise(self, operation: Operation, refused: Outcome | NotSent) -> Outcome | NotSent:
+        """Return what became of an authorization that a payment of ours asked for whose history was lost since."""
+        try:
+            found = await self._search(operation)
+        except Malformed as problem:
+            return Unknown(f"malformed: {problem}")
+        except stripe.StripeError as error:
+            return asked_in_vain(error)
+        return refused if isinstance(found, NeverSeen) else found
+
     async def _find(self, operation: Operation) -> Outcome | NeverSeen | NotSent:
         """Search the intent of an authorization whose answer was lost."""
         age = times.now() - operation.create_time
         if age < SEARCHABLE:
             return NeverSeen()
         try:
-            page = await self._client.get(
-                f"{INTENTS}/search",
-                query=f"metadata['operation_id']:'{operation.operation_id}'",
-                expand=["data.latest_charge"],
-            )
+            return await self._search(operation)
         except stripe.StripeError as error:
             # While Stripe keeps the key, asking again is as good.
             return NeverSeen() if age < REPLAYED else asked_in_vain(error)
+
+    async def _search(self, operation: Operation) -> Outcome | NeverSeen | NotSent:
+        page = await self._client.get(
+            f"{INTENTS}/search",
+            query=f"metadata['operation_id']:'{operation.operation_id}'",
+            expand=["data.latest_charge"],
+        )
         found = answers.items(answers.kind(page, "search_result").get("data"))
         ours = [each for each in found if answers.operation_id(each) == operation.operation_id]
         if len(ours) > 1:

@@ -429,7 +429,7 @@ class PaymentOperation(message.Message):
     WANTED_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     operation_id: builtins.str
-    """UUIDv7; the provider's idempotency key."""
+    """The provider's idempotency key: a UUIDv5 of the order, the kind and what caused it."""
     kind: builtins.str
     """authorize, capture, void, refund, or expire: a void because the payment's time was over."""
     state: PaymentOperationState.ValueType
