@@ -1,5 +1,8 @@
 """The payment service: names the parts and runs them."""
 
+from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
+
+from services.payment.customers import Customers
 from services.payment.definition import DEFINITION
 from services.payment.driver import Driver
 from services.payment.handlers import PaymentService
@@ -21,11 +24,12 @@ def build(runtime: Runtime) -> Parts:
     """Name the parts."""
     settings = PaymentSettings.load()
     gateways = connected(settings)
+    customers = Customers(CustomerServiceStub(runtime.channel("customer")))
     driver = Driver(runtime, gateways, settings.provider_timeout_seconds)
     return Parts(
         handlers=[
             PaymentService(driver, gateways, runtime.database, runtime.pages),
-            PaymentMethodService(gateways, runtime.database),
+            PaymentMethodService(gateways, customers, runtime.database),
             PaymentSettingsService(gateways),
             PaymentOperationsService(driver, gateways, runtime.pages),
             LedgerService(runtime.pages),

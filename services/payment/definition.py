@@ -34,5 +34,6 @@ DEFINITION = Definition(
         "commerce.payment.v1.LedgerService",
         "commerce.payment.v1.SettlementService",
     ),
+    requires=("customer",),
     companions=(SANDBOX,),
 )

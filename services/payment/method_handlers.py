@@ -5,6 +5,7 @@ from commerce.payment.v1 import payment_method_service_pb2 as rpc
 from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceServicer
 
 from services.payment import customers, methods
+from services.payment.customers import Customers
 from services.payment.outcomes import Method, NotSent, Refused, Unknown
 from services.payment.registry import Gateways
 from services.runtime import logs
@@ -20,17 +21,18 @@ AGAIN_SECONDS = 1.0
 class PaymentMethodService(PaymentMethodServiceServicer):
     """How customers pay. Providers are asked before the transaction begins."""
 
-    def __init__(self, gateways: Gateways, db: Runs) -> None:
+    def __init__(self, gateways: Gateways, customers: Customers, db: Runs) -> None:
         """`db` reads outside of any transaction."""
-        self._gateways, self._db = gateways, db
+        self._gateways, self._customers, self._db = gateways, customers, db
 
     async def SavePaymentMethod(
         self, request: rpc.SavePaymentMethodRequest, call: Call
     ) -> rpc.SavePaymentMethodResponse:
         customer_id = customers.own(call.caller, request.customer_id)
-        code = self._gateways.of_token(request.token).code
-        shown = await self._shown(code, request.token, request.store_id)
         whose = {"customer_id": customer_id, "store_id": request.store_id.lower()}
+        code = self._gateways.of_token(request.token).code
+        await self._customers.check(call.caller, **whose)
+        shown = await self._shown(code, request.token, request.store_id)
         kept = await _kept(call, whose)
         if len(kept) >= methods.MOST and request.token not in {row["token"] for row in kept}:
             raise _too_many()

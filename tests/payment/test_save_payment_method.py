@@ -1,6 +1,7 @@
 """SavePaymentMethod."""
 
 import asyncio
+from signal import SIGCONT, SIGSTOP
 
 import grpc
 import pytest
@@ -142,6 +143,7 @@ async def test_a_customer_saves_for_themselves_only(wallet, shop):
     with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
         await wallet.save(store_id=new_id())
     assert (await wallet.save(customer_id=wallet.customer_id.upper())).customer_id == wallet.customer_id
+    wallet = Wallet(shop, await shop.customer())
     for by in (shop, shop.as_("platform_admin"), shop.as_service):
         await by.payment_methods.SavePaymentMethod(wallet.saving())
     for role in ("store_manager", "courier"):
@@ -149,6 +151,44 @@ async def test_a_customer_saves_for_themselves_only(wallet, shop):
             await shop.as_(role).payment_methods.SavePaymentMethod(wallet.saving())
     with refused(ErrorReason.ERROR_REASON_UNAUTHENTICATED):
         await shop.as_nobody.payment_methods.SavePaymentMethod(wallet.saving())
+
+
+@pytest.mark.parametrize("role", ["store_admin", "platform_admin", "service"])
+async def test_a_customer_of_another_store_is_answered_like_one_that_does_not_exist(shop, role):
+    """Neither has anything saved, in whatever store, and whoever looks sees the same."""
+    by = shop.as_(role)
+    missing, foreign = Wallet(shop), Wallet(shop, await shop.another().customer())
+    said = []
+    for wallet in (missing, foreign):
+        for customer_id in (wallet.customer_id, wallet.customer_id.upper()):
+            with refused(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND, customer_id=wallet.customer_id) as told:
+                await by.payment_methods.SavePaymentMethod(wallet.saving(customer_id=customer_id))
+            said.append(told.message.replace(wallet.customer_id, "…"))
+        assert await wallet.list() == await wallet.list(by) == []
+    assert len(set(said)) == 1
+
+
+async def test_of_two_stores_only_the_customers_own_keeps_their_method(shop):
+    other = shop.another()
+    wallet = Wallet(shop, await shop.customer())
+    elsewhere = Wallet(other, wallet.customer_id)
+    await shop.payment_methods.SavePaymentMethod(wallet.saving())
+    with refused(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND):
+        await other.payment_methods.SavePaymentMethod(elsewhere.saving())
+
+
+async def test_while_nobody_can_say_whose_a_customer_is_nothing_is_kept(shop, payment_cluster):
+    wallet = Wallet(shop, await shop.customer())
+    asking = wallet.saving()
+    payment_cluster.kill("customer", SIGSTOP)
+    try:
+        with refused(ErrorReason.ERROR_REASON_UNAVAILABLE) as said:
+            await shop.payment_methods.SavePaymentMethod(asking)
+        assert said.retry_seconds
+        assert (await wallet.save()).gateway == "sandbox"  # A customer's own token says whose they are.
+    finally:
+        payment_cluster.kill("customer", SIGCONT)
+    await shop.payment_methods.SavePaymentMethod(asking)
 
 
 @pytest.mark.parametrize(
