@@ -380,6 +380,7 @@ def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent)
             payment_id=payment.payment_id,
             operation=operation.kind,
             code=outcome.code,
+            request_id=outcome.words.request_id,
         )
     return change
 

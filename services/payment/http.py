@@ -1,5 +1,6 @@
 """HTTP to providers: bounded in time, in size and in number; whatever is no answer is Unknown, or NotSent."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -7,11 +8,14 @@ from urllib.parse import quote
 import aiohttp
 
 from services.payment.foreign_json import read_json
-from services.payment.outcomes import NotSent, Unknown
+from services.payment.outcomes import NotSent, Unknown, Words
 from services.runtime import telemetry
 
 REPLY_BYTES = 64 << 10
 PAGE_BYTES = 8 << 20
+KEYS = re.compile(r"\b(?:[rsp]k_(?:live|test)|whsec)_\w+|\bBearer \S+", re.ASCII)
+# Where Stripe and the sandbox, PayPal (which does so in errors, too) and others name the request for their support.
+REQUEST_IDS = ("request-id", "paypal-debug-id", "x-request-id")
 
 
 class Answer(NamedTuple):
@@ -20,6 +24,12 @@ class Answer(NamedTuple):
     status: int
     body: dict[str, Any]
     headers: Mapping[str, str]
+
+    @property
+    def words(self) -> Words:
+        """What it says to people, where it is an error, and the provider's own id of the request."""
+        ids = [self.headers.get(name) for name in REQUEST_IDS]
+        return Words(_said(self.body), str(next(filter(None, [*ids, self.body.get("debug_id")]), "")))
 
 
 class Http:
@@ -77,10 +87,12 @@ class Http:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
                 span.fail(type(error).__name__)
                 return Unknown(type(error).__name__)
-            if not isinstance(answer, dict) or reply.status >= 500:
+            is_object = isinstance(answer, dict)
+            told = Answer(reply.status, answer if is_object else {}, reply.headers)
+            if not is_object or reply.status >= 500:
                 span.fail(f"answered {reply.status}")
-                return Unknown(f"answered {reply.status}")
-            return Answer(reply.status, answer, reply.headers)
+                return Unknown(f"answered {reply.status}", told.words)
+            return told
 
     async def fetch(self, name: str, url: str, most_bytes: int = REPLY_BYTES) -> bytes | Unknown | NotSent:
         """Fetch a public document, which need not be JSON nor at the base URL; `name` is what traces show."""
@@ -103,6 +115,24 @@ class Http:
     async def close(self) -> None:
         """Close the pool."""
         await self._session.close()
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    """Return an error's message: within `error`, or beside `details` that say more."""
+    error = body.get("error")
+    inner = error if isinstance(error, dict) else body
+    details = inner.get("details")
+    more = details[0].get("description") if isinstance(details, list) and _is_object(details[:1]) else None
+    return unkeyed(" ".join(text for text in (inner.get("message"), more) if isinstance(text, str)))
+
+
+def unkeyed(text: str) -> str:
+    """Return a provider's words without keys: one that is wrong is quoted by whom it was shown to."""
+    return KEYS.sub("…", text)
+
+
+def _is_object(values: list[Any]) -> bool:
+    return bool(values) and isinstance(values[0], dict)
 
 
 async def _bounded(reply: aiohttp.ClientResponse, most_bytes: int) -> bytes:

@@ -1,6 +1,6 @@
 """What became of a question to a provider, and what a provider tells unasked. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -40,7 +40,7 @@ class Told:
     next_action_url: str = ""
     operation_reference: str = ""
     expire_time: datetime | None = None
-    words: Words = NO_WORDS
+    words: Words = field(default=NO_WORDS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Refused:
 
     code: str
     charge: str = ""
-    words: Words = NO_WORDS
+    words: Words = field(default=NO_WORDS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Unknown:
     """The answer was lost, late or no answer: the operation may or may not have had its effect."""
 
     cause: str
-    words: Words = NO_WORDS
+    words: Words = field(default=NO_WORDS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class NotSent:
     """Nothing was sent, so nothing can have happened: no connection, or the provider is not to be asked now."""
 
     cause: str
-    words: Words = NO_WORDS
+    words: Words = field(default=NO_WORDS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class SandboxGateway:
             return Unknown(f"the lookup was answered {answer.status}")
         charge_status = answer.body.get("charge_status")
         if answer.body.get("status") == "refused":
-            return _refused(_code(answer.body), charge_status)
+            return _refused(_code(answer.body), charge_status, answer.words)
         told = _told(answer.body, operation.kind)
         if operation.kind == "authorize" and charge_status == "expired" and isinstance(told, Told):
             return _told(answer.body | {"status": "expired"}, operation.kind)
@@ -275,9 +275,9 @@ def _told(charge: dict[str, Any], kind: str) -> Told | Unknown:
 def _error(answer: Answer) -> Refused | Unknown:
     code, error = _code(answer.body), answer.body.get("error")
     if not isinstance(error, dict) or code not in FINAL_ERRORS:
-        return Unknown(f"answered {answer.status} {code}"[:100])
+        return Unknown(f"answered {answer.status} {code}"[:100], answer.words)
     field = f"_{error['field']}" if code == "invalid_request" and "field" in error else ""
-    return _refused(f"{code}{field}", error.get("charge_status"), Words(str(error.get("message") or "")))
+    return _refused(f"{code}{field}", error.get("charge_status"), answer.words)
 
 
 def _refused(code: str, charge: Any, words: Words = NO_WORDS) -> Refused:

@@ -90,6 +90,8 @@ class World(Protocol):
     finds_authorizations: bool = True
     # A 500 remains the answer to its key, for hours: then nobody can tell more than that nothing is done twice.
     keeps_errors: bool = False
+    # It says why it refuses, and names each request for its support.
+    says_why: bool = True
     # pm_<code>_… that the provider does not know.
     unknown_token: str
     # What the adapter shows, or checks signatures with: must be seen nowhere.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.payment.outcomes import Refused
+from services.payment.outcomes import Refused, Unknown
 from tests.payment.gateway_kit import AMOUNT, Sums, buy, decline_of, needs
 
 
@@ -36,6 +36,28 @@ async def test_what_was_given_up_is_not_taken(world):
     assert isinstance(outcome, Refused)
     assert outcome.charge == "voided"
     assert await purchase.charges() == [Sums(AMOUNT, voided=AMOUNT)]
+
+
+async def test_a_refusal_keeps_what_the_provider_said_and_its_name_of_the_request(world):
+    purchase = await buy(world)
+    await purchase.done("authorize")
+    await purchase.done("void")
+
+    words = (await purchase.do("capture", AMOUNT)).words
+
+    assert bool(words.message) == bool(words.request_id) == world.says_why
+    assert not any(secret in words.message for secret in world.secrets)
+
+
+async def test_an_answer_that_is_none_keeps_the_providers_name_of_the_request(world):
+    purchase = await buy(world)
+    await purchase.done("authorize")
+    await world.misbehave("error_500", "capture")
+
+    outcome = await purchase.do("capture", AMOUNT)
+
+    assert isinstance(outcome, Unknown)
+    assert bool(outcome.words.request_id) == world.says_why
 
 
 async def test_what_was_taken_is_not_given_up(world):

@@ -4,10 +4,11 @@ import asyncio
 import base64
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 from services.payment.http import Answer, Http
-from services.payment.outcomes import NotSent, Refused, Unknown
+from services.payment.outcomes import NotSent, Outcome, Refused, Told, Unknown, Words
 from services.payment.settings import PaymentSettings
 
 TOKEN = re.compile(r"[\x21-\x7e]{1,8000}")
@@ -111,7 +112,14 @@ def refused(answer: Answer, charge: str = "") -> Refused | Unknown | NotSent:
     """Return what an error means: whatever does not say that nothing was done is Unknown."""
     issue = issue_of(answer)
     if answer.status == 403 and issue in ("", "NOT_AUTHORIZED"):
-        return NotSent("forbidden")
+        return NotSent("forbidden", answer.words)
     if answer.status not in (400, 403, 404, 422) or not issue or issue in NOT_FINAL:
-        return Unknown(f"answered {answer.status} {issue}".strip())
-    return Refused(issue.lower(), CHARGE.get(issue, charge))
+        return Unknown(f"answered {answer.status} {issue}".strip(), answer.words)
+    return Refused(issue.lower(), CHARGE.get(issue, charge), answer.words)
+
+
+def answered(outcome: Outcome, answer: Answer) -> Outcome:
+    """Return an outcome with the name of the request that it came of, where it is a failure."""
+    if isinstance(outcome, Told):
+        return outcome
+    return replace(outcome, words=Words(outcome.words.message, answer.words.request_id))

@@ -16,7 +16,7 @@ from services.payment.http import Answer
 from services.payment.outcomes import NeverSeen, NotSent, Outcome, Refused, Told, Unknown
 from services.payment.payments import Operation, Payment
 from services.payment.paypal.amounts import said
-from services.payment.paypal.calls import Calls, issue_of, refused
+from services.payment.paypal.calls import Calls, answered, issue_of, refused
 from services.payment.paypal.declines import ISSUES
 from services.payment.paypal.orders import (
     Malformed,
@@ -89,6 +89,7 @@ class Operations:
                 amount=payment.amount,
                 currency_code=payment.currency_code,
                 decline_code=issue_of(answer).lower(),
+                words=answer.words,
             )
             return declined if issue_of(answer) in ISSUES else refused(answer, "declined")
         return await self.authorize(operation, payment, order_of(answer.body))
@@ -118,7 +119,7 @@ class Operations:
         if issue in ("PAYER_ACTION_REQUIRED", "ORDER_NOT_APPROVED"):
             return waiting(order, action_url(answer.body) or url)
         if issue in ISSUES:
-            return order.told("declined", decline_code=issue.lower())
+            return replace(order.told("declined", decline_code=issue.lower()), words=answer.words)
         return refused(answer, order.charge)
 
     async def capture(self, operation: Operation, payment: Payment, order: Order) -> Outcome | NotSent:
@@ -149,7 +150,7 @@ class Operations:
             return refused(answer, order.charge)
         capture = capture_of(answer.body, order.currency_code)
         order = order.with_capture(replace(capture, key=operation.operation_id))
-        return captured(operation, order) or Unknown("not captured")
+        return answered(captured(operation, order) or Unknown("not captured"), answer)
 
     async def void(self, operation: Operation, order: Order) -> Outcome | NotSent:
         """Give up what is authorized and not captured, also after a capture.

@@ -1,6 +1,6 @@
 """What an order tells of an operation. Pure."""
 
-from services.payment.outcomes import Outcome, Refused, Told, Unknown
+from services.payment.outcomes import Outcome, Refused, Told, Unknown, Words
 from services.payment.payments import OPERATION_SUCCEEDED, Operation, Payment
 from services.payment.paypal.orders import CAME, Order, Piece
 
@@ -42,7 +42,8 @@ def captured(operation: Operation, order: Order) -> Outcome | None:
             return order.told("captured", one.id)
     for one in ours:
         if one.status in ("DECLINED", "FAILED"):
-            return Refused(one.reason or "capture_declined", order.charge)
+            reason = one.reason or "capture_declined"
+            return Refused(reason, order.charge, Words(reason))
     return Unknown("the capture is pending") if ours else None
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from . import requests
-from .answers import Answer, as_json
+from .answers import Answer, as_json, random_id
 from .disputes import Disputes
 from .events import Events
 from .misbehaviour import WITHOUT_EFFECT, Misbehaviour
@@ -57,6 +57,7 @@ class Server:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.on_shutdown.append(self._close)
+        app.on_response_prepare.append(name_request)
         app.add_routes(
             [
                 web.post("/v1/charges", self._answered(self.charge)),
@@ -262,6 +263,11 @@ class Server:
 
     async def _close(self, app: web.Application) -> None:
         self._closing.set()
+
+
+async def name_request(request: web.Request, response: web.StreamResponse) -> None:
+    """Each request has a name, by which the merchant may ask what became of it."""
+    response.headers["Request-Id"] = random_id("req")
 
 
 async def keyed(request: web.Request) -> tuple[str, bytes]:

@@ -16,6 +16,7 @@ from services.payment.outcomes import (
     Status,
     Told,
     Unknown,
+    Words,
 )
 from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Operation, Payment
 from services.payment.stripe.amounts import Inexact, from_stripe
@@ -146,7 +147,8 @@ def refund(value: Any, of: Intent) -> Outcome:
         case "succeeded":
             return of.told("refunded", reference(body))
         case "failed" | "canceled":
-            return Refused(str(body.get("failure_reason") or "refund_failed")[:100], of.standing or "")
+            reason = str(body.get("failure_reason") or "refund_failed")[:100]
+            return Refused(reason, of.standing or "", Words(reason, getattr(value, "request_id", "")))
         case status:
             return Unknown(f"the refund is {status}"[:100])
 

@@ -32,6 +32,14 @@ class Unanswered(stripe.APIConnectionError):
         self.outcome = outcome
 
 
+class Body(dict[str, Any]):
+    """What Stripe told, and its id of the request."""
+
+    def __init__(self, told: dict[str, Any], request_id: str) -> None:
+        super().__init__(told)
+        self.request_id = request_id
+
+
 class Pool(stripe.HTTPClient):
     """Sends the SDK's requests through Http."""
 
@@ -89,7 +97,7 @@ class StripeClient:
     async def post(self, path: str, key: str, **params: Any) -> dict[str, Any]:
         """Have something done once under a key; return the JSON object told. Raises stripe.StripeError."""
         reply = await self._sdk.raw_request_async("post", path, idempotency_key=key, **params)
-        return reply.data  # type: ignore[no-any-return]
+        return Body(reply.data, reply.request_id or "")
 
     async def close(self) -> None:
         """Close the pool."""

@@ -3,11 +3,13 @@
 https://docs.stripe.com/error-codes
 """
 
+from dataclasses import replace
 from typing import Any
 
 import stripe
 
-from services.payment.outcomes import NotSent, Refused, Told, Unknown
+from services.payment.http import unkeyed
+from services.payment.outcomes import NotSent, Refused, Told, Unknown, Words
 from services.payment.stripe import answers
 from services.payment.stripe.client import Unanswered
 
@@ -19,25 +21,27 @@ def failure(error: stripe.StripeError) -> Refused | Unknown | NotSent:
     """Return what an error says of the request."""
     told = _told(error)
     code = str(told.get("decline_code") or told.get("code") or "")[:100]
+    said = words(error)
     match error:
         case Unanswered():
             return error.outcome
         case stripe.AuthenticationError() | stripe.PermissionError():
-            return NotSent("unauthorized")
+            return NotSent("unauthorized", said)
         case stripe.IdempotencyError():
-            return Unknown("the idempotency key was used for another request")
+            return Unknown("the idempotency key was used for another request", said)
         case stripe.CardError() if code:
-            return Refused(code)
+            return Refused(code, words=said)
         case stripe.InvalidRequestError() if told.get("type") == "invalid_request_error":
             if code not in PASSING:
-                return Refused(code or f"invalid_request_{told.get('param') or ''}"[:100].rstrip("_"))
-    return Unknown(f"answered {error.http_status} {code}".rstrip())
+                code = code or f"invalid_request_{told.get('param') or ''}"[:100].rstrip("_")
+                return Refused(code, words=said)
+    return Unknown(f"answered {error.http_status} {code}".rstrip(), said)
 
 
 def asked_in_vain(error: stripe.StripeError) -> Unknown | NotSent:
     """Return what an error leaves known when it answers a question: Stripe should know what we ask about."""
     outcome = failure(error)
-    return Unknown(f"asked, {outcome.code}") if isinstance(outcome, Refused) else outcome
+    return Unknown(f"asked, {outcome.code}", outcome.words) if isinstance(outcome, Refused) else outcome
 
 
 def declined(error: stripe.StripeError) -> Told | None:
@@ -46,7 +50,13 @@ def declined(error: stripe.StripeError) -> Told | None:
         read = answers.intent(_told(error).get("payment_intent"))
     except answers.Malformed:
         return None
-    return read.told("declined") if read.standing == "declined" else None
+    return replace(read.told("declined"), words=words(error)) if read.standing == "declined" else None
+
+
+def words(error: stripe.StripeError) -> Words:
+    """Return what Stripe says of an error to people, and its id of the request."""
+    message = _told(error).get("message")
+    return Words(unkeyed(message) if isinstance(message, str) else "", error.request_id or "")
 
 
 def cause(error: stripe.StripeError) -> str:

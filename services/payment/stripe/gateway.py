@@ -5,6 +5,7 @@ https://docs.stripe.com/payments/paymentintents/lifecycle, https://docs.stripe.c
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -222,8 +223,8 @@ class StripeGateway:
             return asked_in_vain(unanswered)
         if operation.kind != "capture" and read.status == "succeeded":
             # The rest was released when its time was over.
-            return answers.given_up(read, operation, payment) or Refused(refused.code, "captured")
-        return Refused(refused.code, read.standing or "")
+            return answers.given_up(read, operation, payment) or replace(refused, charge="captured")
+        return replace(refused, charge=read.standing or "")
 
     async def _step(self, verb: str, operation: Operation, payment: Payment, **asked: Any) -> Intent:
         if not payment.provider_reference:

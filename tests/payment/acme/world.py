@@ -19,6 +19,7 @@ class AcmeWorld(World):
     """Acme's server, its book and its webhooks; it has no disputes, challenges, saved methods or reports."""
 
     declines: Mapping[str, str] = {"declined": "no_reason", "insufficient_funds": "no_money"}
+    says_why = False
     unknown_token = "pm_acme_card_nobodys"
     secrets = (KEY, WEBHOOK_KEY)
 

@@ -6,6 +6,7 @@ async with StripeServer(webhook_url=..., webhook_secret="whsec_x", api_key="sk_t
 
 import asyncio
 import random
+import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class StripeServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.on_response_prepare.append(_named)
         app.add_routes(self._api.routes())
         app.router.add_get("/redirect/authenticate/{id}", self._page)
         app.router.add_post("/redirect/authenticate/{id}", self._told)
@@ -253,3 +255,7 @@ class StripeServer:
     async def webhooks_idle(self) -> None:
         """Until no automatic delivery is under way."""
         await self.webhooks.idle()
+
+
+async def _named(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.setdefault("Request-Id", f"req_{secrets.token_hex(7)}")
