@@ -148,6 +148,10 @@ class Driver:
         work.after_commit(self.bell.ring)
         await self._recorded(payment, operation, work, due_seconds=0)
 
+    def takes_whole(self, payment: Payment, amount: int) -> bool:
+        """Tell whether a part of a payment cannot be taken, or not without giving up the rest."""
+        return self._gateways.takes_whole(payment, amount)
+
     async def _recorded_once(
         self, asked: Asked, payment: Payment, work: Work
     ) -> tuple[Payment, Operation | None]:
@@ -156,7 +160,7 @@ class Driver:
             return payment, None
         amount, lines = _wanted(asked, payment)
         if asked.kind == "capture":
-            self._gateways.may_capture(payment, amount)
+            self._gateways.may_capture(payment, amount, asked.final)
         operation = started(
             asked.kind,
             payment,

@@ -34,9 +34,14 @@ class Abilities:
         return not self.currency_codes or currency_code in self.currency_codes
 
     def lacks(self, payment: Payment, amount: int) -> str:
-        """Return the ability that a capture of so much needs and is not there; "" when none is missing."""
+        """Return the ability that a capture of so much needs and is not there; "" when none is missing.
+
+        Where an authorization is captured once, a part would give up the rest.
+        """
         if amount == payment.amount:
             return ""
+        if payment.captures_once and amount != payment.capturable:
+            return "multiple_capture"
         if not self.partial_capture:
             return "partial_capture"
         another = payment.captured or payment.unsettled("capture")

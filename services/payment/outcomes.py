@@ -28,6 +28,7 @@ class Told:
 
     `reference` is the charge's, `operation_reference` that of the capture, refund … itself. `expire_time` is when the
     provider gives up what is authorized, or waits for the customer no longer; None where it does not tell.
+    `captures_once` says of an authorization that one capture ends it, whatever the gateway is able to do otherwise.
     """
 
     status: Status
@@ -40,6 +41,7 @@ class Told:
     next_action_url: str = ""
     operation_reference: str = ""
     expire_time: datetime | None = None
+    captures_once: bool = False
     words: Words = field(default=NO_WORDS, compare=False)
 
 

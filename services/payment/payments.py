@@ -102,7 +102,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """The money of one order; amounts in minor units. `cancelled` is the order, or has expired; not the payment."""
+    """The money of one order; amounts in minor units. `cancelled` is the order, or has expired; not the payment.
+
+    `captures_once`: the provider has told that one capture ends the authorization.
+    """
 
     payment_id: str
     order_id: str
@@ -117,6 +120,7 @@ class Payment:
     disputed: int = 0
     charged_back: int = 0
     capture_mode: CaptureMode.ValueType = ON_ACCEPTANCE
+    captures_once: bool = False
     lines: tuple[Line, ...] = ()
     expire_time: datetime | None = None
     gateway: str = ""

@@ -24,6 +24,8 @@ from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.work import Reaction, Work
 
+WHOLE = "this payment can be taken only once: all of it with the first parcel"
+
 
 async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) -> None:
     """Capture. Refused, and so left to a person, when the money is not there to take."""
@@ -41,10 +43,24 @@ async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> N
     if not rules.takes_parcels(payment):
         return
     shipment_id = str(UUID(event.shipment.shipment_id))
+    parcel = sum(each.amount.minor_units for each in event.amounts)
+    if parcel and driver.takes_whole(payment, parcel):
+        await _take_whole(payment, shipment_id, driver, work)
+        return
     amount = sums.shipped(payment, shipment_id, event.amounts)
     if amount:
         lines = sums.spread("capture", payment, amount, event.amounts)
         operation = started("capture", payment, amount, request_id=shipment_id, lines=lines)
+        await driver.begin(operation, payment, work)
+
+
+async def _take_whole(payment: Payment, shipment_id: str, driver: Driver, work: Work) -> None:
+    """Take all that is left with a parcel, where a part would end the authorization: no parcel goes out unpaid."""
+    known = any(operation.request_id == shipment_id for operation in payment.operations)
+    amount = 0 if known else sums.left_to_take(payment)
+    if amount:
+        lines = sums.spread("capture", payment, amount)
+        operation = started("capture", payment, amount, request_id=shipment_id, reason=WHOLE, lines=lines)
         await driver.begin(operation, payment, work)
 
 

@@ -44,12 +44,23 @@ class Gateways:
         codes = able if wanted is None else [code for code in wanted if code in able]
         return [code for code in codes if self._gateways[code].abilities.takes(currency_code)]
 
-    def may_capture(self, payment: Payment, amount: int) -> None:
-        """Refuse with GATEWAY_UNABLE to take a part where the payment's gateway takes no parts."""
-        code = payment.gateway
-        ability = self.named(code).abilities.lacks(payment, amount)
-        if ability:
+    def may_capture(self, payment: Payment, amount: int, final: bool = False) -> None:
+        """Refuse with GATEWAY_UNABLE to take a part where the payment's gateway takes no parts.
+
+        Where the card is captured once, a part may be taken that is said to be the `final` one.
+        """
+        code, ability = payment.gateway, self.lacks(payment, amount)
+        if ability and not (final and payment.captures_once and not payment.captured):
             raise unable(code, ability, f"{code} takes the money all at once")
+
+    def lacks(self, payment: Payment, amount: int) -> str:
+        """Return the ability of a payment's gateway that is missing to take so much; "" when none is."""
+        return self.named(payment.gateway).abilities.lacks(payment, amount)
+
+    def takes_whole(self, payment: Payment, amount: int) -> bool:
+        """Tell whether a part of a payment cannot be taken, or not without giving up the rest."""
+        several = self.named(payment.gateway).abilities.multiple_capture
+        return bool(self.lacks(payment, amount)) or not (several or amount == payment.capturable)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -208,6 +208,7 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         decline_code=told.decline_code,
         next_action_url=told.next_action_url if state == REQUIRES_ACTION else "",
         expire_time=_expires(payment, told, state),
+        captures_once=told.captures_once,
     )
     if name in ("challenge", "process"):
         # One that was given up for its cancelled order stays given up.

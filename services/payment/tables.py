@@ -83,6 +83,7 @@ payments = Table(
     Column("capture_mode", SmallInteger, nullable=False, server_default="1"),
     _json("lines"),
     _time("expire_time", nullable=True),
+    Column("captures_once", Boolean, nullable=False, server_default="false"),
     UniqueConstraint("order_id", name="payments_order_key"),
     CheckConstraint(
         "0 <= refunded_minor_units AND refunded_minor_units <= captured_minor_units"

@@ -33,6 +33,10 @@ def payment(captured=0, under_way=0):
     )
 
 
+def once(**sums):
+    return replace(payment(**sums), captures_once=True)
+
+
 @pytest.mark.parametrize(
     ("abilities", "asked", "amount", "lacks"),
     [
@@ -42,6 +46,9 @@ def payment(captured=0, under_way=0):
         (Abilities(partial_capture=True), payment(captured=1), 999, "multiple_capture"),
         (Abilities(partial_capture=True), payment(under_way=1), 999, "multiple_capture"),
         (Abilities(partial_capture=True, multiple_capture=True), payment(captured=1), 999, ""),
+        (Abilities(partial_capture=True, multiple_capture=True), once(), 999, "multiple_capture"),
+        (Abilities(partial_capture=True, multiple_capture=True), once(), 1000, ""),
+        (Abilities(partial_capture=True, multiple_capture=True), once(captured=1000), 1, "multiple_capture"),
     ],
 )
 def test_a_capture_of_parts_needs_a_provider_that_takes_parts(abilities, asked, amount, lacks):
@@ -52,6 +59,28 @@ def test_a_gateway_takes_the_currencies_that_it_names_or_all():
     assert Abilities().takes("XAF")
     assert Abilities(currency_codes=("EUR",)).takes("EUR")
     assert not Abilities(currency_codes=("EUR",)).takes("USD")
+
+
+def test_a_parcel_is_paid_with_all_the_others_where_its_part_would_end_the_authorization():
+    able = gateways_that_can(
+        whole=Abilities(),
+        first=Abilities(partial_capture=True),
+        parts=Abilities(partial_capture=True, multiple_capture=True),
+    )
+    assert able.takes_whole(replace(payment(), gateway="whole"), 400)
+    assert able.takes_whole(replace(payment(), gateway="first"), 400)
+    assert able.takes_whole(replace(once(), gateway="parts"), 400)
+    assert not able.takes_whole(replace(payment(), gateway="parts"), 400)
+    assert not able.takes_whole(replace(once(), gateway="parts"), 1000)
+
+
+def test_a_part_that_is_said_to_be_the_last_may_be_taken_of_a_card_that_is_captured_once():
+    able = gateways_that_can(parts=Abilities(partial_capture=True, multiple_capture=True))
+    asked = replace(once(), gateway="parts")
+    able.may_capture(asked, 400, final=True)
+    with pytest.raises(Refusal) as no:
+        able.may_capture(asked, 400)
+    assert no.value.metadata == {"gateway": "parts", "ability": "multiple_capture"}
 
 
 def test_the_ability_that_is_missing_is_told():

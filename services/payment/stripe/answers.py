@@ -40,7 +40,7 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A payment intent, amounts in minor units. `refunded` and `expire_time` are known when its charge was expanded."""
+    """A payment intent, amounts in minor units. what its charge tells is known when that was expanded."""
 
     reference: str
     status: str
@@ -50,6 +50,7 @@ class Intent:
     charge: str = ""
     refunded: int = 0
     expire_time: datetime | None = None
+    captures_once: bool = False
     decline_code: str = ""
     next_action_url: str = ""
     cancellation_reason: str = ""
@@ -83,6 +84,7 @@ class Intent:
             next_action_url=self.next_action_url if status == "requires_action" else "",
             operation_reference=operation_reference,
             expire_time=self.expire_time if status == "authorized" else None,
+            captures_once=self.captures_once,
         )
 
 
@@ -101,6 +103,7 @@ def intent(value: Any) -> Intent:
         charge=reference(charge),
         refunded=amount(expanded, "amount_refunded", currency_code) if expanded else 0,
         expire_time=_capture_before(expanded),
+        captures_once=_captures_once(expanded),
         decline_code=decline_code(body.get("last_payment_error")),
         next_action_url=_redirect(body.get("next_action")),
         cancellation_reason=str(body.get("cancellation_reason") or ""),
@@ -263,10 +266,20 @@ def decline_code(error: Any) -> str:
 
 
 def _capture_before(charge: Mapping[str, Any]) -> datetime | None:
+    before = _card(charge).get("capture_before")
+    return None if before is None else moment(before)
+
+
+def _captures_once(charge: Mapping[str, Any]) -> bool:
+    """Whether the first capture gives up the rest: not every account, nor every card, can be captured in parts."""
+    several = _card(charge).get("multicapture")
+    return bool(charge) and not (isinstance(several, dict) and several.get("status") == "available")
+
+
+def _card(charge: Mapping[str, Any]) -> Mapping[str, Any]:
     details = charge.get("payment_method_details")
     card = details.get("card") if isinstance(details, dict) else None
-    before = card.get("capture_before") if isinstance(card, dict) else None
-    return None if before is None else moment(before)
+    return card if isinstance(card, dict) else {}
 
 
 def _redirect(action: Any) -> str:

@@ -177,8 +177,8 @@ class StripeGateway:
 
     async def _capture(self, operation: Operation, payment: Payment) -> Outcome:
         asked: dict[str, Any] = {"amount_to_capture": to_stripe(operation.amount, payment.currency_code)}
-        if operation.amount < payment.capturable:
-            # Refused where the card cannot be captured twice; without it, Stripe would give up the rest.
+        if operation.amount < payment.capturable and not payment.captures_once:
+            # Without it, Stripe would give up the rest.
             asked["final_capture"] = False
         return answers.capture(await self._step("capture", operation, payment, **asked))
 

@@ -19,14 +19,15 @@ TOLERANCE_SECONDS = 300
 HEADER = re.compile(r"t=([0-9]{1,12})(?:,(?!t=)[a-z]\w{0,9}=[0-9a-f]{1,128}){1,19}", re.ASCII)
 # Of these an intent tells what became of its authorization; of anything later it does not say which operation did it.
 TELLING = {
-    "payment_intent.amount_capturable_updated": ("authorized",),
     "payment_intent.requires_action": ("requires_action",),
     "payment_intent.processing": ("processing",),
     "payment_intent.payment_failed": ("declined",),
     "payment_intent.canceled": ("voided", "expired"),
 }
-# These tell that something was done, but not by which operation, or not all the sums.
+# These tell that something was done, but not by which operation, or not all: not the sums, or not until when and how
+# often an authorization may be captured.
 ASKING = {
+    "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
     "charge.captured",
     "charge.expired",

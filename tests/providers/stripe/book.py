@@ -83,6 +83,8 @@ class Event:
 class Book:
     def __init__(self) -> None:
         self.clock = Clock()
+        # Whether the account may capture in parts.
+        self.multicapture = True
         self.payment_intents = Table("payment_intent")
         self.charges = Table("charge")
         self.refunds = Table("refund")

@@ -111,6 +111,8 @@ def charge(book: Book, intent: Json, card: Card, *, challenged: bool = False) ->
 def new_charge(book: Book, intent: Json) -> Json:
     method = book.payment_methods.rows[intent["payment_method"]]
     made = book.charges.add(shapes.charge(book.new_id("ch"), intent, method, book.clock.seconds()))
+    if not book.multicapture:
+        made["payment_method_details"]["card"]["multicapture"]["status"] = "unavailable"
     intent["latest_charge"] = made["id"]
     return made
 
