@@ -140,7 +140,8 @@ class StockService(StockServiceServicer):
     async def WatchStock(self, request: stocks.WatchStockRequest, call: Call) -> AsyncIterator[bytes]:
         stock = await stock_of(call.db, request.product_id, _store(call))
         now = update_of(stock).SerializeToString()
-        yield now
+        if stock.version != request.after_version:
+            yield now
         async for update in self._hub.follow(stock.product_id, stock.version):
             now = update.message if update else now
             yield now if update else now + BOOKMARK

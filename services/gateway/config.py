@@ -9,6 +9,7 @@ from services.gateway import (
     absent,
     access,
     clusters,
+    events,
     filters,
     hardening,
     keys,
@@ -76,8 +77,9 @@ def envoy_config(
 
 
 def _virtual_host(where: Mapping[Rpc, str], cors: Json) -> Json:
-    per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) for rpc in where}
-    return routes.virtual_host(where, per_filter, cors)
+    per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) | events.of_replies(rpc) for rpc in where}
+    going_on = {events.LAST_EVENT_ID: events.of_requests(where)}
+    return routes.virtual_host(where, per_filter, cors, going_on)
 
 
 def _route_check(rpc: Rpc) -> Json:

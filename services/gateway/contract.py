@@ -39,6 +39,15 @@ class Binding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Events:
+    """How a stream's replies become server-sent events: fields of the reply, and that of the request to go on after."""
+
+    id: str
+    after: str
+    bookmark: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rpc:
     """One RPC; without bindings it has no REST."""
 
@@ -53,6 +62,7 @@ class Rpc:
     repeatable: bool
     deadline_seconds: int
     bindings: tuple[Binding, ...]
+    events: Events | None
     request: Descriptor = field(compare=False)
 
     @property
@@ -91,8 +101,13 @@ def _rpc(service: str, method: MethodDescriptor) -> Rpc:
         repeatable=options.idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN,
         deadline_seconds=options.Extensions[options_pb2.deadline_seconds] or DEADLINE_SECONDS,
         bindings=tuple(_bindings(options.Extensions[annotations_pb2.http])),
+        events=_events(options.Extensions[options_pb2.events]),
         request=method.input_type,
     )
+
+
+def _events(option: options_pb2.Events) -> Events | None:
+    return Events(id=option.id, after=option.after, bookmark=option.bookmark) if option.id else None
 
 
 def _bindings(rule: http_pb2.HttpRule) -> Iterator[Binding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, headers, members, telemetry
+from services.gateway import access, events, headers, members, telemetry
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -36,6 +36,7 @@ def http_filters(rpcs: Sequence[Rpc], descriptors: Path) -> list[Json]:
         extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
         headers.header_filter(rpcs),
         _body_limit(),
+        events.event_filter(),
         members.member_filter(rpcs),
         telemetry.trace_header_filter(),
         _transcoder(rpcs, descriptors),

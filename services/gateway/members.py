@@ -33,8 +33,8 @@ def member_filter(rpcs: Sequence[Rpc]) -> Json:
                 alike.append(_entry(rpc, binding, messages))
     code = (Path(__file__).parent / "members.lua").read_text()
     tables = (
-        f"local UNREAD, MESSAGES, BODIES = {_lua(UNREAD)}, {_lua(messages)}, {_lua(bodies)}\n"
-        f"local KINDS = {_lua(kinds(rpc.request for rpc in rpcs))}\n"
+        f"local UNREAD, MESSAGES, BODIES = {lua(UNREAD)}, {lua(messages)}, {lua(bodies)}\n"
+        f"local KINDS = {lua(kinds(rpc.request for rpc in rpcs))}\n"
     )
     return extension(
         "envoy.filters.http.lua",
@@ -59,7 +59,7 @@ def _entry(rpc: Rpc, binding: Binding, messages: Messages) -> Body:
     ]
     beside = {name: True for field in rest for name in (field.name, field.json_name)}
     return (
-        _pattern(binding.template),
+        pattern(binding.template),
         message.full_name if message is not None and judged else "",
         bound if binding.body == "*" else [],
         beside,
@@ -95,17 +95,18 @@ def _value(field: FieldDescriptor, messages: Messages) -> tuple[str, str]:
     return f"list of {kind}" if field.is_repeated else kind, message
 
 
-def _pattern(template: str) -> str:
+def pattern(template: str) -> str:
     """A path template as a Lua pattern that captures its parameters."""
     parts = PARAMETER.sub("\0", template).split("\0")
     return "^" + "([^/]+)".join(re.sub(r"([^\w/])", r"%\1", part) for part in parts) + "$"
 
 
-def _lua(value: object) -> str:
+def lua(value: object) -> str:
+    """A value as Lua writes it."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"[{_lua(key)}]={_lua(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"[{lua(key)}]={lua(item)}" for key, item in value.items()) + "}"
     if value is True:
         return "true"
     if isinstance(value, list | tuple):
-        return "{" + ",".join(_lua(item) for item in value) + "}"
+        return "{" + ",".join(lua(item) for item in value) + "}"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

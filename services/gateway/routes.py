@@ -25,18 +25,26 @@ NOWHERE = {
 GRPC = "application/grpc"
 
 
-def virtual_host(clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json) -> Json:
-    """All routes. `clusters` says where each RPC goes, `per_filter` what each wants of the filters."""
+def virtual_host(
+    clusters: Mapping[Rpc, str],
+    per_filter: Mapping[Rpc, Json],
+    cors: Json,
+    by_header: Mapping[str, Json],
+) -> Json:
+    """All routes. `clusters` says where each RPC goes, `per_filter` what each wants of the filters.
+
+    `by_header` says what REST calls with a header want of the filters that come before the transcoder.
+    """
     return {
         "name": "commerce",
         "domains": ["*"],
         "typed_per_filter_config": cors,
         "request_headers_to_remove": [BYTES],
-        "matcher": _by_path(_routes(clusters, per_filter)),
+        "matcher": _by_path(_routes(clusters, per_filter), _nowhere(by_header)),
     }
 
 
-def _by_path(routes: Iterable[Json]) -> Json:
+def _by_path(routes: Iterable[Json], otherwise: Json) -> Json:
     """Finds a route by its whole path at once: one look-up, however many RPCs there are."""
     nowhere = _taken(NOWHERE)
     grpc = {
@@ -53,8 +61,20 @@ def _by_path(routes: Iterable[Json]) -> Json:
     }
     return {
         "matcher_tree": {"input": _header(":path"), "exact_match_map": {"map": grpc}},
-        "on_no_match": nowhere,
+        "on_no_match": otherwise,
     }
+
+
+def _nowhere(by_header: Mapping[str, Json]) -> Json:
+    present = {"safe_regex": {"google_re2": {}, "regex": ".+"}}
+    matchers = [
+        {
+            "predicate": {"single_predicate": {"input": _header(name), "value_match": present}},
+            "on_match": _taken(NOWHERE | {"typed_per_filter_config": config}),
+        }
+        for name, config in by_header.items()
+    ]
+    return {"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": _taken(NOWHERE)}}
 
 
 def _header(name: str) -> Json:

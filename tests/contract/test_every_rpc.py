@@ -94,6 +94,21 @@ def with_the_wrong_cost(contract):
     return found
 
 
+def without_events(contract):
+    """Streams of messages whose replies make no server-sent events: a field is not said, or is not there."""
+    found = set()
+    for rpc in contract.rpcs:
+        events = rpc.method.options.Extensions[options_pb2.events]
+        replies, request = (
+            {field.name for field in contract.messages[kind.removeprefix(".")].field}
+            for kind in (rpc.method.output_type, rpc.method.input_type)
+        )
+        told = events.id in replies and events.bookmark in replies and events.after in request
+        if rpc.method.server_streaming and rpc.method.output_type != HTTP_BODY and not told:
+            found.add(rpc.name)
+    return found
+
+
 def without_handler(contract, handlers):
     return {rpc.full_name for rpc in contract.rpcs if rpc.name not in handlers.get(rpc.service, set())}
 
@@ -181,6 +196,16 @@ def test_is_a_get_when_it_changes_nothing_and_only_then(contract):
         _options(copy, "ShipOrder").Extensions[annotations_pb2.http].get = "/v1/orders/{order_id}:ship"
 
     assert with_the_wrong_verb(contract.broken(written_with_get)) == {"ShipOrder"}
+
+
+def test_says_how_its_replies_are_events_when_they_are_many(contract):
+    assert without_events(contract) == set()
+
+    def forgotten(copy):
+        _options(copy, "WatchStock").ClearExtension(options_pb2.events)
+        _options(copy, "WatchOrder").Extensions[options_pb2.events].after = "since"
+
+    assert without_events(contract.broken(forgotten)) == {"WatchStock", "WatchOrder"}
 
 
 def test_has_a_comment(contract):

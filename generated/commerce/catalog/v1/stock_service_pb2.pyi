@@ -511,16 +511,20 @@ class WatchStockRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     PRODUCT_ID_FIELD_NUMBER: builtins.int
+    AFTER_VERSION_FIELD_NUMBER: builtins.int
     product_id: builtins.str
     """The product."""
+    after_version: builtins.int
+    """The last version seen; 0 means none."""
     def __init__(
         self,
         *,
         product_id: builtins.str = ...,
+        after_version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after_version", b"after_version", "product_id", b"product_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -120,7 +120,7 @@ class StockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchStock(self, request, context):
-        """Watch a product's stock: as it is now, then as it is after each change.
+        """Watch a product's stock: as it is now, unless that is the version seen last, then as it is after each change.
 
         Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
         of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when

@@ -37,7 +37,7 @@ class StockServiceStub:
     Refused with PRODUCT_NOT_FOUND, or PAGE_TOKEN_INVALID when the token belongs to another query.
     """
     WatchStock: aio.UnaryStreamMultiCallable[stock_service_pb2.WatchStockRequest, stock_service_pb2.StockUpdate]
-    """Watch a product's stock: as it is now, then as it is after each change.
+    """Watch a product's stock: as it is now, unless that is the version seen last, then as it is after each change.
 
     Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
     of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when
@@ -116,7 +116,7 @@ class StockServiceServicer(metaclass=abc_1.ABCMeta):
         request: stock_service_pb2.WatchStockRequest,
         context: aio.ServicerContext[stock_service_pb2.WatchStockRequest, abc.AsyncIterator[stock_service_pb2.StockUpdate]],
     ) -> abc.AsyncIterator[stock_service_pb2.StockUpdate]:
-        """Watch a product's stock: as it is now, then as it is after each change.
+        """Watch a product's stock: as it is now, unless that is the version seen last, then as it is after each change.
 
         Changes that follow each other closely may be told as one; the version only grows. A bookmark every 15 s is a sign
         of life. Refused with PRODUCT_NOT_FOUND; ends with UNAVAILABLE when the server is stopping, with UNAUTHENTICATED when

@@ -26,21 +26,23 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commerce/options/v1/options.proto\x12\x13\x63ommerce.options.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"Q\n\x06\x41\x63\x63\x65ss\x12/\n\x05\x61llow\x18\x01 \x03(\x0e\x32\x19.commerce.options.v1.RoleR\x05\x61llow\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public*\xb3\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROLE_PLATFORM_ADMIN\x10\x01\x12\x17\n\x13ROLE_MERCHANT_OWNER\x10\x02\x12\x14\n\x10ROLE_STORE_ADMIN\x10\x03\x12\x16\n\x12ROLE_STORE_MANAGER\x10\x04\x12\x10\n\x0cROLE_COURIER\x10\x05\x12\x11\n\rROLE_CUSTOMER\x10\x06\x12\x10\n\x0cROLE_SERVICE\x10\x07*n\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\r\n\tCOST_READ\x10\x01\x12\x0f\n\x0b\x43OST_SEARCH\x10\x02\x12\x0e\n\nCOST_WRITE\x10\x03\x12\x0f\n\x0b\x43OST_IMPORT\x10\x04\x12\x0f\n\x0b\x43OST_STREAM\x10\x05*b\n\x03Pii\x12\x13\n\x0fPII_UNSPECIFIED\x10\x00\x12\x10\n\x0cPII_IDENTITY\x10\x01\x12\x0f\n\x0bPII_CONTACT\x10\x02\x12\x10\n\x0cPII_LOCATION\x10\x03\x12\x11\n\rPII_FINANCIAL\x10\x04*\xad\x01\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\x11\n\rTEXT_CURRENCY\x10\x01\x12\x17\n\x13TEXT_CURRENCY_KNOWN\x10\x02\x12\x10\n\x0cTEXT_COUNTRY\x10\x03\x12\x12\n\x0eTEXT_TIME_ZONE\x10\x04\x12\r\n\tTEXT_NAME\x10\x05\x12\r\n\tTEXT_CODE\x10\x06\x12\x0e\n\nTEXT_PROSE\x10\x07\x12\x0f\n\x0bTEXT_SEARCH\x10\x08:U\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1b.commerce.options.v1.AccessR\x06\x61\x63\x63\x65ss:K\n\x10\x64\x65\x61\x64line_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xd2\x86\x03 \x01(\x05R\x0f\x64\x65\x61\x64lineSeconds:O\n\x04\x63ost\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x0e\x32\x19.commerce.options.v1.CostR\x04\x63ost:M\n\x06status\x12!.google.protobuf.EnumValueOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x10.google.rpc.CodeR\x06status:K\n\x03pii\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x18.commerce.options.v1.PiiR\x03pii:N\n\x04text\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\x0e\x32\x19.commerce.options.v1.TextR\x04textb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!commerce/options/v1/options.proto\x12\x13\x63ommerce.options.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"Q\n\x06\x41\x63\x63\x65ss\x12/\n\x05\x61llow\x18\x01 \x03(\x0e\x32\x19.commerce.options.v1.RoleR\x05\x61llow\x12\x16\n\x06public\x18\x02 \x01(\x08R\x06public\"J\n\x06\x45vents\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05\x61\x66ter\x18\x02 \x01(\tR\x05\x61\x66ter\x12\x1a\n\x08\x62ookmark\x18\x03 \x01(\tR\x08\x62ookmark*\xb3\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROLE_PLATFORM_ADMIN\x10\x01\x12\x17\n\x13ROLE_MERCHANT_OWNER\x10\x02\x12\x14\n\x10ROLE_STORE_ADMIN\x10\x03\x12\x16\n\x12ROLE_STORE_MANAGER\x10\x04\x12\x10\n\x0cROLE_COURIER\x10\x05\x12\x11\n\rROLE_CUSTOMER\x10\x06\x12\x10\n\x0cROLE_SERVICE\x10\x07*n\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\r\n\tCOST_READ\x10\x01\x12\x0f\n\x0b\x43OST_SEARCH\x10\x02\x12\x0e\n\nCOST_WRITE\x10\x03\x12\x0f\n\x0b\x43OST_IMPORT\x10\x04\x12\x0f\n\x0b\x43OST_STREAM\x10\x05*b\n\x03Pii\x12\x13\n\x0fPII_UNSPECIFIED\x10\x00\x12\x10\n\x0cPII_IDENTITY\x10\x01\x12\x0f\n\x0bPII_CONTACT\x10\x02\x12\x10\n\x0cPII_LOCATION\x10\x03\x12\x11\n\rPII_FINANCIAL\x10\x04*\xad\x01\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\x11\n\rTEXT_CURRENCY\x10\x01\x12\x17\n\x13TEXT_CURRENCY_KNOWN\x10\x02\x12\x10\n\x0cTEXT_COUNTRY\x10\x03\x12\x12\n\x0eTEXT_TIME_ZONE\x10\x04\x12\r\n\tTEXT_NAME\x10\x05\x12\r\n\tTEXT_CODE\x10\x06\x12\x0e\n\nTEXT_PROSE\x10\x07\x12\x0f\n\x0bTEXT_SEARCH\x10\x08:U\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1b.commerce.options.v1.AccessR\x06\x61\x63\x63\x65ss:K\n\x10\x64\x65\x61\x64line_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xd2\x86\x03 \x01(\x05R\x0f\x64\x65\x61\x64lineSeconds:O\n\x04\x63ost\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x0e\x32\x19.commerce.options.v1.CostR\x04\x63ost:U\n\x06\x65vents\x12\x1e.google.protobuf.MethodOptions\x18\xd4\x86\x03 \x01(\x0b\x32\x1b.commerce.options.v1.EventsR\x06\x65vents:M\n\x06status\x12!.google.protobuf.EnumValueOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x10.google.rpc.CodeR\x06status:K\n\x03pii\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0e\x32\x18.commerce.options.v1.PiiR\x03pii:N\n\x04text\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\x0e\x32\x19.commerce.options.v1.TextR\x04textb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.options.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=199
-  _globals['_ROLE']._serialized_end=378
-  _globals['_COST']._serialized_start=380
-  _globals['_COST']._serialized_end=490
-  _globals['_PII']._serialized_start=492
-  _globals['_PII']._serialized_end=590
-  _globals['_TEXT']._serialized_start=593
-  _globals['_TEXT']._serialized_end=766
+  _globals['_ROLE']._serialized_start=275
+  _globals['_ROLE']._serialized_end=454
+  _globals['_COST']._serialized_start=456
+  _globals['_COST']._serialized_end=566
+  _globals['_PII']._serialized_start=568
+  _globals['_PII']._serialized_end=666
+  _globals['_TEXT']._serialized_start=669
+  _globals['_TEXT']._serialized_end=842
   _globals['_ACCESS']._serialized_start=115
   _globals['_ACCESS']._serialized_end=196
+  _globals['_EVENTS']._serialized_start=198
+  _globals['_EVENTS']._serialized_end=272
 # @@protoc_insertion_point(module_scope)

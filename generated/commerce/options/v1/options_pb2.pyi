@@ -210,9 +210,38 @@ class Access(message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+@typing.final
+class Events(message.Message):
+    """Which fields make server-sent events of a stream's replies."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    BOOKMARK_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The field of a reply that is the event's id: where to go on after it."""
+    after: builtins.str
+    """The field of the request that takes the last id seen; it is what a browser's Last-Event-ID is taken for."""
+    bookmark: builtins.str
+    """The flag of a reply that is a sign of life only. Such an event is called "bookmark"."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        after: builtins.str = ...,
+        bookmark: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "bookmark", b"bookmark", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
 ACCESS_FIELD_NUMBER: builtins.int
 DEADLINE_SECONDS_FIELD_NUMBER: builtins.int
 COST_FIELD_NUMBER: builtins.int
+EVENTS_FIELD_NUMBER: builtins.int
 STATUS_FIELD_NUMBER: builtins.int
 PII_FIELD_NUMBER: builtins.int
 TEXT_FIELD_NUMBER: builtins.int
@@ -224,6 +253,8 @@ cost: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.MethodOptions, Cos
 """What kind of work the RPC is, for the limits of each caller and store. Where it is not said it follows from the
 RPC's shape: many requests are an import, many replies a stream, effects a write, and anything else a read.
 """
+events: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.MethodOptions, Events]
+"""How the replies of a stream are told to browsers, as server-sent events. Every stream of messages has it."""
 status: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.EnumValueOptions, code_pb2.Code.ValueType]
 """The gRPC status that a refusal for this reason has."""
 pii: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, Pii.ValueType]
