@@ -83,6 +83,15 @@ SYMPTOMS = (
         "orders retry {id}",
     ),
     Symptom(
+        "orders that are under way and not paid for",
+        '"order".orders',
+        "order_id",
+        "update_time",
+        "unpaid_reason <> ''",
+        "orders explain {id}",
+        by="unpaid_reason",
+    ),
+    Symptom(
         "payments whose provider does not answer",
         '"payment".operations',
         "payment_id",

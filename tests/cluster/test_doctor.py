@@ -14,7 +14,9 @@ from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized
 from services.cluster import symptoms
 from services.cluster.home import Home
 from tests.cluster.toys import REPOSITORY, command, supervisor
+from tests.order.asks import cancel
 from tests.order.operations import parked, stopped
+from tests.order.test_money_told import payment_of
 from tests.payment import parking
 from tests.payment.till import Till
 from tests.saga.test_dead_letters import bury
@@ -73,6 +75,18 @@ async def test_orders_that_were_given_up_and_that_wait_for_nobody(shop, home):
     assert f"commerce orders retry {forgotten}" in line_of(lines, "wait for nobody", forgotten, " days")
     await command("orders", "retry", forgotten, "--home", str(home))
     assert not [line for line in await wrong(home) if forgotten in line]
+
+
+async def test_an_order_that_is_not_paid_for(shop, home):
+    order_id = await shop.order(until="CONFIRMED")
+    await Till(shop).void(await payment_of(shop, order_id))
+
+    async def found():
+        return [line for line in await wrong(home) if "under way and not paid for (voided)" in line]
+
+    (line,) = await eventually(found, seconds=60)
+    assert "commerce orders explain " in line
+    await shop.orders.CancelOrder(cancel(order_id))
 
 
 async def test_payments_whose_provider_is_silent_by_age(shop, home):
