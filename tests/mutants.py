@@ -519,6 +519,30 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/runtime/test_hostile_connections.py::test_whoever_pings_for_ever_is_cut_off",),
     ),
     Mutant(
+        "all addresses without a token share a bucket",
+        "services/gateway/rates.py",
+        '"v4_prefix_mask_len": 32',
+        '"v4_prefix_mask_len": 8',
+        ("tests/gateway/test_rates.py::test_another_address_is_not_refused",),
+    ),
+    Mutant(
+        "who has a token is paced by address",
+        "services/gateway/rates.py",
+        '"expect_match": False',
+        '"expect_match": True',
+        (
+            "tests/gateway/test_rates.py"
+            "::test_an_address_that_floods_without_a_token_is_refused_and_tokens_are_not",
+        ),
+    ),
+    Mutant(
+        "a refusal does not say in HTTP when to come back",
+        "services/runtime/refusals.py",
+        "    if refusal.retry_seconds is None:\n        return ((DETAILS",
+        "    if True:\n        return ((DETAILS",
+        ("tests/order/test_fairness.py::test_whoever_is_told_to_come_back_is_told_when_in_http_too",),
+    ),
+    Mutant(
         "a page of payments without its store",
         "services/payment/lists.py",
         "conditions = [_EQUAL[name] for name in given]",

@@ -14,6 +14,7 @@ from services.gateway import (
     hardening,
     keys,
     parameters,
+    rates,
     replies,
     routes,
     telemetry,
@@ -38,12 +39,13 @@ def envoy_config(
     sampling: float = 1.0,
     cors_origins: Sequence[str] = (),
     development: bool = False,
+    tokenless_calls_a_second: int = rates.CALLS_A_SECOND,
 ) -> Json:
     """The bootstrap, as JSON.
 
     Addresses are "host:port"; `backends` gives each service's replicas by its code, and a service without an entry
     is not offered. `otlp` is a collector of OTLP over gRPC; `sampling` the share (0 to 1) of calls that it is told of.
-    Pages of `cors_origins` may call, and in development those of localhost.
+    Pages of `cors_origins` may call, and in development those of localhost; an address without a token so often.
     Raises contract.UnknownService when a definition and the descriptors do not fit.
     """
     offered = [definition for definition in definitions if backends.get(definition.code)]
@@ -61,7 +63,7 @@ def envoy_config(
             "virtual_hosts": [_virtual_host(where, filters.cors(cors_origins, development))],
             "validate_clusters": False,
         },
-        "http_filters": filters.http_filters(tuple(where), descriptors),
+        "http_filters": filters.http_filters(tuple(where), descriptors, tokenless_calls_a_second),
     }
     return {
         "node": {"id": "gateway", "cluster": "commerce"},

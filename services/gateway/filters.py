@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, events, headers, members, telemetry
+from services.gateway import access, events, headers, members, rates, telemetry
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -28,12 +28,13 @@ EXPOSED_HEADERS = (
 LOCALHOST = r"https?://(?:localhost|[a-z0-9-]+\.localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?"
 
 
-def http_filters(rpcs: Sequence[Rpc], descriptors: Path) -> list[Json]:
+def http_filters(rpcs: Sequence[Rpc], descriptors: Path, tokenless_calls_a_second: int) -> list[Json]:
     """The chain. From the transcoder on every call is gRPC: one token rule, one route, one error shape for all."""
     return [
         _health(),
         extension(CORS, "filters.http.cors.v3.Cors"),
         extension("envoy.filters.http.grpc_web", "filters.http.grpc_web.v3.GrpcWeb"),
+        rates.rate_filter(tokenless_calls_a_second),
         headers.header_filter(rpcs),
         _body_limit(),
         events.event_filter(),

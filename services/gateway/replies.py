@@ -169,6 +169,13 @@ REPLIES = (
         reason="DEADLINE_EXCEEDED",
         message="the call did not finish in its time",
     ),
+    Reply(
+        status=429,
+        code=code_pb2.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+        message="too many calls without a token",
+        retry=True,
+    ),
     _overloaded("overload"),
     _overloaded("overflow"),
     Reply(
@@ -203,7 +210,12 @@ def _mappers(reply: Reply) -> Iterator[Json]:
 
 
 def _headers(reply: Reply) -> Mapping[str, str]:
-    return {**reply.headers, **({UNREAD: "1"} if reply.violation else {})}
+    marked = {UNREAD: "1"} if reply.violation else {}
+    return {**reply.headers, **marked, **_return_time(reply)}
+
+
+def _return_time(reply: Reply) -> Mapping[str, str]:
+    return {"retry-after": str(RETRY_SECONDS)} if reply.retry else {}
 
 
 def _body(reply: Reply) -> Json:
@@ -223,6 +235,7 @@ def _grpc_mapper(reply: Reply) -> Json:
             set_header(
                 "grpc-status-details-bin", base64.b64encode(_status(fixed).SerializeToString()).decode()
             ),
+            *(set_header(name, value) for name, value in _return_time(reply).items()),
         ],
         # Trailers alone, in gRPC's way. The content type is for grpc-web; Envoy gives gRPC its own.
         "status_code": 200,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.gateway import rates
 from services.runtime.definition import Definition
 
 DESCRIPTORS = Path(__file__).parents[2] / "generated" / "commerce" / "descriptors.binpb"
@@ -27,6 +28,7 @@ class Settings:
     sampling: float
     cors_origins: tuple[str, ...]
     development: bool
+    tokenless_calls_a_second: int
     backends: Mapping[str, Sequence[str]]
 
 
@@ -52,6 +54,9 @@ def from_environment(environment: Mapping[str, str], definitions: Sequence[Defin
         sampling=sampling(environment),
         cors_origins=tuple(_list(environment.get("COMMERCE_CORS_ORIGINS", ""))),
         development=environment.get("COMMERCE_ENVIRONMENT") == "development",
+        tokenless_calls_a_second=int(
+            environment.get("COMMERCE_TOKENLESS_CALLS_A_SECOND", rates.CALLS_A_SECOND)
+        ),
         backends=addresses,
     )
 

@@ -29,7 +29,7 @@ from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Searche
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
 from services.runtime.json_names import rename
-from services.runtime.refusals import DETAILS, Refusal, details
+from services.runtime.refusals import Refusal, trailers
 from services.runtime.sessions import Sessions
 from services.runtime.shares import SEARCH, Shares
 from services.runtime.spelling import canonical, unify
@@ -370,4 +370,4 @@ def _ended(method: Method, span: Any, code: str, started: float, refusal: Refusa
 async def _abort(context: _Context, refusal: Refusal, handed_on: bool) -> None:
     if handed_on:
         rename(refusal)
-    await context.abort(refusal.code, refusal.message, ((DETAILS, details(refusal)),))
+    await context.abort(refusal.code, refusal.message, trailers(refusal))

@@ -3,6 +3,7 @@
 The error model is google.rpc.Status with details (AIP-193).
 """
 
+import math
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -17,6 +18,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "commerce"
 DETAILS = "grpc-status-details-bin"
+RETRY_AFTER = "retry-after"
 # A refusal travels in trailers, the message escaped and the details in base64. Trailers of more than 8 KiB are lost on
 # some clients, those of more than 16 KiB tear the connection with all its calls: ours stay below 4 KiB, in JSON too.
 # These are for its texts; what is around them comes to it.
@@ -161,6 +163,13 @@ def details(refusal: Refusal) -> bytes:
     if refusal.metadata or refusal.violations or refusal.trace_id:
         return bytes(status(refusal).SerializeToString())
     return _plain(refusal.reason, refusal.message, refusal.retry_seconds)
+
+
+def trailers(refusal: Refusal) -> tuple[tuple[str, str | bytes], ...]:
+    """Return what is sent beside the code and the message: the details, and for HTTP when to come back."""
+    if refusal.retry_seconds is None:
+        return ((DETAILS, details(refusal)),)
+    return (DETAILS, details(refusal)), (RETRY_AFTER, str(max(1, math.ceil(refusal.retry_seconds))))
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from tests.bench.replay import Connection, head
 from tests.order.asks import create, steps_of
 from tests.order.conftest import UNDER_WAY
 from tests.order.operations import stopped
-from tests.shop import eventually, refused
+from tests.shop import Reply, eventually, refused
 
 OVERLOADED = ErrorReason.ERROR_REASON_OVERLOADED
 
@@ -155,3 +155,19 @@ async def test_watches_past_what_one_connection_to_a_service_carries_go_over_oth
     for connection in connections:
         connection.close()
     assert {OrderUpdate.FromString(message or b"").order_id for message in told} == {order_id}
+
+
+async def test_whoever_is_told_to_come_back_is_told_when_in_http_too(shop):
+    order_id = await shop.order(until="CONFIRMED")
+    path = f"/v1/orders/{order_id}"
+    customer = (await shop.orders.GetOrder(GetOrderRequest(order_id=order_id))).order.customer_id
+    replies: list[Reply] = []
+    while not replies or 429 not in {reply.status for reply in replies}:
+        assert len(replies) < 5000
+        token = shop.as_("customer", customer).token
+        replies += await asyncio.gather(*(shop.rest("GET", path, token=token) for _ in range(100)))
+
+    assert {reply.status for reply in replies} == {200, 429}
+    for reply in replies:
+        assert reply.status == 200 or int(reply.headers["retry-after"]) >= 1
+    assert (await shop.rest("GET", path)).status == 200

@@ -1,0 +1,85 @@
+"""Who has no token is paced by address, at the edge; whoever is told to come back is told when, in HTTP's words too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import services.runtime  # noqa: F401  (before grpc)
+
+import grpc.aio  # isort: skip
+from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
+
+from services.gateway.rates import BURST_SECONDS
+from tests.gateway.conftest import Gateway, own_gateway
+from tests.gateway.refusals import detail, grpc_reason, reason, refusal
+
+ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
+WEBHOOK = "/v1/webhooks/sandbox"
+PER_SECOND = 4
+BURST = BURST_SECONDS * PER_SECOND
+
+
+@pytest.fixture
+async def paced(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with own_gateway(gateway, tmp_path, tokenless_calls_a_second=PER_SECOND) as own:
+        yield own
+
+
+async def knock(session: aiohttp.ClientSession, count: int, path: str = WEBHOOK) -> Counter[int]:
+    async def one() -> int:
+        async with session.post(path, data=b"{}") as reply:
+            await reply.read()
+            return reply.status
+
+    return Counter(await asyncio.gather(*(one() for _ in range(count))))
+
+
+async def test_an_address_that_floods_without_a_token_is_refused_and_tokens_are_not(paced: Gateway) -> None:
+    headers = {"authorization": f"Bearer {paced.keys.token()}"}
+    async with (
+        aiohttp.ClientSession(paced.url) as session,
+        aiohttp.ClientSession(paced.url, headers=headers) as shop,
+    ):
+        found = await knock(session, 10 * BURST)
+        assert BURST <= found.total() - found[429] < 3 * BURST
+        for _ in range(2 * BURST):
+            async with shop.get(ORDER_PATH) as reply:
+                assert reply.status == 200
+        await knock(session, 5 * BURST)
+        async with session.post(WEBHOOK, data=b"{}") as reply:
+            said = await refusal(reply)
+            assert (reply.status, reason(said), reply.headers["retry-after"]) == (429, "OVERLOADED", "1")
+            assert detail(said, "RetryInfo")["retryDelay"] == "1s"
+
+
+async def test_a_path_that_wants_a_token_counts_too(paced: Gateway) -> None:
+    async with aiohttp.ClientSession(paced.url) as session:
+        found = await knock(session, 5 * BURST, f"{ORDER_PATH}:cancel")
+    assert found.keys() == {401, 429}
+
+
+async def test_another_address_is_not_refused(paced: Gateway) -> None:
+    other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    async with (
+        aiohttp.ClientSession(paced.url) as session,
+        aiohttp.ClientSession(paced.url, connector=other) as neighbour,
+    ):
+        assert (await knock(session, 5 * BURST))[429]
+        assert 429 not in await knock(neighbour, BURST // 2)
+
+
+async def test_grpc_is_refused_in_its_own_words(paced: Gateway) -> None:
+    async with aiohttp.ClientSession(paced.url) as session:
+        await knock(session, 5 * BURST)
+    async with grpc.aio.insecure_channel(paced.address) as channel:
+        stub = order_service_pb2_grpc.OrderServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stub.GetOrder(order_service_pb2.GetOrderRequest(order_id=ORDER_PATH.rpartition("/")[2]))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert grpc_reason(error.value) == "OVERLOADED"
