@@ -5,7 +5,8 @@
 -- UNREAD: the header that marks such a reply.
 -- MESSAGES: message -> spelling of a member -> { field, kind, message ("" when it is not ours to judge), name in JSON }.
 -- KINDS: type that the transcoder names -> what a value of it must be.
--- BODIES: verb -> kind of path -> { pattern of the path, message, the fields that the pattern captures, query parameters }.
+-- BODIES: verb -> kind of path -> { pattern of the path, message, the fields that the pattern captures, query parameters,
+--   whether anybody may call }.
 
 local MAX_DEPTH = 100
 local NAME_BYTES = 100
@@ -182,7 +183,8 @@ local function is_base64(text)
   return true
 end
 
--- Names that nobody can list: a service cannot read such a header, or it is gRPC's own.
+-- Names that nobody can list: a service cannot read such a header, or it is gRPC's own. It costs as much as all the rest,
+-- so strangers alone are told; who has a token loses the header, as routes have it.
 local function check_headers(headers)
   for name, text in pairs(headers) do
     if byte(name, -1) == 110 and sub(name, -4) == "-bin" and not is_base64(text) then
@@ -193,24 +195,29 @@ local function check_headers(headers)
   end
 end
 
-local function check(handle, headers, bodies)
-  check_headers(headers)
+-- The entry of BODIES for a request, and what its path says of the body.
+local function check(headers, bodies)
   local path, query = match(headers:get(":path"), "^([^?]*)%??(.*)$")
   local body, bound = expected(bodies, path)
   if not body then return end
+  if body[5] then check_headers(headers) end
   check_query(query, body[4])
-  local sent = body[2] ~= "" and handle:body()
-  if sent then read(sent:getBytes(0, sent:length()), body[2], bound) end
+  return body, bound
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
   local bodies = BODIES[headers:get(":method")]
   if not bodies or find(headers:get("content-type") or "", "application/grpc", 1, true) == 1 then return end
-  local fine, refusal = pcall(check, handle, headers, bodies)
+  local fine, found, bound = pcall(check, headers, bodies)
+  if fine then
+    local body = found and found[2] ~= "" and handle:body()
+    if not body then return end
+    fine, found = pcall(read, body:getBytes(0, body:length()), found[2], bound)
+  end
   if fine then return end
-  if type(refusal) ~= "table" then error(refusal, 0) end
-  handle:respond({ [":status"] = "400" }, refusal.words)
+  if type(found) ~= "table" then error(found, 0) end
+  handle:respond({ [":status"] = "400" }, found.words)
 end
 
 -- What the transcoder says, escaped as JSON has it, and how much of it is told: what the client sent may stand in it.

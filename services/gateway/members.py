@@ -18,8 +18,8 @@ Messages = dict[str, Members]
 
 
 # A path's pattern, the message that its body is ("" when it is not to be judged), the fields that the path gives to the
-# message, and the query parameters that may stand beside.
-Body = tuple[str, str, Sequence[str], Mapping[str, bool]]
+# message, the query parameters that may stand beside, and whether anybody may call.
+Body = tuple[str, str, Sequence[str], Mapping[str, bool], bool]
 
 
 def member_filter(rpcs: Sequence[Rpc]) -> Json:
@@ -63,6 +63,7 @@ def _entry(rpc: Rpc, binding: Binding, messages: Messages) -> Body:
         message.full_name if message is not None and judged else "",
         bound if binding.body == "*" else [],
         beside,
+        rpc.public,
     )
 
 
@@ -105,8 +106,8 @@ def lua(value: object) -> str:
     """A value as Lua writes it."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"[{lua(key)}]={lua(item)}" for key, item in value.items()) + "}"
-    if value is True:
-        return "true"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list | tuple):
         return "{" + ",".join(lua(item) for item in value) + "}"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from services.gateway.contract import Rpc
-from services.gateway.headers import BYTES
 from services.gateway.values import Json, seconds, set_header
 
 # The service keeps the RPC's own deadline; the gateway's is for a service that does not.
@@ -39,7 +38,6 @@ def virtual_host(
         "name": "commerce",
         "domains": ["*"],
         "typed_per_filter_config": cors,
-        "request_headers_to_remove": [BYTES],
         "matcher": _by_path(_routes(clusters, per_filter), _nowhere(by_header)),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.gateway import headers
 from services.gateway.values import ORIGINAL_PATH, Json, extension, header_filter, set_header
 
 COLLECTOR = "collector"
@@ -109,7 +110,7 @@ def trace_header_filter() -> Json:
 
     No service reads a header of bytes, and gRPC tears the connection over one that is malformed.
     """
-    bytes_headers = {"remove_on_match": {"key_matcher": {"suffix": "-bin"}}}
+    last_removals = [{"remove_on_match": {"key_matcher": {"suffix": "-bin"}}}, {"remove": headers.BYTES}]
     mutations = [
         {"append": set_header(TRACE_HEADER, "%TRACE_ID%")},
         *({"remove": name} for name in NOT_FOR_CLIENTS),
@@ -117,7 +118,7 @@ def trace_header_filter() -> Json:
     return extension(
         "envoy.filters.http.header_mutation",
         "filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": [bytes_headers], "response_mutations": mutations},
+        mutations={"request_mutations": last_removals, "response_mutations": mutations},
     )
 
 
