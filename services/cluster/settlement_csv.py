@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
+
+from services.cluster import sheets
 
 NEEDED = (
     "id",
@@ -25,21 +29,26 @@ KINDS = {
     for name, kind in SettlementLineKind.items()
     if kind
 }
+# No gap, point or exponent, and no digits but ours: whatever has one could be read in two ways.
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 
 
 def read(file: Path) -> Iterator[SettlementLine]:
     """Yield the lines of a file with a header. Raises ValueError for the first that is none: its line and field."""
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text, strict=True)
-        header = reader.fieldnames or ()
-        if missing := [name for name in NEEDED if name not in header]:
-            raise ValueError(f"{file}: its first line lacks {', '.join(missing)}")
-        try:
-            for values in reader:
-                yield _line(values)
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{file}, line {reader.line_num}: {error}") from None
+    try:
+        text = sheets.decode(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    header = reader.fieldnames or ()
+    if missing := [name for name in NEEDED if name not in header]:
+        raise ValueError(f"{file}: its first line lacks {', '.join(missing)}")
+    try:
+        for values in reader:
+            yield _line(values)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{file}, line {reader.line_num}: {error}") from None
 
 
 def _line(values: dict[Any, Any]) -> SettlementLine:
@@ -78,10 +87,10 @@ def _text(values: dict[str, str], name: str) -> str:
 
 
 def _whole(values: dict[str, str], name: str) -> int:
-    try:
-        number = int(values[name])
-    except ValueError:
-        raise ValueError(f"{name} is a whole number, not {values[name]!r}") from None
+    text = values[name].strip()
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{name} is a whole number, not {values[name]!r}")
+    number = int(text)
     if abs(number) > 10**15:
         raise ValueError(f"{name} is too large: {number}")
     return number

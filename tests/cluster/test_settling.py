@@ -83,6 +83,8 @@ async def test_the_providers_own_report_is_fetched(shop, typed):
     "given, said",
     [
         ({"gross_minor_units": "19.99"}, "line 2: gross_minor_units is a whole number, not '19.99'"),
+        ({"gross_minor_units": "1_999"}, "line 2: gross_minor_units is a whole number, not '1_999'"),
+        ({"fee_minor_units": "１９"}, "line 2: fee_minor_units is a whole number, not '１９'"),
         ({"type": "gift"}, "line 2: type is one of capture, refund"),
         ({"net_minor_units": 5}, "line 2: net_minor_units is gross less fee, 1911, not 5"),
         ({"created": "today"}, "line 2: created is a whole number"),

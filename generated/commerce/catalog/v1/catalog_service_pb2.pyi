@@ -774,8 +774,8 @@ class ImportProductsRequest(message.Message):
     batch: builtins.int
     """The batch's number: 1 for the first, then one more each."""
     validate_only: builtins.bool
-    """Only say which rows would be refused as things stand: nothing is taken in, and nothing of it is kept. The same in
-    every batch.
+    """Only say which rows would be refused as things stand: nothing is taken in, and nothing of it is kept; false means that
+    they are taken in. The same in every batch.
     """
     @builtins.property
     def rows(self) -> containers.RepeatedCompositeFieldContainer[ImportRow]:
