@@ -40,6 +40,30 @@ INTEGERS = (0, 1, -1, 2, 100, 501, 2**31 - 1, -(2**31))
 LARGE = (2**63 - 1, -(2**63), 10**15, 10**15 + 1, 2**53 + 1)
 DOUBLES = (0.0, -0.0, 1.5, -90.0, 181.0, 5e-324, 1e308, float("inf"), float("-inf"), float("nan"))
 COUNTS = (1, 1, 2, 3, 21, 101, 450)
+JSON: tuple[Any, ...] = (
+    *(None, True, 0, -1, 0.5, -0.0, 1e308, float("nan"), float("inf"), 2**31, 2**63, 2**64, 10**400),
+    *(
+        "",
+        "\0",
+        "\ud800",
+        "\udc00\ud800",
+        "-0",
+        "1e5",
+        "1" * 400,
+        "NaN",
+        "null",
+        "x" * 20_000,
+        "\U0001f600" * 3_000,
+    ),
+    *([], {}, [[]], [None], [{}], {"": ""}, {"@type": "x"}, {"seconds": 2**63}, ["x"] * 500, {"\ud800": 1}),
+    *(
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "0000-00-00T00:00:00Z",
+        "999999999999s",
+        "-1s",
+    ),
+)
 
 
 def odd(message: Any, chance: Random, depth: int = 0) -> Any:
@@ -87,3 +111,36 @@ def _value(field: Field, chance: Random) -> Any:
     if kind in (Field.CPPTYPE_INT64, Field.CPPTYPE_UINT64):
         return chance.choice(INTEGERS + LARGE)
     return chance.choice(INTEGERS)
+
+
+def spoiled(message: Any, chance: Random) -> Any:
+    """The message with one or two things in it odd: it may get further than one that is odd all over."""
+    for _ in range(chance.choice((1, 1, 2))):
+        _spoil(message, chance)
+    return message
+
+
+def _spoil(message: Any, chance: Random) -> None:
+    if not message.DESCRIPTOR.fields:
+        return
+    field = chance.choice(message.DESCRIPTOR.fields)
+    if field.is_repeated:
+        _fill(message, field, chance, DEEPEST - 1)
+    elif field.message_type is None:
+        setattr(message, field.name, _value(field, chance))
+    else:
+        inner = getattr(message, field.name)
+        inner.SetInParent()
+        _spoil(inner, chance)
+
+
+def spoiled_json(body: Any, chance: Random) -> Any:
+    """The JSON with something in it replaced by what does not belong there."""
+    if isinstance(body, dict) and body and chance.random() < 0.8:
+        name = chance.choice(sorted(body))
+        if chance.random() < 0.1:
+            return body | {chance.choice(TEXTS) or "x": body[name]}
+        return body | {name: spoiled_json(body[name], chance)}
+    if isinstance(body, list) and body and chance.random() < 0.8:
+        return [*body[:-1], spoiled_json(body[-1], chance)] * chance.choice((1, 1, 2, 101))
+    return chance.choice(JSON)
