@@ -64,7 +64,7 @@ async def flood(address: str, frames: Iterable[bytes], told: Callable[[int], Non
         async with asyncio.timeout(SECONDS):
             writer.write(PREFACE + frame(SETTINGS, 0, 0))
             for each in frames:
-                if sent >= MOST_FRAMES or reading.done():
+                if sent >= MOST_FRAMES or reading.done() or writer.is_closing():
                     break
                 writer.write(each)
                 sent += 1

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from tests.bench import (
     calls,
+    fairness,
     h2load,
     idle,
     ledger,
@@ -49,8 +50,15 @@ ROWS: dict[str, Row] = {
     "volume": volume.volume,
     "books": ledger.books,
     "settlement": settlement.settlement,
+    "fairness": fairness.fairness,
 }
-LONG = {"curve", "volume", "books", "settlement"}  # More than a minute: only when asked for, or with --full.
+LONG = {
+    "curve",
+    "volume",
+    "books",
+    "settlement",
+    "fairness",
+}  # More than a minute: only when asked for, or with --full.
 
 
 async def measure(rows: list[str], seconds: float, console: Console) -> tuple[list[Figure], int]:
