@@ -32,7 +32,10 @@ HTTP = {
     "FAILED_PRECONDITION": {400},
     "OUT_OF_RANGE": {400},
     "RESOURCE_EXHAUSTED": {429},
+    "UNAVAILABLE": {503},
 }
+# Told to come back: by us, or because of a provider.
+LATER = ("OVERLOADED", "GATEWAY_UNAVAILABLE")
 
 
 @dataclass
@@ -65,10 +68,10 @@ def of_rest(reply: Reply) -> Answer:
     assert TRACE_ID.fullmatch(trace_id), (reply.status, reply.body)
     if reply.status == 200:
         return Answer(trace_id=trace_id, body=reply.body)
-    assert reply.status < 500, (reply.status, reply.body)
     assert set(reply.body) == {"code", "message", "details"}, reply.body
     answer = _read(json_format.ParseDict(reply.body, status_pb2.Status()), trace_id)
     code = _contract(answer.reason)
+    assert reply.status < 500 or answer.reason in LATER, (reply.status, reply.body)
     assert reply.status in HTTP[code], (reply.status, code)
     return answer
 
@@ -79,9 +82,10 @@ def of_grpc(error: grpc.aio.AioRpcError) -> Answer:
     assert _size(error) < MOST_BYTES, f"a refusal of {_size(error)} bytes"
     assert "grpc-status-details-bin" in trailers, f"without details: {error.code()} {error.details()}"
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
-    assert error.code().name not in ("INTERNAL", "UNKNOWN", "UNAVAILABLE"), error
     assert (error.code().value[0], error.details()) == (status.code, status.message)
     answer = _read(status, str(trailers.get("x-trace-id", "")))
+    is_fault = error.code().name in ("INTERNAL", "UNKNOWN", "UNAVAILABLE")
+    assert not is_fault or answer.reason in LATER, error
     assert error.code().name == _contract(answer.reason)
     return answer
 

@@ -47,6 +47,11 @@ class Rpc:
         return f"/{self.method.containing_service.full_name}/{self.name}"
 
     @property
+    def mutates(self) -> bool:
+        level = self.method.GetOptions().idempotency_level
+        return bool(level != descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS)
+
+    @property
     def names_a_store(self) -> bool:
         return "store_id" in self.method.input_type.fields_by_name
 

@@ -3,25 +3,13 @@
 import asyncio
 
 import pytest
-from commerce.catalog.v1.catalog_service_pb2 import CreateCategoryRequest, ImportProductsRequest, ImportRow
-from commerce.common.v1.money_pb2 import Money
-from commerce.payment.v1.payment_method_service_pb2 import SavePaymentMethodRequest
-from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
-from commerce.payment.v1.settlement_service_pb2 import (
-    ImportSettlementRequest,
-    ListDiscrepanciesRequest,
-    SettlementLine,
-    SettlementLineKind,
-)
 from google.protobuf import json_format
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.edge.answers import ask, of_rest, rest
 from tests.edge.conftest import arrived, settled
 from tests.edge.contract import closed, roles
-from tests.order.asks import assign, courier, order_of, timeline
-from tests.order.deals import new_coupon
-from tests.saga.checkouts import ours
+from tests.edge.things import things_of
+from tests.order.asks import courier, timeline
 from tests.shop import new_id
 
 OUTSIDE = "0af7651916cd43dd8448eb211c80319c"
@@ -85,89 +73,20 @@ async def test_a_store_may_be_spelled_in_capitals(shop, spelling):
     assert of_rest(await shop.rest("GET", f"/v1/products/{product.upper()}")).reason == "OK"
 
 
-async def _things(shop):
-    """Real ids of a shop, by the name that requests give them, each of one customer."""
-    customer, product, category = await shop.customer(), await shop.product(), await _category(shop)
-    order = await shop.order([(product, 1)], customer=customer, state="SHIPPED")
-    courier, (parcel,) = new_id(), (await order_of(shop, order)).shipments
-    await shop.orders.AssignCourier(assign(order, parcel.shipment_id, courier))
-    coupon = await new_coupon(shop, f"C{new_id()[:8]}")
-    return {
-        "customer_id": customer,
-        "order_id": order,
-        "shipment_id": parcel.shipment_id,
-        "courier_id": courier,
-        "product_id": product,
-        "payment_id": str((await ours(shop))[order]["payment_id"]),
-        "category_id": category,
-        "parent_id": category,
-        "coupon_id": coupon.coupon_id,
-        "coupon_code": coupon.code,
-        "import_id": await _import(shop, product),
-        "payment_method_id": await _payment_method(shop, customer),
-        "discrepancy_id": await _discrepancy(shop),
-    }
-
-
-async def _payment_method(shop, customer):
-    request = SavePaymentMethodRequest(
-        customer_id=customer, store_id=shop.store_id, token="pm_sandbox_ok", request_id=new_id()
-    )
-    return (await shop.payment_methods.SavePaymentMethod(request)).payment_method.payment_method_id
-
-
-async def _discrepancy(shop):
-    """A difference between a report and the books of this shop: a line that is none of ours belongs to nobody."""
-    order = await shop.order(state="ACCEPTED")
-    payment_id = (await ours(shop))[order]["payment_id"]
-    payment = (await shop.payments.GetPayment(GetPaymentRequest(payment_id=str(payment_id)))).payment
-    line = SettlementLine(
-        line_id=new_id(),
-        kind=SettlementLineKind.SETTLEMENT_LINE_KIND_REFUND,
-        charge_reference=payment.provider_reference,
-        gross=Money(currency_code="EUR", minor_units=-1),
-        time=payment.create_time,
-    )
-    batch = ImportSettlementRequest(
-        gateway="sandbox",
-        begin_time=payment.create_time,
-        end_time=Timestamp(seconds=payment.create_time.seconds + 1),
-        batch=1,
-        lines=[line],
-        request_id=new_id(),
-    )
-    platform = shop.as_service
-    await platform.settlement.ImportSettlement(iter([batch]))
-    listed = await platform.settlement.ListDiscrepancies(ListDiscrepanciesRequest(store_id=shop.store_id))
-    return listed.discrepancies[0].discrepancy_id
-
-
-async def _category(shop):
-    request = CreateCategoryRequest(store_id=shop.store_id, name=new_id(), request_id=new_id())
-    return (await shop.category.CreateCategory(request)).category.category_id
-
-
-async def _import(shop, product):
-    """An import of one row that is refused, so that it has something to tell."""
-    row = ImportRow(sku=new_id(), name="A lamp", price=Money(currency_code="EUR", minor_units=-1))
-    batch = ImportProductsRequest(store_id=shop.store_id, request_id=new_id(), batch=1, rows=[row])
-    return (await shop.imports.ImportProducts(iter([batch]))).product_import.import_id
-
-
 def _of_a_thing(role):
     """The RPCs that act on one thing, and what its id is called."""
     return [(rpc, name) for rpc in closed() if role in rpc.allow for name in rpc.things]
 
 
 async def test_another_stores_things_are_answered_like_things_that_do_not_exist(shop, gateway):
-    things = await _things(shop)
+    things = await things_of(shop)
     calls = _of_a_thing("STORE_ADMIN")
     assert {name for _, name in calls} == set(things) - BESIDE
     await _answered_like_missing(shop, shop.another(), gateway, calls, things)
 
 
 async def test_another_customers_things_are_answered_like_things_that_do_not_exist(shop, gateway):
-    things = await _things(shop)
+    things = await things_of(shop)
     # Products are anybody's to see.
     calls = [(rpc, name) for rpc, name in _of_a_thing("CUSTOMER") if name != "product_id"]
     assert {name for _, name in calls} == {"customer_id", "order_id", "payment_id", "payment_method_id"}
@@ -176,19 +95,22 @@ async def test_another_customers_things_are_answered_like_things_that_do_not_exi
 
 
 async def test_another_couriers_orders_are_answered_like_orders_that_do_not_exist(shop, gateway):
-    things = await _things(shop)
+    things = await things_of(shop)
     calls = _of_a_thing("COURIER")
     assert {rpc.name for rpc, _ in calls} == {"GetOrder", "DeliverOrder"}
-    colleague = await _things(shop)
+    colleague = await things_of(shop)
     for stranger in (courier(shop, colleague["courier_id"]), courier(shop.another(), things["courier_id"])):
         await _answered_like_missing(shop, stranger, gateway, calls, things)
 
 
 # What requests name beside the thing that they act on. A courier is whoever the store says.
-BESIDE = {"shipment_id", "courier_id", "parent_id", "coupon_code"}
+BESIDE = {
+    *{"shipment_id", "courier_id", "parent_id", "coupon_code"},
+    *{"settlement_id", "order_ids", "product_ids"},
+}
 # What a store has of somebody, or in a place, that it does not know: nothing.
 NONE_OF = {
-    *{"ListOrders", "ListCustomerOrders", "GetCustomerOrderStats", "ListProducts"},
+    *{"ListOrders", "ListCustomerOrders", "GetCustomerOrderStats", "ListProducts", "BatchGetProducts"},
     *{
         "SavePaymentMethod",
         "ListPayments",
@@ -225,7 +147,7 @@ async def _no_difference(at, rpc, name, given, foreign):
 
 async def test_what_a_request_names_beside_is_of_the_same_store_or_answered_like_nothing(shop, gateway):
     """A store's administrator acts on their own things only, and with their own things only."""
-    own, theirs = await _things(shop), await _things(shop.another())
+    own, theirs = await things_of(shop), await things_of(shop.another())
     before = await settled(shop)
     tried = {
         (rpc, name)
