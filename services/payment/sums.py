@@ -50,8 +50,15 @@ def refund(payment: Payment, money: Money | None) -> int:
 
 
 def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -> int:
-    """Return how much is to be taken for a parcel: nothing when that is recorded."""
+    """Return how much is to be taken for a parcel: nothing when that is recorded.
+
+    All parcels together cost the amount: where less is left than one costs, somebody has taken the rest by hand before.
+    """
     amount = sum(each.amount.minor_units for each in amounts)
+    if any(one.request_id == shipment_id for one in payment.operations):
+        return 0
+    if amount <= payment.amount and not payment.voided:
+        amount = min(amount, left_to_take(payment))
     return _once(payment, shipment_id, amount, left_to_take(payment), "CAPTURE") if amount else 0
 
 

@@ -361,7 +361,22 @@ async def test_a_parcel_that_is_told_again_and_again_takes_its_money_once(till):
     assert (taken.captured.minor_units, len(taken.operations)) == (700, 2)
 
 
-async def test_a_parcel_worth_more_than_is_left_is_a_dead_letter(till):
+@pytest.mark.parametrize("by_hand", [1_500, TOTAL])
+async def test_what_was_taken_by_hand_before_pays_for_parcels(till, by_hand):
+    await till.sets("ON_SHIPMENT")
+    payment, shipment = await till.authorize(minor_units=TOTAL, lines=LINES), new_id()
+    await till.capture(payment, minor_units=by_hand)
+
+    for parcel in (shipment, shipment, new_id()):
+        await till.applied(await till.shipped(payment, line_amount(HAT, TOTAL // 2), shipment_id=parcel))
+
+    taken = await till.until(payment, "CAPTURED")
+    assert taken.captured.minor_units == TOTAL
+    assert all(state == "SUCCEEDED" for _, state in done(taken))
+    await till.agrees(payment)
+
+
+async def test_a_parcel_worth_more_than_the_whole_is_a_dead_letter(till):
     await till.sets("ON_SHIPMENT")
     payment = await till.authorize(minor_units=TOTAL)
 
