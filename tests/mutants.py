@@ -30,6 +30,66 @@ TIME = "tests/saga/test_time.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a text is not composed",
+        "services/runtime/texts.py",
+        'composed = unicodedata.normalize("NFC", text)',
+        "composed = text",
+        ("tests/runtime/test_texts.py::test_are_kept_in_one_spelling",),
+    ),
+    Mutant(
+        "what is not drawn is a name",
+        "services/runtime/texts.py",
+        'return cut if any(map(_is_drawn, cut)) else ""',
+        "return cut",
+        ("tests/catalog/test_create_product.py::test_refuses_a_text_in_which_nothing_can_be_seen",),
+    ),
+    Mutant(
+        "a name may turn the text around it",
+        "services/runtime/texts.py",
+        "    _NAME: _CONTROLS | _TURNING,",
+        "    _NAME: _CONTROLS,",
+        ("tests/catalog/test_create_product.py::test_refuses_a_text_with_what_nobody_can_see",),
+    ),
+    Mutant(
+        "a fund is a price",
+        "services/runtime/currencies.py",
+        "IN_USE = frozenset(_DIGITS.keys() - _FUNDS)",
+        "IN_USE = frozenset(_DIGITS)",
+        ("tests/catalog/test_create_product.py::test_refuses_a_price_in_what_nobody_pays_in",),
+    ),
+    Mutant(
+        "a SKU is unique by its letters only",
+        "services/catalog/queries.py",
+        '"sku_folded": folded(product.sku),',
+        '"sku_folded": product.sku,',
+        (
+            "tests/catalog/test_create_product.py::test_refuses_a_sku_that_people_take_for_that_of_another_and_names_it",
+        ),
+    ),
+    Mutant(
+        "a bad row keeps the others out",
+        "services/cluster/importing.py",
+        "            except _Unreadable as fault:",
+        "            except ZeroDivisionError as fault:",
+        (
+            "tests/cluster/test_importing.py::test_a_row_that_could_be_read_in_two_ways_is_told_and_the_others_go_in",
+        ),
+    ),
+    Mutant(
+        "an import is taken in before all of it is judged",
+        "services/catalog/imports.py",
+        "        if batch.validate_only:",
+        "        if False:",
+        ("tests/catalog/test_import_products.py::test_only_says_what_would_be_refused_when_asked_to",),
+    ),
+    Mutant(
+        "a month begins in UTC",
+        "services/order/calendars.py",
+        "datetime(month.year, month.month, 1, tzinfo=zone)",
+        "datetime(month.year, month.month, 1, tzinfo=UTC)",
+        ("tests/order/test_calendars.py::test_every_moment_is_of_the_month_that_the_clocks_show",),
+    ),
+    Mutant(
         "no FOR UPDATE on the stock",
         "services/catalog/reservations.py",
         '    .with_for_update(of=stock),\n    "offers locked",',

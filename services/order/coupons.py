@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.order import prices
 from services.order.tables import coupon_uses, coupons
 from services.runtime import times
+from services.runtime.database import Runs
 from services.runtime.refusals import Refusal, invalid
 from services.runtime.statements import Statement, param, statement
 from services.runtime.tables import UUIDS
@@ -103,6 +104,21 @@ async def free(work: Work, orders: Sequence[Order]) -> None:
     order_ids = [order.order_id for order in orders if order.coupon_code]
     if order_ids:
         await work.rows(COUPONS_FREED, order_ids=order_ids)
+
+
+async def taken(db: Runs, store_id: str, code: str) -> Refusal:
+    """Return the refusal of a code that is taken: COUPON_CODE_TAKEN, with the coupon that has it."""
+    row = await db.row(COUPON_BY_CODE, store_id=store_id, code=code)
+    assert row is not None  # No coupon is ever deleted.
+    coupon = coupon_of(row)
+    which = f"The {'disabled ' if coupon.disabled else ''}coupon {coupon.coupon_id}"
+    return Refusal(
+        ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN,
+        f"{which} of the store has the code {code}",
+        code=code,
+        coupon_id=coupon.coupon_id,
+        status="DISABLED" if coupon.disabled else "ACTIVE",
+    )
 
 
 def as_kept(code: str) -> str:

@@ -26,9 +26,7 @@ class CouponService(CouponServiceServicer):
         values = coupons.created(request, str(new_id()))
         row = await call.db.row(coupons.COUPON_CREATED, **values)
         if row is None:
-            code = values["code"]
-            message = f"The store has a coupon {code} already"
-            raise Refusal(ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN, message, code=code)
+            raise await coupons.taken(call.db, values["store_id"], values["code"])
         return coupon_rpc.CreateCouponResponse(coupon=coupons.coupon_of(row))
 
     async def GetCoupon(

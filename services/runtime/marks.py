@@ -23,8 +23,8 @@ _MONEY = Money.DESCRIPTOR.full_name
 class Marks(NamedTuple):
     """What a type of message has: fields with a kind, and fields whose messages have such fields."""
 
-    own: tuple[tuple[FieldDescriptor, Kind], ...]
-    within: tuple[tuple[FieldDescriptor, "Marks"], ...]
+    own: tuple[tuple[str, FieldDescriptor, Kind], ...]
+    within: tuple[tuple[str, FieldDescriptor, bool, "Marks"], ...]  # True where there are many.
 
 
 class Marked(NamedTuple):
@@ -52,19 +52,18 @@ def all_marked(message: Message, holds: Callable[[Kind, str], bool]) -> bool:
 
 
 def _all(message: Any, marks: Marks, holds: Callable[[Kind, str], bool]) -> bool:
-    for field, kind in marks.own:
-        value = getattr(message, field.name)
+    for name, _, kind in marks.own:
+        value = getattr(message, name)
         if isinstance(value, str):
             if value and not holds(kind, value):
                 return False
         elif not all(holds(kind, text) for text in _texts_in(value)):
             return False
-    for field, inner in marks.within:
-        value = getattr(message, field.name)
-        if field.is_repeated:
-            if not all(_all(each, inner, holds) for each in value):
+    for name, _, are_many, inner in marks.within:
+        if are_many:
+            if not all(_all(each, inner, holds) for each in getattr(message, name)):
                 return False
-        elif message.HasField(field.name) and not _all(value, inner, holds):
+        elif message.HasField(name) and not _all(getattr(message, name), inner, holds):
             return False
     return True
 
@@ -77,11 +76,10 @@ def _texts_in(value: Any) -> Iterable[str]:
 
 
 def _marked(message: Any, marks: Marks, judged_apart: bool, before: str) -> Iterator[Marked]:
-    for field, kind in marks.own:
-        yield from _texts(message, field, kind, before + field.name)
-    for field, inner in marks.within:
-        name = field.name
-        if field.is_repeated:
+    for name, field, kind in marks.own:
+        yield from _texts(message, field, kind, before + name)
+    for name, field, are_many, inner in marks.within:
+        if are_many:
             if judged_apart or not _has_items_apart(field):
                 for index, each in enumerate(getattr(message, name)):
                     yield from _marked(each, inner, judged_apart, f"{before}{name}[{index}].")
@@ -128,9 +126,9 @@ def _marks(kind: Descriptor) -> Marks | None:
         inner = field.message_type
         if mark := field.GetOptions().Extensions[options_pb2.text]:
             assert inner is None or inner.GetOptions().map_entry or inner.full_name == _MONEY, field.full_name
-            own.append((field, mark))
+            own.append((field.name, field, mark))
         elif inner is not None and inner.full_name.startswith(_OURS) and (marks := _marks(inner)):
-            within.append((field, marks))
+            within.append((field.name, field, field.is_repeated, marks))
     return Marks(tuple(own), tuple(within)) if own or within else None
 
 

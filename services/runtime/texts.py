@@ -51,10 +51,10 @@ _ALIKE = str.maketrans("‐‑‒–−‘’ʼ“”", "-----'''\"\"") | dict.f
 _STROKES = str.maketrans("øłđħŧı", "oldhti")
 
 
-def spell(message: Message) -> None:
-    """Bring the texts of a message that people type to one spelling."""
+def spell(message: Message) -> bool:
+    """Bring the texts that people type to one spelling; tell whether all marked texts were right already."""
     if all_marked(message, _is_right):
-        return
+        return True
     changed = []
     for each in marked(message, judged_apart=True):
         if each.kind in _FORBIDDEN:
@@ -63,6 +63,7 @@ def spell(message: Message) -> None:
                 changed.append((each, text))
     for each, text in changed:
         each.put(text)
+    return False
 
 
 def spelled(kind: Kind, text: str) -> str:
@@ -78,8 +79,6 @@ def spelled(kind: Kind, text: str) -> str:
 
 def misspelled(message: Message) -> list[tuple[str, str]]:
     """Return the path of each marked text that is not of its kind, and what is wrong with it."""
-    if all_marked(message, _is_right):
-        return []
     return [(each.path, wrong) for each in marked(message) if (wrong := _wrong(each))]
 
 

@@ -91,10 +91,11 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     if len(data) > _NONE_TOO_LONG_BYTES:
         pairs += _shortened(message, _holders(message.DESCRIPTOR))
-    spell(message)
+    are_right = spell(message)
     pairs += _broken_rules(message)
-    broken = {path for path, _ in pairs}
-    pairs += [(path, text) for path, text in misspelled(message) if path not in broken]
+    if not are_right:
+        broken = {path for path, _ in pairs}
+        pairs += [(path, text) for path, text in misspelled(message) if path not in broken]
     if b"\0" in data:
         pairs += [(path, "holds a NUL, which cannot be stored") for path in _paths(message, _holds_nul)]
     return pairs

@@ -5,7 +5,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.order.deals import coupon, get_coupon, money, new_coupon
+from tests.order.deals import coupon, disable, get_coupon, money, new_coupon
 from tests.shop import new_id, refused
 
 TODAY = datetime(2026, 11, 5, tzinfo=UTC)
@@ -65,6 +65,17 @@ async def test_refuses_a_code_that_is_taken_in_whatever_letters_but_not_in_anoth
     with refused(ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN, code="TEN"):
         await new_coupon(shop, "Ten")
     await new_coupon(shop.another(), "TEN")
+
+
+async def test_says_that_a_disabled_coupon_has_the_code(shop):
+    held = await new_coupon(shop, "TEN")
+    await shop.coupons.DisableCoupon(disable(held.coupon_id))
+
+    with refused(
+        ErrorReason.ERROR_REASON_COUPON_CODE_TAKEN, code="TEN", coupon_id=held.coupon_id, status="DISABLED"
+    ) as said:
+        await new_coupon(shop, "ten ")
+    assert f"disabled coupon {held.coupon_id}" in said.message
 
 
 async def test_many_at_once_with_one_code_are_one_coupon(shop):

@@ -95,7 +95,7 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     ERROR_REASON_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 405
     """There is no such coupon in the store. Metadata: code or coupon_id."""
     ERROR_REASON_COUPON_CODE_TAKEN: _ErrorReason.ValueType  # 406
-    """Another coupon of the store has the code. Metadata: code."""
+    """Another coupon of the store has the code. Metadata: code, coupon_id, status (ACTIVE, DISABLED)."""
     ERROR_REASON_COUPON_NOT_APPLICABLE: _ErrorReason.ValueType  # 407
     """The coupon does not apply to this order. Metadata: code, cause (disabled, not_begun, ended, minimum, currency)."""
     ERROR_REASON_COUPON_USED_UP: _ErrorReason.ValueType  # 408
@@ -237,7 +237,7 @@ ERROR_REASON_ORDER_SEQUENCE_UNKNOWN: ErrorReason.ValueType  # 404
 ERROR_REASON_COUPON_NOT_FOUND: ErrorReason.ValueType  # 405
 """There is no such coupon in the store. Metadata: code or coupon_id."""
 ERROR_REASON_COUPON_CODE_TAKEN: ErrorReason.ValueType  # 406
-"""Another coupon of the store has the code. Metadata: code."""
+"""Another coupon of the store has the code. Metadata: code, coupon_id, status (ACTIVE, DISABLED)."""
 ERROR_REASON_COUPON_NOT_APPLICABLE: ErrorReason.ValueType  # 407
 """The coupon does not apply to this order. Metadata: code, cause (disabled, not_begun, ended, minimum, currency)."""
 ERROR_REASON_COUPON_USED_UP: ErrorReason.ValueType  # 408
