@@ -22,13 +22,18 @@ from services.runtime.times import timestamp
 
 
 def message(payment: Payment, caller: Caller | None = None) -> PaymentMessage:
-    """Return a payment with all that it knows, and what its provider said where the caller is no customer."""
+    """Return a payment with all that it knows.
+
+    Its customer is told what they confirm it with; whoever is no customer, what the provider said.
+    """
     currency = payment.currency_code
     whole = summary(payment)
     make = staff_operation_message if caller and caller.role != "CUSTOMER" else operation_message
     whole.operations.extend(make(operation, currency) for operation in payment.operations)
     whole.disputes.extend(_dispute(dispute, currency) for dispute in payment.disputes)
     whole.lines.extend(_line(line, currency) for line in payment.lines)
+    if caller and caller.role == "CUSTOMER" and caller.customer_id == payment.customer_id:
+        whole.client_secret = payment.client_secret
     return whole
 
 

@@ -42,6 +42,7 @@ class Told:
     operation_reference: str = ""
     expire_time: datetime | None = None
     captures_once: bool = False
+    client_secret: str = field(default="", repr=False)
     words: Words = field(default=NO_WORDS, compare=False)
 
 

@@ -1,7 +1,7 @@
 """A payment, what was asked of its provider and what its customer's bank disputes, as values. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -128,6 +128,7 @@ class Payment:
     provider_reference: str = ""
     decline_code: str = ""
     next_action_url: str = ""
+    client_secret: str = field(default="", repr=False)
     version: int = 1
     cancelled: bool = False
     create_time: datetime

@@ -34,6 +34,7 @@ FIELDS = {
     "provider_reference": "provider_reference",
     "decline_code": "decline_code",
     "next_action_url": "next_action_url",
+    "client_secret": "client_secret",
     "version": "version",
     "cancelled": "cancelled",
     "create_time": "create_time",
@@ -51,6 +52,7 @@ CHANGING = (
     "provider_reference",
     "decline_code",
     "next_action_url",
+    "client_secret",
     "cancelled",
     "update_time",
 )

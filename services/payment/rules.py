@@ -207,6 +207,7 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         provider_reference=told.reference or payment.provider_reference,
         decline_code=told.decline_code,
         next_action_url=told.next_action_url if state == REQUIRES_ACTION else "",
+        client_secret=told.client_secret if state == REQUIRES_ACTION else "",
         expire_time=_expires(payment, told, state),
         captures_once=told.captures_once,
     )
@@ -271,6 +272,7 @@ def _given_up(
         voided=payment.voided + (payment.capturable if held else 0),
         provider_reference=payment.provider_reference or (told.reference if told else ""),
         next_action_url="",
+        client_secret="",
         expire_time=None,
     )
     if payment.state in TAKEN:
@@ -298,6 +300,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
             after,
             state=step(name, payment),
             next_action_url="",
+            client_secret="",
             expire_time=None,
             decline_code=refused.code if kind == "authorize" else payment.decline_code,
         )

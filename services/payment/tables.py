@@ -84,6 +84,7 @@ payments = Table(
     _json("lines"),
     _time("expire_time", nullable=True),
     Column("captures_once", Boolean, nullable=False, server_default="false"),
+    _text("client_secret"),
     UniqueConstraint("order_id", name="payments_order_key"),
     CheckConstraint(
         "0 <= refunded_minor_units AND refunded_minor_units <= captured_minor_units"

@@ -12,7 +12,7 @@ SHORT = ("uuid", "tuuid", "ip", "ipv4", "ipv6", "hostname", "ulid")
 # Words in a field's name that speak of a person wherever they stand.
 PERSONAL = re.compile(
     r"(?:^|_)(?:email|mail|phone|telephone|mobile|recipient|addressee|address|street|city|postal|postcode|zip"
-    r"|latitude|longitude|location|birth|birthday|gender|iban|card|payment_method|avatar|nickname"
+    r"|latitude|longitude|location|birth|birthday|gender|iban|card|payment_method|client_secret|avatar|nickname"
     r"|(?:full|first|last|given|family|middle|display|user)_name)(?:s|es)?(?:_|$)"
 )
 # Words that do so in a message about a person or a place: elsewhere they name a product, an event, a cloud region.

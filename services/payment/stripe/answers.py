@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +53,7 @@ class Intent:
     captures_once: bool = False
     decline_code: str = ""
     next_action_url: str = ""
+    client_secret: str = field(default="", repr=False)
     cancellation_reason: str = ""
 
     @property
@@ -82,6 +83,7 @@ class Intent:
             refunded=self.refunded,
             decline_code=self.decline_code if status == "declined" else "",
             next_action_url=self.next_action_url if status == "requires_action" else "",
+            client_secret=self.client_secret if status == "requires_action" else "",
             operation_reference=operation_reference,
             expire_time=self.expire_time if status == "authorized" else None,
             captures_once=self.captures_once,
@@ -106,6 +108,7 @@ def intent(value: Any) -> Intent:
         captures_once=_captures_once(expanded),
         decline_code=decline_code(body.get("last_payment_error")),
         next_action_url=_redirect(body.get("next_action")),
+        client_secret=_secret(body.get("client_secret")),
         cancellation_reason=str(body.get("cancellation_reason") or ""),
     )
 
@@ -280,6 +283,10 @@ def _card(charge: Mapping[str, Any]) -> Mapping[str, Any]:
     details = charge.get("payment_method_details")
     card = details.get("card") if isinstance(details, dict) else None
     return card if isinstance(card, dict) else {}
+
+
+def _secret(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"\w{1,500}", value, re.ASCII) else ""
 
 
 def _redirect(action: Any) -> str:

@@ -206,6 +206,7 @@ class Payment(message.Message):
     DISPUTES_FIELD_NUMBER: builtins.int
     LINES_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    CLIENT_SECRET_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     """UUIDv7."""
     order_id: builtins.str
@@ -228,6 +229,10 @@ class Payment(message.Message):
     """Where the customer confirms, while the payment is REQUIRES_ACTION."""
     capture_mode: CaptureMode.ValueType
     """When the money is taken, as the store had it when the payment was asked for."""
+    client_secret: builtins.str
+    """What the provider's own library (Stripe.js) goes on with in the buyer's browser, while the payment is REQUIRES_ACTION.
+    Told by GetPayment to the buyer of this payment, and to nobody else; whoever has it can confirm the payment.
+    """
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """What was asked for."""
@@ -304,10 +309,11 @@ class Payment(message.Message):
         disputes: abc.Iterable[Dispute] | None = ...,
         lines: abc.Iterable[PaymentLine] | None = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
+        client_secret: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "captured", b"captured", "charged_back", b"charged_back", "create_time", b"create_time", "disputed", b"disputed", "expire_time", b"expire_time", "refunded", b"refunded", "update_time", b"update_time", "voided", b"voided"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "capture_mode", b"capture_mode", "captured", b"captured", "charged_back", b"charged_back", "create_time", b"create_time", "customer_id", b"customer_id", "decline_code", b"decline_code", "disputed", b"disputed", "disputes", b"disputes", "expire_time", b"expire_time", "gateway", b"gateway", "lines", b"lines", "next_action_url", b"next_action_url", "operations", b"operations", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "provider_reference", b"provider_reference", "refunded", b"refunded", "state", b"state", "store_id", b"store_id", "update_time", b"update_time", "voided", b"voided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount", b"amount", "capture_mode", b"capture_mode", "captured", b"captured", "charged_back", b"charged_back", "client_secret", b"client_secret", "create_time", b"create_time", "customer_id", b"customer_id", "decline_code", b"decline_code", "disputed", b"disputed", "disputes", b"disputes", "expire_time", b"expire_time", "gateway", b"gateway", "lines", b"lines", "next_action_url", b"next_action_url", "operations", b"operations", "order_id", b"order_id", "payment_id", b"payment_id", "payment_method", b"payment_method", "provider_reference", b"provider_reference", "refunded", b"refunded", "state", b"state", "store_id", b"store_id", "update_time", b"update_time", "voided", b"voided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
