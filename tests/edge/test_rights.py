@@ -44,7 +44,9 @@ async def test_what_only_services_may_call_has_no_rest_and_no_way_in_for_a_store
     for rpc in internal:
         body = json_format.MessageToDict(rpc.request(store_id=shop.store_id))
         reply = await shop.rest("POST", rpc.path, json=body)
-        assert of_rest(reply).reason == "UNIMPLEMENTED", "JSON on a gRPC path"
+        refusal = of_rest(reply)
+        assert (refusal.reason, refusal.body) == ("INVALID_ARGUMENT", None)
+        assert "takes gRPC" in refusal.message
 
 
 async def test_a_token_of_another_store_is_refused_wherever_a_request_names_its_store(
