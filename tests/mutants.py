@@ -27,6 +27,7 @@ NO_FAULT = (
 )
 OUTBOX, HOUSEKEEPING = "tests/runtime/test_outbox.py", "tests/runtime/test_housekeeping.py"
 TIME = "tests/saga/test_time.py"
+REFUSALS, LANGUAGE = "tests/contract/test_every_refusal.py", "tests/edge/test_language.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -723,5 +724,61 @@ MUTANTS: tuple[Mutant, ...] = (
         "        expire_time=_expires(payment, told, state),",
         "        expire_time=None,",
         (f"{TIME}::test_money_that_nobody_takes_is_let_go_after_its_days_and_the_units_come_back",),
+    ),
+    Mutant(
+        "a refusal as long as what was asked",
+        "services/runtime/refusals.py",
+        "            if min(room, room_in_json) < 0:",
+        "            if False:",
+        (f"{REFUSALS}::test_is_bounded_with_everything_in_it_that_can_be",),
+    ),
+    Mutant(
+        "a list is checked however long it is",
+        "services/runtime/validation.py",
+        "    if len(data) > _NONE_TOO_LONG_BYTES:",
+        "    if False:",
+        (f"{REFUSALS}::test_of_a_list_that_is_too_long_takes_no_longer_than_of_one_that_is_not",),
+    ),
+    Mutant(
+        "a time beyond all is a fault of ours",
+        "services/runtime/validation.py",
+        "    except protovalidate.EvaluationError as error:",
+        "    except ZeroDivisionError as error:",
+        (f"{REFUSALS}::test_of_a_time_beyond_all_names_its_field",),
+    ),
+    Mutant(
+        "an empty shelf that nobody said is empty",
+        "protos/commerce/catalog/v1/stock_service.proto",
+        "  optional int32 quantity = 2 [\n    (buf.validate.field).required = true,",
+        "  int32 quantity = 2 [",
+        ("tests/contract/test_every_zero.py::test_is_said_or_means_something",),
+    ),
+    Mutant(
+        "fields by REST are named as the contract names them",
+        "services/runtime/pipeline.py",
+        "    if handed_on:\n        rename(refusal)",
+        "    if False:\n        rename(refusal)",
+        (f"{LANGUAGE}::test_names_fields_in_camel_case_by_rest_and_as_the_contract_does_by_grpc",),
+    ),
+    Mutant(
+        "what was sent is taken for the name of a field",
+        "services/runtime/json_names.py",
+        'if "_" in text), key=len',
+        'if "_" not in text), key=len',
+        (f"{LANGUAGE}::test_repeats_what_was_sent_as_it_was_sent",),
+    ),
+    Mutant(
+        "a wrong choice is told nothing of the right ones",
+        "services/gateway/kinds.py",
+        'found[PREFIX + choice.full_name] = f"must be one of {names}"',
+        'found[choice.full_name] = f"must be one of {names}"',
+        (f"{LANGUAGE}::test_lists_what_is_allowed_instead_of_a_choice_that_is_none",),
+    ),
+    Mutant(
+        "half of a surrogate pair is kept",
+        "services/payment/foreign_json.py",
+        'return _storable(read) if "\\\\u" in text else read',
+        "return read",
+        ("tests/payment/test_ingest_webhook.py::test_answers_400_to_a_signed_event_whose_id_is_no_text",),
     ),
 )

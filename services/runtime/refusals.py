@@ -22,7 +22,7 @@ RETRY_AFTER = "retry-after"
 # A refusal travels in trailers, the message escaped and the details in base64. Trailers of more than 8 KiB are lost on
 # some clients, those of more than 16 KiB tear the connection with all its calls: ours stay below 4 KiB, in JSON too.
 # These are for its texts; what is around them comes to it.
-STATUS_BYTES, JSON_BYTES = 2_180, 3_500
+STATUS_BYTES, JSON_BYTES = 2_000, 3_300
 MESSAGE_BYTES = 600
 METADATA_BYTES = 1_024
 VALUE_BYTES = 256
@@ -116,9 +116,10 @@ def _short(text: str, most: int) -> str:
 
 
 def _escapable(message: str) -> str:
-    """Return a message that is short however it is escaped: what is no plain ASCII takes three bytes for one."""
+    """Return a message that is short however it is escaped: what is no plain text takes three bytes for one or six."""
     message = cut(message, MESSAGE_BYTES)
-    return message if len(quote(message, safe=_PLAIN)) <= MESSAGE_BYTES else cut(message, MESSAGE_BYTES // 3)
+    escaped = max(len(quote(message, safe=_PLAIN)), _bytes_in_json(message))
+    return message if escaped <= MESSAGE_BYTES else cut(message, MESSAGE_BYTES // 3)
 
 
 def invalid(field: str, description: str) -> Refusal:

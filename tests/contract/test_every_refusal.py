@@ -9,6 +9,7 @@ from commerce.catalog.v1.catalog_service_pb2 import CreateProductRequest, Update
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.coupon_service_pb2 import CreateCouponRequest
 from commerce.order.v1.order_service_pb2 import CreateOrderLine, PreviewOrderRequest
+from commerce.payment.v1.settings_service_pb2 import SetPaymentSettingsRequest
 from google.protobuf import json_format, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given, settings
@@ -87,6 +88,25 @@ def test_is_bounded_whatever_a_handler_says(message, metadata, violations, retry
     check_bounds(Refusal(reason, message, violations=violations, retry_seconds=retry, **metadata))
 
 
+@pytest.mark.parametrize("text", ["x", "\u00e9", "<", "%", "\0", "\U0001f600"])
+@pytest.mark.parametrize("size", [1, 20, 30, 40, 60, 100, 500])
+def test_is_bounded_with_everything_in_it_that_can_be(text, size):
+    metadata = dict.fromkeys(("product_id", "gateway", "event_id", "cause"), text * 600)
+    violations = [(f"{number}{text * size}", text * size) for number in range(100)]
+    for beside in ({}, metadata):
+        for message in (text, text * 600):
+            refusal = Refusal(
+                ErrorReason.ERROR_REASON_INVALID_ARGUMENT,
+                message,
+                violations=violations,
+                retry_seconds=1e6,
+                trace_id="f" * 32,
+                **beside,
+            )
+            check_bounds(refusal)
+            assert refusal.metadata["violations"] == "100"
+
+
 @pytest.mark.parametrize("count", [10, 100, 400, 50_000])
 def test_says_how_much_more_is_wrong(count):
     line = CreateOrderLine(product_id="x")
@@ -128,6 +148,10 @@ def test_of_a_time_beyond_all_names_its_field(seconds):
     request.begin_time.seconds = request.end_time.seconds = seconds
 
     assert "end_time" in [each.field for each in violations(refusal_of(request))]
+
+    waiting = SetPaymentSettingsRequest(store_id=new_id(), request_id=new_id())
+    waiting.settings.action_wait.seconds = seconds
+    assert [each.field for each in violations(refusal_of(waiting))] == ["settings.action_wait"]
 
 
 def refusal_of(request):
