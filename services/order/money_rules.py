@@ -74,6 +74,9 @@ def _notes(known: Known, news: News) -> list[Note]:
         notes.append(Note("cover", "", ""))
     if news.unrefunded:
         notes.append(Note("withhold", news.unrefunded_reason))
+    for note in notes:
+        # The next news, which may come in the same batch, finds the order so.
+        order.unpaid_reason = order.unpaid_reason if note.unpaid_reason is None else note.unpaid_reason
     return notes
 
 
