@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from google.rpc import code_pb2
 
 from services.gateway.contract import SEGMENT, Rpc
 from services.gateway.filters import HEALTH_PATH
 from services.gateway.replies import Reply
-from services.gateway.values import Json, header_filter
+from services.gateway.values import ORIGINAL_PATH, Json, denial, header_filter
 
 PATH, METHOD = ":path", ":method"
 EVERYTHING = "*"
+NO_STEP = "no_such_step"
+_NO_STEP: dict[str, Any] = {"status": 403, "details": f"policy[{NO_STEP}]"}
 
 
 def refusals(rpcs: Iterable[Rpc]) -> Iterator[Reply]:
@@ -22,9 +26,12 @@ def refusals(rpcs: Iterable[Rpc]) -> Iterator[Reply]:
     rpcs = tuple(rpcs)
     yield _foreign_origin()
     for allow, regex in _paths(rpcs).items():
-        at = _matches(PATH, rf"(?:{regex})/?(?:\?.*)?")
-        yield _options(allow, at)
-        yield _unimplemented(f"there is no such method here, but {allow}", 405, (at,), {"allow": allow})
+        whole = rf"(?:{regex})/?(?:\?.*)?"
+        wrong = _unimplemented(f"there is no such method here, but {allow}", 405, (), {"allow": allow})
+        yield _options(allow, _matches(PATH, whole))
+        yield replace(wrong, when=(_matches(PATH, whole),))
+        yield replace(wrong, **_NO_STEP, when=(_matches(ORIGINAL_PATH, whole),))
+    yield replace(_unimplemented("there is no such path", 404, ()), **_NO_STEP)
     yield _options(
         ", ".join(sorted({one.verb for rpc in rpcs for one in rpc.bindings})), _is(PATH, EVERYTHING)
     )
@@ -32,6 +39,14 @@ def refusals(rpcs: Iterable[Rpc]) -> Iterator[Reply]:
     post = _is(METHOD, "POST")
     yield _wrong_type(grpc, post)
     yield _unimplemented("there is no such method here, but POST", 405, (grpc,), {"allow": "POST"})
+
+
+def step_check(rpc: Rpc) -> dict[str, Json]:
+    """A policy for the RPC's route: the transcoder takes "x:cancel" for an id where there is no such step."""
+    if not rpc.bindings or any(":" in binding.template for binding in rpc.bindings):
+        return {}
+    rules = ({"contains": ":"}, {"safe_regex": {"regex": "[^?]*:.*"}})
+    return {NO_STEP: denial(*({"header": {"name": ORIGINAL_PATH, "string_match": rule}} for rule in rules))}
 
 
 def _paths(rpcs: Iterable[Rpc]) -> dict[str, str]:

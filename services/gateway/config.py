@@ -85,7 +85,7 @@ def _virtual_host(where: Mapping[Rpc, str], cors: Json) -> Json:
 
 
 def _route_check(rpc: Rpc) -> Json:
-    return access.route_check(access.another_store(rpc) | parameters.policies(rpc))
+    return access.route_check(access.another_store(rpc) | absent.step_check(rpc) | parameters.policies(rpc))
 
 
 def _runtime() -> Json:
