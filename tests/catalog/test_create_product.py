@@ -207,7 +207,9 @@ async def test_of_many_at_once_with_skus_that_look_the_same_exactly_one_is_creat
 
 
 @pytest.mark.parametrize("field", ["sku", "name"])
-@pytest.mark.parametrize("blank", ["  ", "\u200b", "\u2800", "\u3164", "\u00a0\n", "\u200e\u2060"])
+@pytest.mark.parametrize(
+    "blank", ["  ", "\u200b", "\u2800", "\u3164", "\u00a0\n", "\u200e\u2060", "\u200d\u034f", "\u0301"]
+)
 async def test_refuses_a_text_in_which_nothing_can_be_seen(shop, field, blank):
     with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
         await shop.catalog.CreateProduct(create(shop, **{field: blank}))
