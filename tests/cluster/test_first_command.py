@@ -204,3 +204,38 @@ async def test_a_failed_start_quotes_the_cause(tmp_path):
         assert await up.wait() != 0
     assert "PostgreSQL's data directory could not be made" in said
     assert "No space left on device" in said
+
+
+def other_pythons():
+    """The supported interpreters of this machine besides our own."""
+    for minor in range(11, 15):
+        places = [
+            Path(f"/usr/bin/python3.{minor}"),
+            *(Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python3"),
+        ]
+        found = next((place for place in places if place.exists()), None)
+        if found and minor != sys.version_info.minor:
+            yield pytest.param(found, id=f"3.{minor}")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("COMMERCE_EVERY_PYTHON"),
+    reason="makes an environment for each Python, minutes of downloads: COMMERCE_EVERY_PYTHON=1 has it done",
+)
+@pytest.mark.parametrize("python", [*other_pythons()])
+async def test_make_demo_sets_itself_up_with_every_python(tmp_path, python):
+    clone = tmp_path / "Commerce"
+    await (await asyncio.create_subprocess_exec("git", "clone", "-q", REPOSITORY, clone)).wait()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(python)
+    demo = await asyncio.create_subprocess_exec(
+        *["make", "demo"],
+        cwd=clone,
+        env=os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(demo.communicate(), 1200)
+    said = out.decode()
+    assert demo.returncode == 0, said
+    assert re.search(r"✓ \d+ steps held", said)

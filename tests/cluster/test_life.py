@@ -93,7 +93,8 @@ async def test_a_short_stop_is_no_hang(impatient, tmp_path):
     async with Cluster(tmp_path, definitions=TOYS, configure=configure) as cluster:
         alpha = cluster.process("alpha")
         before = alpha.pid
-        for _ in range(3):
+        # Each is too short, but together they would not be.
+        for _ in range(8):
             cluster.kill("alpha", signal.SIGSTOP)
             await asyncio.sleep(1)
             cluster.kill("alpha", signal.SIGCONT)
@@ -125,10 +126,12 @@ async def test_a_process_that_a_debugger_holds_is_left_alone(impatient, tmp_path
         )
         assert debugger.stdin is not None and debugger.stdout is not None
         assert await debugger.stdout.readline() == b"held\n"
-        await asyncio.sleep(5)
-        assert (alpha.pid, alpha.hangs) == (before, 0)
-        debugger.stdin.close()
-        await debugger.wait()
+        try:
+            await asyncio.sleep(5)
+            assert (alpha.pid, alpha.hangs) == (before, 0)
+        finally:
+            debugger.stdin.close()
+            await debugger.wait()
 
 
 async def test_a_deleted_jetstream_store_is_made_anew(toy_cluster):

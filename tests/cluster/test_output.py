@@ -52,7 +52,7 @@ async def test_every_command_that_shows_data_has_json():
         assert ("--output" in out) == (words[0] not in shows_none), words
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [30, 80, 200])
 async def test_no_id_is_cut(shop, typed, columns):
     payment = await Till(shop).authorize("requires_action")
     order_id = await parked(shop)
