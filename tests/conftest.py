@@ -1,14 +1,23 @@
 """One whole cluster for the session, on real parts, and a shop of its own for each test."""
 
+import re
+
 import pytest
 
 from services.cluster.cluster import Cluster
 from tests.cluster.toys import processes_of
 from tests.shop import Clients, Shop
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def pytest_addoption(parser):
     parser.addoption("--services", help="run only these (a comma list) in the session's cluster")
+
+
+def pytest_make_parametrize_id(val):
+    """Keep new ids out of the names of tests: each of several processes would collect other tests."""
+    return "uuid" if isinstance(val, str) and UUID.fullmatch(val) else None
 
 
 @pytest.fixture(scope="session")
