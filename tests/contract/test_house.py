@@ -19,6 +19,8 @@ SHARED = [
 SPOKEN = {
     *{"follow.py", "importing.py", "ordering.py", "paying.py", "settling.py", "settlement_csv.py"},
     *{"cli.py", "card.py", "demo.py", "tokens.py"},
+    # What `doctor` asks of orders and payments, and in which tables `trace` looks an id up.
+    *{"symptoms.py", "tracing.py"},
 }
 # Another company, and whoever starts processes and signs tokens for them.
 OWN_CLOCKS = {"sandbox", "cluster"}
