@@ -579,10 +579,13 @@ FROM catalog.products JOIN catalog.stock USING (product_id) WHERE products.store
 async def test_products_that_are_created_meanwhile_are_found(shop):
     """By CreateProduct, while an import brings them."""
     new = shelves(200)
+    # Fewer than a store may have open at once.
+    hands = asyncio.Semaphore(20)
 
     async def created(sku):
         try:
-            await shop.product(stock=0, sku=sku, name="By hand")
+            async with hands:
+                await shop.product(stock=0, sku=sku, name="By hand")
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.ALREADY_EXISTS
 
