@@ -28,17 +28,17 @@ WHOLE = "this payment can be taken only once: all of it with the first parcel"
 
 
 async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) -> None:
-    """Capture. Refused, and so left to a person, when the money is not there to take."""
+    """Capture. Refused, and so left to a person, when the money was never promised."""
     payment = await _paid(event.order, work)
     kind = rules.accepted(payment)
     if kind:
-        amount = payment.capturable
+        amount = sums.left_to_take(payment)
         lines = sums.spread(kind, payment, amount)
         await driver.begin(started(kind, payment, amount, lines=lines), payment, work)
 
 
 async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> None:
-    """Capture what a parcel is worth, once, in its turn, where the store takes its money so."""
+    """Capture what a parcel costs, or is left of the money, once, in its turn, where the store takes its money so."""
     payment = await _paid(event.order, work)
     if not rules.takes_parcels(payment):
         return

@@ -79,21 +79,25 @@ def same(payment: Payment, asked: Payment) -> Payment:
 
 
 def accepted(payment: Payment) -> str:
-    """Return the operation that an accepted order wants, if any. Refused where the money is not there to take."""
-    if payment.cancelled or payment.state in TAKEN:
-        return ""  # A cancellation that came first decides.
-    if payment.in_flight and payment.in_flight.kind == "capture":
+    """Return the operation that an accepted order wants, if any: that what is left is taken, whoever took a part.
+
+    A cancellation that came first decides; so does the end of the promise, of which the order is told by itself. While
+    the promise is being given up the capture waits: it fails, for all to see, when that is done. Refused where the
+    money was never promised.
+    """
+    if payment.cancelled or payment.state in (VOIDED, EXPIRED):
         return ""
-    if payment.state != AUTHORIZED or payment.in_flight:
+    if payment.state not in (AUTHORIZED, *TAKEN):
         raise not_allowed("capture", payment)
-    return "capture" if payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) or not payment.amount else ""
+    wanted = payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) and sums.left_to_take(payment) > 0
+    return "capture" if wanted else ""
 
 
 def takes_parcels(payment: Payment) -> bool:
-    """Tell whether the money is taken for each parcel. Refused where it is not there to take."""
-    if payment.capture_mode != ON_SHIPMENT or payment.cancelled:
+    """Tell whether the money is taken for each parcel. Refused where it was never promised."""
+    if payment.capture_mode != ON_SHIPMENT or payment.cancelled or payment.state in (VOIDED, EXPIRED):
         return False
-    if payment.state in (*UNDECIDED, VOIDED, EXPIRED):
+    if payment.state in UNDECIDED:
         raise not_allowed("capture", payment)
     return True
 

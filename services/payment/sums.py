@@ -6,7 +6,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import LineAmount, Money
 
 from services.payment import ledger
-from services.payment.life import DISPUTED, OPERATIONS, UNTAKEN, not_allowed
+from services.payment.life import OPERATIONS, UNTAKEN, not_allowed
 from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED, VOIDS, Operation, Payment, Share
 from services.runtime.refusals import Refusal, invalid
 
@@ -50,16 +50,16 @@ def refund(payment: Payment, money: Money | None) -> int:
 
 
 def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -> int:
-    """Return how much is to be taken for a parcel: nothing when that is recorded.
+    """Return how much is to be taken for a parcel: what it costs, or what is left; nothing when that is recorded.
 
-    All parcels together cost the amount: where less is left than one costs, somebody has taken the rest by hand before.
+    Less is left where somebody has taken money by hand, which pays for the first parcels to come.
     """
-    amount = sum(each.amount.minor_units for each in amounts)
+    cost = sum(each.amount.minor_units for each in amounts)
+    if not 0 <= cost <= payment.amount:
+        raise _too_large("CAPTURE", payment.amount)
     if any(one.request_id == shipment_id for one in payment.operations):
         return 0
-    if amount <= payment.amount and not payment.voided:
-        amount = min(amount, left_to_take(payment))
-    return _once(payment, shipment_id, amount, left_to_take(payment), "CAPTURE") if amount else 0
+    return min(cost, left_to_take(payment))
 
 
 def returned(payment: Payment, return_id: str, money: Money) -> int:
@@ -130,18 +130,6 @@ def _misfit(
         if not 0 <= each.amount.minor_units <= limits.get(product_id, 0) - before.get(product_id, 0):
             return f"has more of {product_id or 'the shipping'} than is left of it"
     return ""
-
-
-def _once(payment: Payment, request_id: str, amount: int, limit: int, what: str) -> int:
-    """Return the amount of something that is asked for by an event, unless it was before."""
-    if not _is_new(payment, request_id, amount):
-        return 0
-    # While a dispute is open, what is asked for waits.
-    if payment.state not in (*UNTAKEN, DISPUTED) and (what.lower(), payment.state) not in OPERATIONS:
-        raise not_allowed(what.lower(), payment)
-    if not 0 <= amount <= limit:
-        raise _too_large(what, limit)
-    return amount
 
 
 def _is_new(payment: Payment, request_id: str, amount: int) -> bool:

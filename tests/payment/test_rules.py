@@ -168,7 +168,7 @@ class Books:
 
     def accepted(self, index, outcome, amount):
         if kind := rules.accepted(self.payment):
-            self.ask(kind, self.payment.capturable)
+            self.ask(kind, sums.left_to_take(self.payment))
 
     def shipped(self, index, outcome, amount):
         share = [LineAmount(product_id=HAT, amount=euros(amount))]
