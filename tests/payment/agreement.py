@@ -102,6 +102,8 @@ async def accounts(shop: Shop) -> dict[str, Account]:
     ):
         by_payment[str(row["payment_id"])].balances[row["account"]] = row["balance"]
     for event in await shop.published():
+        if event.DESCRIPTOR.file.package != events.DESCRIPTOR.package:
+            continue
         if event.payment.payment_id in by_payment:
             by_payment[event.payment.payment_id].events.append(event)
     return found
