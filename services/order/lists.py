@@ -5,7 +5,6 @@ coupon that is added meanwhile does, where totals are sorted.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -15,9 +14,9 @@ from sqlalchemy import BigInteger, Integer, select, tuple_
 
 from services.order.queries import LINE
 from services.order.tables import ID, TIME, order_lines, orders
-from services.runtime.ids import LAST_ID, first_id
+from services.runtime.ids import LAST_ID, first_id, ids_between
 from services.runtime.statements import Statement, param, statement
-from services.runtime.times import given_time
+from services.runtime.times import ALWAYS, given_time
 
 NEWEST, OLDEST = OrderSorting.ORDER_SORTING_NEWEST_FIRST, OrderSorting.ORDER_SORTING_OLDEST_FIRST
 DESCENDING = (NEWEST, OrderSorting.ORDER_SORTING_LARGEST_FIRST)
@@ -26,10 +25,6 @@ PLAIN = (("store_id",), ("store_id", "state"), ("store_id", "customer_id"), ("cu
 
 # Where a list begins, by whether it falls.
 _START = {True: (LAST_ID, 2**63 - 1), False: (str(first_id(0)), -1)}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
-# An order's id and its create_time are taken one after the other.
-_APART_MILLISECONDS = 1000
 
 _o, _l = orders.c, order_lines.c
 _EQUAL = {name: _o[name] == param(name) for name in ("store_id", "state", "customer_id", "currency_code")}
@@ -57,10 +52,11 @@ def question(
     placed = given_time(asked, "placed_from"), given_time(asked, "placed_before")
     if given in PLAIN and order_by == NEWEST and placed == (None, None):
         return _page(given, order_by), values
-    begin, end = (time or always for time, always in zip(placed, _ALWAYS, strict=True))
+    begin, end = (time or always for time, always in zip(placed, ALWAYS, strict=True))
+    first, last = ids_between(begin, end)
     values |= {
-        "first_id": first_id(_milliseconds(begin) - _APART_MILLISECONDS),
-        "last_id": first_id(_milliseconds(end) + _APART_MILLISECONDS),
+        "first_id": first,
+        "last_id": last,
         "placed_from": begin,
         "placed_before": end,
         "total_from": asked.total_from,
@@ -98,7 +94,3 @@ def _page(given: Sequence[str], order_by: OrderSorting.ValueType, bounded: bool 
         f"orders by {', '.join(given)}",
         fresh_plan=bounded,
     )
-
-
-def _milliseconds(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.payment import sealing
-from services.payment.books import ALWAYS
 from services.payment.chain import NOTHING, Recorded, held
 from services.runtime.database import Row, Runs
+from services.runtime.times import ALWAYS
 
 TRANSACTIONS = 100_000
 PAGE = 2_000

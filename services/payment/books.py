@@ -1,7 +1,7 @@
 """The SQL of the books, by name: balances, and entries in the two orders in which people read them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -13,10 +13,9 @@ from services.payment.tables import ledger_days, ledger_entries, ledger_seal, pa
 from services.runtime.database import Row, Runs
 from services.runtime.ids import LAST_ID
 from services.runtime.statements import Statement, param, statement
-from services.runtime.times import given_time
+from services.runtime.times import ALWAYS, given_time
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
-ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 _e, _d = ledger_entries.c, ledger_days.c
 _of_store = _e.store_id == param("store_id")
 _entries = select(_e.currency_code, _e.account, _e.debit_minor_units, _e.credit_minor_units).where(_of_store)

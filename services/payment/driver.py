@@ -112,7 +112,7 @@ class Driver:
 
     async def settle(self, payment: Payment) -> Payment:
         """Ask the provider at once what became of what is open, if anything is."""
-        found = next((one for one in payment.operations if one.open), None)
+        found = payment.pending
         if found is None:
             return payment
         taken = await self._runtime.database.rows(

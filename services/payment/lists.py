@@ -4,7 +4,6 @@ Ids are UUIDv7, so the order of ids is the order of time: what is asked for mean
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -13,9 +12,9 @@ from sqlalchemy import BigInteger, DateTime, Integer, select
 from sqlalchemy.dialects.postgresql import UUID
 
 from services.payment.tables import payments
-from services.runtime.ids import LAST_ID, first_id
+from services.runtime.ids import LAST_ID, ids_between
 from services.runtime.statements import Statement, param, statement
-from services.runtime.times import given_time
+from services.runtime.times import ALWAYS, given_time
 
 # What is asked for by these alone an index holds in order, whatever their values.
 PLAIN = (
@@ -26,10 +25,6 @@ PLAIN = (
     ("customer_id",),
 )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
-# A payment's id and its create_time are taken one after the other.
-_APART_MILLISECONDS = 1000
 
 _ID, _TIME = UUID(as_uuid=False), DateTime(timezone=True)
 _p = payments.c
@@ -57,10 +52,11 @@ def question(
     created = given_time(asked, "created_from"), given_time(asked, "created_before")
     if given in PLAIN and created == (None, None):
         return _page(given), values
-    begin, end = (time or always for time, always in zip(created, _ALWAYS, strict=True))
+    begin, end = (time or always for time, always in zip(created, ALWAYS, strict=True))
+    first, last = ids_between(begin, end)
     values |= {
-        "first_id": first_id(_milliseconds(begin) - _APART_MILLISECONDS),
-        "last_id": first_id(_milliseconds(end) + _APART_MILLISECONDS),
+        "first_id": first,
+        "last_id": last,
         "created_from": begin,
         "created_before": end,
         "amount_from": asked.amount_from,
@@ -83,7 +79,3 @@ def _page(given: Sequence[str], bounded: bool = False) -> Statement:
         f"payments by {', '.join(given)}",
         fresh_plan=bounded,
     )
-
-
-def _milliseconds(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -145,6 +145,11 @@ class Payment:
         return None
 
     @property
+    def pending(self) -> Operation | None:
+        """The operation that is open, whether the provider's answer or the customer's is waited for."""
+        return next((one for one in self.operations if one.open), None)
+
+    @property
     def authorization(self) -> Operation:
         """The operation that asked for the money."""
         return next(one for one in self.operations if one.kind == "authorize")

@@ -162,9 +162,8 @@ def values_of(payment: Payment) -> dict[str, Any]:
 def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
     """Return what PAYMENT_CHANGED is given; `due_seconds`: until the operation is taken up next, if it stays open."""
     payment, operation = change.payment, change.operation
-    row = values_of(payment)
     return (
-        {name: row[name] for name in CHANGING}
+        {column: getattr(payment, FIELDS[column]) for column in CHANGING}
         | {
             "payment_id": payment.payment_id,
             "version": change.before.version,

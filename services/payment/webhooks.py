@@ -88,7 +88,7 @@ async def _change(notice: Notice, payment: Payment, operation: Operation, work: 
 
 async def _ask_soon(payment: Payment, driver: Driver, work: Work) -> None:
     """Have the provider asked what became of what is open, for something has."""
-    operation = next((one for one in payment.operations if one.open), None)
+    operation = payment.pending
     if operation is not None:
         await work.rows(queries.OPERATION_LATER, operation_id=operation.operation_id, due_seconds=0.0)
         work.after_commit(driver.bell.ring)

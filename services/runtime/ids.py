@@ -3,8 +3,12 @@
 import os
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # No UUID is larger.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The id of a thing and its create_time are taken one after the other.
+_APART = 1000  # milliseconds
 
 
 def new_id() -> uuid.UUID:
@@ -20,6 +24,11 @@ def first_id(milliseconds: int) -> uuid.UUID:
     return uuid.UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 
+def ids_between(begin: datetime, end: datetime) -> tuple[uuid.UUID, uuid.UUID]:
+    """Return bounds of the ids of all that was created from one time on, before another; others may lie within."""
+    return first_id(_milliseconds(begin) - _APART), first_id(_milliseconds(end) + _APART)
+
+
 def is_uuid(text: str) -> bool:
     """Tell whether a text is a UUID in any of its usual spellings."""
     try:
@@ -27,3 +36,7 @@ def is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -18,6 +18,8 @@ from services.runtime.refusals import invalid
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FILE = os.environ.get("COMMERCE_CLOCK", "")
 _MOVABLE = bool(_FILE) and os.environ.get("COMMERCE_ENVIRONMENT") == "development"
+# Before and after every time that is kept.
+ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 
 
 def now() -> datetime:

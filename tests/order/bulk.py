@@ -3,18 +3,17 @@
 import random
 import uuid
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
 
 from services.order import queries, rules
-from services.runtime.ids import first_id
+from tests import bulk
+from tests.bulk import NOW
 
 STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 WEIGHTS = [1, 1, 1, 1, 20, 10, 40, 300, 10, 20, 30, 10, 20]
-NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 class Placed(NamedTuple):
@@ -32,12 +31,9 @@ def orders(count: int, customers: int, days: int = 300, seed: int = 7) -> list[P
     """So many orders of so many customers in the last days, the oldest first."""
     chance = random.Random(seed)
     buyers = [str(uuid.uuid4()) for _ in range(customers)]
-    times = sorted(
-        NOW - timedelta(microseconds=chance.randrange(days * 86_400_000_000)) for _ in range(count)
-    )
     return [
         Placed(
-            order_id=id_at(time),
+            order_id=bulk.id_at(time),
             customer_id=chance.choice(buyers),
             state=chance.choices(STATES, WEIGHTS)[0],
             # Many are equal, so that what comes next does not depend on the total alone.
@@ -45,25 +41,13 @@ def orders(count: int, customers: int, days: int = 300, seed: int = 7) -> list[P
             currency_code=chance.choices(("EUR", "USD", "CHF"), (80, 19, 1))[0],
             create_time=time,
         )
-        for time in times
+        for time in bulk.moments(chance, count, days)
     ]
 
 
-def id_at(time: datetime) -> str:
-    low = (uuid.uuid4().int & ((1 << 80) - 1)) & ~(0xF << 76) | 0x7 << 76
-    return str(uuid.UUID(int=first_id(int(time.timestamp() * 1000)).int | low))
-
-
-@asynccontextmanager
-async def administrator(shop):
+def administrator(shop):
     """A connection of the administrator, in the order service's schema."""
-    connection = await asyncpg.connect(
-        shop.clients.cluster.admin_dsn, server_settings={"search_path": '"order"'}
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    return bulk.administrator(shop, "order")
 
 
 async def write(

@@ -15,6 +15,7 @@ from commerce.order.v1.order_pb2 import Order
 
 from services.order import months, rules
 from services.order.money_rules import Known, News, learn
+from tests.bulk import id_at
 from tests.order import bulk
 from tests.order.asks import accept, cancel, create, deliver, get, given_back, name, ship, take_back
 from tests.order.deals import new_coupon, set_up
@@ -342,7 +343,7 @@ async def regular(shop):
         currency = ("EUR", "CHF")[number % 2]
         placed.append(
             each._replace(
-                customer_id=customer, create_time=moment, order_id=bulk.id_at(moment), currency_code=currency
+                customer_id=customer, create_time=moment, order_id=id_at(moment), currency_code=currency
             )
         )
     async with bulk.administrator(shop) as connection:

@@ -2,17 +2,15 @@
 
 import random
 import uuid
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
 
-from services.runtime.ids import first_id
+from tests import bulk
 
 STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 WEIGHTS = [1, 1, 1, 40, 300, 20, 20, 20, 10, 5, 10, 2]
-NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 class Made(NamedTuple):
@@ -31,12 +29,9 @@ def payments(count: int, customers: int, days: int = 300, seed: int = 7) -> list
     """So many payments of so many customers in the last days, the oldest first."""
     chance = random.Random(seed)
     payers = [str(uuid.uuid4()) for _ in range(customers)]
-    times = sorted(
-        NOW - timedelta(microseconds=chance.randrange(days * 86_400_000_000)) for _ in range(count)
-    )
     return [
         Made(
-            payment_id=_id_at(time),
+            payment_id=bulk.id_at(time),
             customer_id=chance.choice(payers),
             state=chance.choices(STATES, WEIGHTS)[0],
             amount=chance.choice((1999, 4999, chance.randrange(100_000))),
@@ -44,25 +39,13 @@ def payments(count: int, customers: int, days: int = 300, seed: int = 7) -> list
             gateway=chance.choices(("sandbox", "stripe", "paypal"), (80, 19, 1))[0],
             create_time=time,
         )
-        for time in times
+        for time in bulk.moments(chance, count, days)
     ]
 
 
-def _id_at(time: datetime) -> str:
-    low = (uuid.uuid4().int & ((1 << 80) - 1)) & ~(0xF << 76) | 0x7 << 76
-    return str(uuid.UUID(int=first_id(int(time.timestamp() * 1000)).int | low))
-
-
-@asynccontextmanager
-async def administrator(shop):
+def administrator(shop):
     """A connection of the administrator, in the payment service's schema."""
-    connection = await asyncpg.connect(
-        shop.clients.cluster.admin_dsn, server_settings={"search_path": "payment"}
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    return bulk.administrator(shop, "payment")
 
 
 async def write(connection: asyncpg.Connection, store_id: str, made: list[Made]) -> None:

@@ -4,7 +4,6 @@ A world that fails prints its seed: COMMERCE_SEED=… repeats that world alone, 
 """
 
 import hashlib
-import os
 import random
 from itertools import pairwise
 
@@ -14,12 +13,8 @@ from services.catalog.rules import HELD
 from services.order import rules
 from services.order.rules import CONFIRMED, ENDS, name_of
 from services.runtime import logs, times
-from tests.simulation import loop, neighbours
+from tests.simulation import loop, neighbours, seeds
 from tests.simulation.world import World
-
-SEEDS = int(os.environ.get("COMMERCE_SEEDS", "1000"))
-ONE = os.environ.get("COMMERCE_SEED")
-WORLDS_A_TEST = 50
 
 
 def simulate(number: int) -> tuple[str, World]:
@@ -76,17 +71,9 @@ def quiet():
     logs.configure("simulation", "critical")
 
 
-def seeds(batch):
-    return [int(ONE)] if ONE else range(batch * WORLDS_A_TEST, min(SEEDS, (batch + 1) * WORLDS_A_TEST))
-
-
-@pytest.mark.parametrize("batch", range(1 if ONE else (SEEDS + WORLDS_A_TEST - 1) // WORLDS_A_TEST))
+@pytest.mark.parametrize("batch", range(seeds.BATCHES))
 def test_the_promises_hold_in_every_world(batch):
-    for number in seeds(batch):
-        try:
-            simulate(number)
-        except Exception as error:
-            raise AssertionError(f"COMMERCE_SEED={number} repeats it: {error}") from error
+    seeds.hold(simulate, batch)
 
 
 def test_a_seed_is_a_world():

@@ -4,7 +4,6 @@ A world that fails prints its seed: COMMERCE_SEED=… repeats that world alone, 
 """
 
 import hashlib
-import os
 import random
 from collections import Counter
 
@@ -13,13 +12,10 @@ import pytest
 from services.payment import guard, handlers, janitor, life, reactions, store_settings, webhooks
 from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED
 from services.runtime import logs, times
-from tests.simulation import loop
+from tests.simulation import loop, seeds
 from tests.simulation.till_database import OPERATIONS, PAYMENTS
 from tests.simulation.till_world import World
 
-SEEDS = int(os.environ.get("COMMERCE_SEEDS", "1000"))
-ONE = os.environ.get("COMMERCE_SEED")
-WORLDS_A_TEST = 50
 SUMS = ("captured", "voided", "refunded", "disputed", "charged_back")
 
 
@@ -126,17 +122,9 @@ def quiet():
     logs.configure("simulation", "critical")
 
 
-def seeds(batch):
-    return [int(ONE)] if ONE else range(batch * WORLDS_A_TEST, min(SEEDS, (batch + 1) * WORLDS_A_TEST))
-
-
-@pytest.mark.parametrize("batch", range(1 if ONE else (SEEDS + WORLDS_A_TEST - 1) // WORLDS_A_TEST))
+@pytest.mark.parametrize("batch", range(seeds.BATCHES))
 def test_the_promises_about_money_hold_in_every_world(batch):
-    for number in seeds(batch):
-        try:
-            simulate(number)
-        except Exception as error:
-            raise AssertionError(f"COMMERCE_SEED={number} repeats it: {error}") from error
+    seeds.hold(simulate, batch)
 
 
 def test_a_seed_is_a_world():
