@@ -434,10 +434,16 @@ def told() -> Iterator[None]:
     try:
         yield
     except (HomeError, ValueError, OSError) as error:
-        print(f"commerce: {error}", file=sys.stderr)
+        print(f"commerce: {_words(error)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _home(path: Path | None) -> Home:

@@ -27,7 +27,7 @@ from rich.progress import Progress
 from services.cluster import sheets
 from services.cluster.follow import CALL_SECONDS, gateway
 from services.cluster.home import Home, HomeError
-from services.cluster.output import Output, print_json, to_dict
+from services.cluster.output import Output, checked_id, print_json, to_dict
 from services.cluster.processes import backoff_seconds
 
 NEEDED = ("sku", "name", "price", "currency")
@@ -76,7 +76,10 @@ async def bring(
     Raises ValueError for a file or an id that cannot be read, HomeError when the import is refused.
     """
     sheet = read(file, encoding)
-    store_id, import_id = _uuid("STORE_ID", store_id), _uuid("--import-id", import_id or str(uuid.uuid4()))
+    store_id, import_id = (
+        checked_id(store_id, "a store's id"),
+        checked_id(import_id or str(uuid.uuid4()), "an import's id"),
+    )
     total = len(sheet.rows) + len(sheet.faults)
     console.print(f"import {import_id}: {total:,} rows", highlight=False, soft_wrap=True)
     async with gateway(home) as (channel, metadata):
@@ -164,13 +167,6 @@ def _whole(name: str, text: str, must: str) -> int:
     if abs(number) > LARGEST[name]:
         raise _Unreadable(name, f"is too large: {text}")
     return number
-
-
-def _uuid(name: str, text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise ValueError(f"{name} is no UUID: {text}") from None
 
 
 def _fault(sheet: Sheet, error: ImportError) -> Fault:

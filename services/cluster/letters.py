@@ -41,7 +41,7 @@ def _record(letter: dict[str, Any]) -> dict[str, str]:
 async def replay(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Send one dead letter, by its event id, or "all" again. It takes effect, or comes back with its reason."""
     state = home.state()
-    wanted = wanted if wanted == "all" else checked_id(wanted, "an event's id, or all,")
+    wanted = wanted if wanted == "all" else checked_id(wanted, "an event's id")
     letters = [letter for letter in await _letters(state) if wanted in ("all", str(letter["event_id"]))]
     if not letters:
         raise ValueError(

@@ -117,7 +117,7 @@ async def retry(home: Home, wanted: str, output: Output, console: Console) -> No
             again = rpc.RetryOrderRequest(order_id=order_id, request_id=str(uuid.uuid4()))
             situations.append((await operations.RetryOrder(again, **options)).situation)
             if output is Output.TEXT:
-                said = f"tried again: {order_id}  {situations[-1].waits_for}"
+                said = f"tried again: {order_id}  waits {situations[-1].waits_for}"
                 console.print(said, markup=False, highlight=False, soft_wrap=True)
     if output is Output.JSON:
         print_json(rpc.ListStuckOrdersResponse(orders=situations))

@@ -182,4 +182,4 @@ def _trace_id(text: str) -> str:
 
 
 def _checked(wanted: str) -> str:
-    return checked_id(wanted, "what is traced is an id of ours or a reply's x-trace-id, 32 digits: an id")
+    return checked_id(wanted, "a reply's x-trace-id has 32 digits, and any other id")

@@ -232,7 +232,13 @@ async def test_a_store_that_is_none_is_told(typed):
     code, _, complaint = await typed(HEADER, store_id="mine")
 
     assert code == 1
-    assert "STORE_ID is no UUID" in complaint
+    assert "a store's id is a UUID" in complaint
+
+
+async def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path):
+    said = await command("import", new_id(), str(tmp_path / "none.csv"), "--home", str(tmp_path))
+
+    assert said == (1, "", f"commerce: {tmp_path}/none.csv: No such file or directory\n")
 
 
 async def test_a_file_without_rows_is_an_import_of_none(typed):

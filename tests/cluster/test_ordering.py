@@ -88,7 +88,7 @@ async def test_retry_has_one_order_tried_again_or_all_of_them(shop):
     orders = [await parked(shop) for _ in range(3)]
 
     out = await commerce(shop, "orders", "retry", orders[0])
-    assert f"tried again: {orders[0]}  for its customer to confirm the payment" in out
+    assert f"tried again: {orders[0]}  waits for its customer to confirm the payment" in out
     assert not (await situation_of(shop, orders[0])).parked
 
     out = await commerce(shop, "orders", "retry", "all")

@@ -105,7 +105,7 @@ async def test_a_declined_checkout_leaves_one_line_in_the_services_log(shop, tra
 @pytest.mark.parametrize(
     "wanted, said",
     [
-        ("abc", "an id of ours or a reply's x-trace-id, 32 digits"),
+        ("abc", "a reply's x-trace-id has 32 digits, and any other id is a UUID"),
         (new_id(), "neither the database nor spans nor logs know"),
         ("0" * 31 + "1", "neither the database nor spans nor logs know"),
     ],
