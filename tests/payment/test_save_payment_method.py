@@ -68,9 +68,9 @@ async def test_two_customers_and_two_stores_keep_their_own(wallet, shop):
     assert ids(await wallet.list()) == ids(saved[:1])
 
 
-async def test_one_token_saved_twenty_times_at_once_is_one(wallet):
+async def test_one_token_saved_many_times_at_once_is_one(wallet):
     token = new_token()
-    saved = await at_once(*(wallet.save(token, make_default=index % 2 == 0) for index in range(20)))
+    saved = await at_once(*(wallet.save(token, make_default=index % 2 == 0) for index in range(15)))
     assert len(set(ids(saved))) == 1
     assert len(await wallet.list()) == 1
 
@@ -104,7 +104,8 @@ async def test_refuses_another_request_under_the_same_id(wallet):
 async def test_refuses_more_than_a_customer_may_keep_but_not_one_of_those(wallet):
     token = new_token()
     await wallet.save(token)
-    await at_once(*(wallet.save() for _ in range(methods.MOST - 2)))
+    for _ in range(methods.MOST - 2):
+        await wallet.save()
 
     at_last = await asyncio.gather(*(wallet.save() for _ in range(3)), return_exceptions=True)
     assert sum(isinstance(each, grpc.aio.AioRpcError) for each in at_last) == 2
