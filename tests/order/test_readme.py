@@ -72,7 +72,7 @@ async def test_its_commands_run_as_written_one_after_the_other(shop):
 async def test_its_queries_run_as_written(shop):
     order_id = await shop.order(state="CONFIRMED")
     (row,) = await shop.clients.rows('SELECT customer_id FROM "order".orders WHERE order_id = $1', order_id)
-    queries = re.findall("`(SELECT .*?)`", README)
+    queries = re.findall("psql -c '(SELECT .*?)'", README)
     assert len(queries) == 4
     for query in queries:
         found = await shop.clients.rows(query)
