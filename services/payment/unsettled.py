@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import Integer, Text, cast, exists, func, literal, null, or_, select, text, union_all
+from sqlalchemy import (
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from services.payment.payments import OPERATION_SUCCEEDED, OPERATION_WAITING
 from services.payment.queries import OPERATION, TIME
@@ -33,14 +47,27 @@ _longest = (
     .subquery("longest")
 )
 _later = operations.alias("later")
+_left = case(
+    (operations.c.kind == "capture", payments.c.amount_minor_units - payments.c.captured_minor_units),
+    else_=payments.c.captured_minor_units - payments.c.refunded_minor_units,
+)
+# A refund by hand of the same amount makes good for a return. A capture by hand cannot be told from a parcel's.
+_the_same_by_hand = and_(
+    _later.c.kind == "refund",
+    _later.c.wanted_minor_units == 0,
+    _later.c.amount_minor_units == operations.c.amount_minor_units,
+)
+# What succeeds later may be for another parcel or return, as long as enough is left for this one.
 _done_after_all = exists().where(
     _later.c.payment_id == operations.c.payment_id,
     _later.c.kind == operations.c.kind,
     _later.c.state == OPERATION_SUCCEEDED,
     _later.c.create_time > operations.c.create_time,
+    or_(_left < operations.c.amount_minor_units, _the_same_by_hand),
 )
 _failed = (
     select(operations.c.operation_id, operations.c.settle_time.label("fail_time"))
+    .join(payments, payments.c.payment_id == operations.c.payment_id)
     .where(
         text(FAILED),
         operations.c.settle_time > func.now() - func.make_interval(0, 0, 0, FAILED_DAYS),

@@ -19,12 +19,26 @@ SELECT $2, payment_id, store_id, kind, 2, amount_minor_units, 1, now(), now(), n
 FROM payment.operations WHERE payment_id = $1 AND kind = 'refund'
 """
 
+# What nobody makes fail from outside: one operation is refused, and those after it are not.
+FAILED_FIRST = """
+INSERT INTO payment.operations (operation_id, payment_id, store_id, kind, state, amount_minor_units, attempts,
+    create_time, due_time, settle_time, gateway, failure_code, wanted_minor_units)
+SELECT $3, payment_id, store_id, $2, 3, 400, 1, create_time, create_time, now(), gateway, 'refused', 400
+FROM payment.payments WHERE payment_id = $1
+"""
+BY_RETURNS = "UPDATE payment.operations SET wanted_minor_units = amount_minor_units WHERE payment_id = $1"
+
 
 async def unsettled(shop, size=500, **given):
     """Those of this store's."""
     request = ListUnsettledOperationsRequest(page_size=size, **given)
     reply = await shop.as_("platform_admin").payment_operations.ListUnsettledOperations(request)
     return [each for each in reply.operations if each.store_id == shop.store_id]
+
+
+async def fail_first(shop, payment, kind):
+    async with bulk.administrator(shop) as connection:
+        await connection.execute(FAILED_FIRST, uuid.UUID(payment.payment_id), kind, uuid.UUID(new_id()))
 
 
 async def test_lists_what_the_provider_has_not_answered_and_when_it_is_asked_next(till, shop):
@@ -81,6 +95,32 @@ async def test_a_refund_that_failed_is_among_them_with_the_providers_words_until
     assert found.operation.provider_message == "more than is left of what was captured"
     async with bulk.administrator(shop) as connection:
         await connection.execute(DONE_AFTER_ALL, uuid.UUID(payment.payment_id), uuid.UUID(new_id()))
+    assert await unsettled(shop) == []
+
+
+async def test_a_parcel_that_was_not_paid_stays_when_the_next_is_until_too_little_is_left_for_it(till, shop):
+    payment = await till.authorize(minor_units=1200)
+    await fail_first(shop, payment, "capture")
+    for _ in range(2):
+        await till.capture(payment, minor_units=400)
+        (found,) = await unsettled(shop)
+        assert (found.operation.kind, found.operation.failure_code) == ("capture", "refused")
+    await till.capture(payment, minor_units=400)
+    assert await unsettled(shop) == []
+
+
+async def test_a_return_that_gave_nothing_back_stays_when_the_next_does_until_somebody_pays_it_by_hand(
+    till, shop
+):
+    payment = await till.capture(await till.authorize(minor_units=1200))
+    await fail_first(shop, payment, "refund")
+    await till.refund(payment, minor_units=400)
+    async with bulk.administrator(shop) as connection:
+        await connection.execute(BY_RETURNS, uuid.UUID(payment.payment_id))
+    await till.refund(payment, minor_units=100)
+    (found,) = await unsettled(shop)
+    assert (found.operation.kind, found.operation.failure_code) == ("refund", "refused")
+    await till.refund(payment, minor_units=400)
     assert await unsettled(shop) == []
 
 

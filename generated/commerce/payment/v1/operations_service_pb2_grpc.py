@@ -65,7 +65,8 @@ class PaymentOperationsServiceServicer:
         """List operations of all stores whose outcome is not known or that wait, the one that waits longest first; then the
         captures and refunds that FAILED within the last 30 days, the one that failed last first. At most 500.
 
-        One that failed is left out once the same was done after all: a later operation of its kind on its payment SUCCEEDED.
+        One that failed is left out once it was done after all: a later one of its kind SUCCEEDED, and less than its amount is
+        left to take or to give back; or a refund of the same amount was asked for by hand.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
