@@ -36,7 +36,7 @@ def lines(
 
     Refused with PRODUCT_NOT_FOUND or PRODUCT_ARCHIVED.
     """
-    rates = {(rate.country_code, rate.tax_class): rate.rate_ppm for rate in settings.tax_rates}
+    rates = _tax_rates(settings)
     snapshot = []
     for line in wanted:
         product = _sold(line.product_id, products)
@@ -61,13 +61,13 @@ def shipping_tax_rate(settings: OrderSettings, country: str) -> int:
     """Return the rate of the tax within the shipping fee; 0 when the store says nothing of it."""
     if not settings.HasField("shipping_tax_class"):
         return 0
-    rates = {(rate.country_code, rate.tax_class): rate.rate_ppm for rate in settings.tax_rates}
-    return tax_rate(rates, country, settings.shipping_tax_class)
+    return tax_rate(_tax_rates(settings), country, settings.shipping_tax_class)
 
 
 def tax_rate(rates: Mapping[tuple[str, str], int], country: str, tax_class: str) -> int:
-    """Return the rate that fits best, of those by country and class ("" for any); 0 when none fits."""
-    for fit in ((country, tax_class), (country, ""), ("", tax_class), ("", "")):
+    """Return the rate that fits best, of those by country and class in small letters ("" for any); 0 when none fits."""
+    small = tax_class.casefold()
+    for fit in ((country, small), (country, ""), ("", small), ("", "")):
         if fit in rates:
             return rates[fit]
     return 0
@@ -239,6 +239,10 @@ def cost(line: OrderLine, tax_included: bool, before: int, quantity: int) -> int
     if not tax_included:
         paid += line.tax.minor_units
     return rounded(paid, before + quantity, line.quantity) - rounded(paid, before, line.quantity)
+
+
+def _tax_rates(settings: OrderSettings) -> dict[tuple[str, str], int]:
+    return {(rate.country_code, rate.tax_class.casefold()): rate.rate_ppm for rate in settings.tax_rates}
 
 
 def _sold(product_id: str, products: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -358,6 +358,18 @@ def test_lines_are_snapshots_at_the_catalogs_price_with_the_rate_of_their_class(
     assert (tea.tax_rate_ppm, other.tax_rate_ppm) == (70_000, 190_000)
 
 
+def test_a_tax_class_is_the_same_in_small_letters_and_capitals():
+    settings = OrderSettings(
+        tax_rates=[TaxRate(tax_class="Food", rate_ppm=70_000), TaxRate(tax_class="BÜCHER", rate_ppm=50_000)],
+        shipping_tax_class="FOOD",
+    )
+    wanted = [CreateOrderLine(product_id=product_id, quantity=1) for product_id in "xy"]
+    products = {"x": product(tax_class="food"), "y": product(product_id="y", tax_class="Bücher")}
+    rates = [each.tax_rate_ppm for each in prices.lines(wanted, products, settings, "DE")]
+    assert rates == [70_000, 50_000]
+    assert prices.shipping_tax_rate(settings, "DE") == 70_000
+
+
 def test_a_product_that_is_not_known_or_no_longer_sold_is_named():
     wanted = [CreateOrderLine(product_id="x", quantity=1)]
     for reason, products in (

@@ -42,6 +42,7 @@ async def test_sent_ten_times_at_once_with_one_request_id_answers_the_same(shop)
     ("field", "given"),
     [
         ("settings.tax_rates", {"tax_rates": [tax(1, "DE", "food"), tax(2, "DE", "food")]}),
+        ("settings.tax_rates", {"tax_rates": [tax(1, "DE", "food"), tax(2, "DE", "Food")]}),
         ("settings.tax_rates[0].rate_ppm", {"tax_rates": [tax(1_000_001)]}),
         ("settings.tax_rates[0].rate_ppm", {"tax_rates": [TaxRate(country_code="DE")]}),
         ("settings.tax_rates[0].country_code", {"tax_rates": [tax(1, "de")]}),

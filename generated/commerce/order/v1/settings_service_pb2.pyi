@@ -91,7 +91,7 @@ class TaxRate(message.Message):
     country_code: builtins.str
     """ISO 3166-1, of the delivery address; empty means anywhere."""
     tax_class: builtins.str
-    """The products' tax_class; empty means any."""
+    """The products' tax_class, in small letters or capitals; empty means any."""
     rate_ppm: builtins.int
     """In millionths: 190000 is 19 %. What is free of tax says so: 0 must be set."""
     def __init__(
