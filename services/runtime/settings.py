@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         default=50, gt=0, description="of a customer or courier; four seconds' worth at once; a search is ten"
     )
     store_calls_a_second: float = Field(
-        default=1_000, gt=0, description="of everybody in a store together: below what one process can do"
+        default=5_000, gt=0, description="of everybody in a store together: more than one process can do"
     )
     search_connections: int = Field(
         default=3, ge=1, description="of the database's, for searches; the others are never taken by them"

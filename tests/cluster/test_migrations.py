@@ -25,6 +25,14 @@ CHAINS = {"runtime": (RUNTIME, "services.runtime.tables")} | {
     if (HOUSE / definition.code / "migrations").is_dir()
 }
 
+# A migration that takes its time.
+SLOW = """
+from alembic import op
+revision, down_revision = "0001", None
+def upgrade():
+    op.execute("SELECT pg_sleep(0.5)")
+"""
+
 SUMMER, AUTUMN = datetime(2026, 7, 31, 23, 59, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
 SENT, ARRIVED = datetime(2026, 8, 2, tzinfo=UTC), datetime(2026, 8, 3, tzinfo=UTC)
 
@@ -452,3 +460,14 @@ async def test_are_run_once_by_replicas_that_start_together_and_again(schema, co
     await migrated.upgrade(chain)
 
     assert await migrated.shape() == before
+
+
+async def test_take_longer_than_any_call_may(schema, tmp_path):
+    """A role's statement_timeout is for calls: what a migration does to a million rows is not broken off."""
+    (tmp_path / "0001_slow.py").write_text(SLOW)
+    hurried = await schema()
+    hurried.dsn += "&statement_timeout=100"
+
+    await hurried.upgrade(tmp_path)
+
+    assert await hurried.rows("SELECT FROM revision WHERE version_num = '0001'")
