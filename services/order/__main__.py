@@ -3,6 +3,7 @@
 from commerce.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from commerce.catalog.v1.stock_service_pb2_grpc import StockServiceStub
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
+from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceStub
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.order import queries, rules
@@ -42,8 +43,9 @@ def build(runtime: Runtime) -> Parts:
     feeds = Feeds(runtime)
     transitions = Transitions(hub, feeds.ring)
     limits = OrderLimits.load()
-    payments = PaymentServiceStub(runtime.channel("payment"))
-    payment_methods = PaymentMethods(payments)
+    payment = runtime.channel("payment")
+    payments = PaymentServiceStub(payment)
+    payment_methods = PaymentMethods(payments, PaymentMethodServiceStub(payment))
     driver = Driver(
         Records(runtime, transitions),
         # Shorter than the lease: whoever still asks still holds the order.

@@ -58,7 +58,7 @@ class OrderService(OrderServiceServicer):
     async def CreateOrder(self, request: rpc.CreateOrderRequest, call: Call) -> rpc.CreateOrderResponse:
         order, settings = await self._basket(request, call)
         currency_code = order.lines[0].unit_price.currency_code
-        await self._payment_methods.check(request.payment_method, currency_code)
+        await self._payment_methods.check(request, currency_code)
         _place(order, request.payment_method, settings)
         coupon = await coupons.use(call.db, order, request.coupon_code)
         prices.price(order, settings.shipping_rates, coupon)

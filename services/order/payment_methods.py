@@ -1,19 +1,24 @@
-"""Which payment methods can be paid with: what the payment service's gateways take, as it has told."""
+"""What can be paid with, as the payment service tells: what gateways take, and what customers have saved."""
 
 import asyncio
 import random
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 import grpc
+from commerce.order.v1.order_service_pb2 import CreateOrderRequest
+from commerce.payment.v1.payment_method_service_pb2 import ListPaymentMethodsRequest
+from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceStub
 from commerce.payment.v1.payment_service_pb2 import Gateway, ListGatewaysRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.runtime import logs
+from services.runtime.ids import is_uuid
 from services.runtime.refusals import invalid
 
-HOSTED = "hosted"
+HOSTED, PREFERRED = "hosted", "default"
 # What is taken changes only when the payment service is set up anew.
 REFRESH_SECONDS = 10.0
 # An answer this old decides what is refused: gateways may have come since. So bad orders cost one question a second.
@@ -35,10 +40,10 @@ class Taken(NamedTuple):
 
 
 class PaymentMethods:
-    """Knows what can be paid with. Placing an order asks nobody, unless the method seems to be unknown."""
+    """Knows what can be paid with. Placing an order asks nobody, unless the method is a saved one or seems unknown."""
 
-    def __init__(self, stub: PaymentServiceStub) -> None:
-        self._stub = stub
+    def __init__(self, stub: PaymentServiceStub, saved: PaymentMethodServiceStub) -> None:
+        self._stub, self._saved = stub, saved
         self._taken: Sequence[Taken] = ()
         self._asking = asyncio.Lock()
         # When it was asked last, by the loop's clock, and whether it answered.
@@ -50,18 +55,34 @@ class PaymentMethods:
             await self._refresh()
             await asyncio.sleep(REFRESH_SECONDS * random.uniform(0.8, 1.2))
 
-    async def check(self, payment_method: str, currency_code: str) -> None:
-        """Refuse with INVALID_ARGUMENT a method that no gateway takes; while nobody can say so, none is refused.
+    async def check(self, request: CreateOrderRequest, currency_code: str) -> None:
+        """Refuse with INVALID_ARGUMENT a method that no gateway takes, or that the customer has not saved in the store.
 
-        Saved methods are the payment service's to know.
+        While nobody can say so, none is refused.
         """
-        if not payment_method.startswith("pm_") and payment_method != HOSTED:
+        payment_method = request.payment_method
+        if payment_method == PREFERRED or is_uuid(payment_method):
+            if await self._is_unsaved(request):
+                raise invalid("payment_method", "is none that the customer has saved in the store")
             return
         if self._takes(payment_method, currency_code):
             return
         await self._refresh()
         if self._answered and not self._takes(payment_method, currency_code):
             raise invalid("payment_method", f"is none that can be paid with in {currency_code}")
+
+    async def _is_unsaved(self, request: CreateOrderRequest) -> bool:
+        """Whether the payment service says that the customer has no such method."""
+        asked = ListPaymentMethodsRequest(customer_id=request.customer_id)
+        try:
+            reply = await self._saved.ListPaymentMethods(asked, timeout=FRESH_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            logs.log.warning("saved payment methods not known", code=error.code().name)
+            return False
+        kept = [each for each in reply.payment_methods if each.store_id == request.store_id]
+        if request.payment_method == PREFERRED:
+            return not any(each.default for each in kept)
+        return str(UUID(request.payment_method)) not in {each.payment_method_id for each in kept}
 
     def _takes(self, payment_method: str, currency_code: str) -> bool:
         return any(each.takes(payment_method, currency_code) for each in self._taken)

@@ -10,11 +10,9 @@ from commerce.payment.v1.settings_service_pb2 import (
 )
 
 from tests.order.asks import order_of, steps_of
-from tests.order.deals import new_coupon, set_up, ships, sums, tax
+from tests.order.deals import held_back, new_coupon, set_up, ships, sums, tax
+from tests.payment.wallet import Wallet
 from tests.shop import new_id
-
-# The id of a payment method that no customer has saved.
-UNSAVED = "7c1e5c7c-0d5d-4c86-9d53-0a4bb3f7a2c1"
 
 
 @pytest.mark.parametrize("included", [True, False])
@@ -39,18 +37,28 @@ async def test_the_payment_knows_what_the_total_is_made_of(shop, included):
     assert sum(gross - off + added for gross, off, added in told.values()) == sums(order)["total"]
 
 
-@pytest.mark.parametrize(
-    ("method", "reason"),
-    [("hosted", "GATEWAY_UNKNOWN"), (UNSAVED, "PAYMENT_METHOD_NOT_FOUND")],
-)
-async def test_an_order_that_cannot_be_paid_so_fails_at_once_and_says_why(shop, method, reason):
+async def test_an_order_that_cannot_be_paid_so_fails_at_once_and_says_why(shop):
     """The store takes dollars only."""
     rule = GatewayRule(currency_code="USD", gateways=["sandbox"])
     settings = PaymentSettings(gateway_rules=[rule])
     request = SetPaymentSettingsRequest(store_id=shop.store_id, settings=settings, request_id=new_id())
     await shop.payment_settings.SetPaymentSettings(request)
-    order_id = await shop.order(method=method)
+    order_id = await shop.order(method="hosted")
 
+    await _failed(shop, order_id, "GATEWAY_UNKNOWN")
+
+
+async def test_an_order_whose_saved_method_is_gone_before_it_is_paid_fails_and_says_why(shop):
+    product, wallet = await shop.product(), Wallet(shop, await shop.customer())
+    saved = await wallet.save()
+    async with held_back(shop, product):
+        order_id = await shop.order([(product, 1)], saved.payment_method_id, wallet.customer_id)
+        await wallet.remove(saved.payment_method_id)
+
+    await _failed(shop, order_id, "PAYMENT_METHOD_NOT_FOUND")
+
+
+async def _failed(shop, order_id, reason):
     await shop.until(order_id, "PAYMENT_FAILED")
 
     order = await order_of(shop, order_id)

@@ -33,8 +33,10 @@ async def test_an_order_is_paid_for_by_a_saved_method(wallet, by):
 
 
 @pytest.mark.parametrize("method", ["default", NOBODYS])
-async def test_an_order_whose_customer_has_saved_no_such_method_is_never_paid_for(wallet, method):
-    await wallet.shop.order(customer=wallet.customer_id, method=method, until="PAYMENT_FAILED")
+async def test_an_order_whose_customer_has_saved_no_such_method_is_refused(wallet, method):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await wallet.shop.order(customer=wallet.customer_id, method=method)
+    assert set(said.violations) == {"payment_method"}
 
 
 @pytest.mark.parametrize("method", ["", "4111111111111111", "1-2", f"{NOBODYS}x", f"{NOBODYS} ", "pm-x"])
