@@ -112,7 +112,8 @@ async def retry(home: Home, wanted: str, output: Output, console: Console) -> No
         if wanted == "all":
             request = rpc.ListStuckOrdersRequest(page_size=LISTED)
             reply = await operations.ListStuckOrders(request, **options)
-            order_ids = [order.order_id for order in reply.orders]
+            # What is sent and not paid for waits for the store, not for the driver.
+            order_ids = [each.order_id for each in reply.orders if each.parked or not each.unpaid_reason]
         for order_id in order_ids:
             again = rpc.RetryOrderRequest(order_id=order_id, request_id=str(uuid.uuid4()))
             situations.append((await operations.RetryOrder(again, **options)).situation)

@@ -165,7 +165,7 @@ async def test_an_interrupt_leaves_nothing_running(tmp_path):
     assert await gone(tmp_path / "early")
 
     async with telling(tmp_path / "late") as demo:
-        await demo.until("Every way to pay")
+        await demo.until("The story")
         demo.child.send_signal(signal.SIGINT)
         assert await demo.end() == 130
     assert "interrupted; everything is stopped" in demo.said

@@ -36,6 +36,12 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+# A make that runs the tests hands its own options on.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))
+}
+
+
 class Surroundings:
     """Shell lines that make the surroundings, and the command that becomes of the shell."""
 
@@ -124,8 +130,14 @@ def read_only_clone(around):
 
 
 def no_programs_in_tmp(around):
+    kept = "/run/commerce-test/clone"
+    around.run("mkdir", "-p", kept)
+    around.run("mount", "--rbind", REPOSITORY, kept)
     for path in ("/tmp", "/dev/shm"):
         around.run("mount", "-t", "tmpfs", "-o", "noexec", "none", path)
+    # The clone itself may lie below /tmp.
+    around.run("mkdir", "-p", REPOSITORY)
+    around.run("mount", "--rbind", kept, REPOSITORY)
     around.home = Path("/var/tmp") / f"commerce-{os.getpid()}"
 
 
@@ -139,7 +151,7 @@ async def made(around, target):
     child = await asyncio.create_subprocess_exec(
         *["unshare", "--mount", "--propagation=private", "--net", "bash", "-c"],
         f"ip link set lo up\n{around.command(target)}",
-        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "COMMERCE_HOME": str(around.home)},
+        env=ENVIRONMENT | {"NO_COLOR": "1", "COLUMNS": "100", "COMMERCE_HOME": str(around.home)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -231,7 +243,7 @@ async def test_make_demo_sets_itself_up_with_every_python(tmp_path, python):
     demo = await asyncio.create_subprocess_exec(
         *["make", "demo"],
         cwd=clone,
-        env=os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"},
+        env=ENVIRONMENT | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

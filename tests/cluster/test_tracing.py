@@ -77,9 +77,13 @@ async def test_the_trace_id_of_a_reply_is_found_in_spans_and_logs(shop, traced):
     assert f"trace {trace_id}" in out
     assert "OrderService/GetOrder" in out
     assert re.search(r"^log 20\S+ order info refused  .*reason=ORDER_NOT_FOUND", out, re.M)
-    (found,) = json.loads(await traced(trace_id, "-o", "json"))
+
+    async def whole():
+        (found,) = json.loads(await traced(trace_id, "-o", "json"))
+        return found if {span["service"] for span in found["spans"]} >= {"gateway", "order"} else None
+
+    found = await eventually(whole, 60)  # Each process tells of its spans in its own time.
     assert found["trace_id"] == trace_id
-    assert {span["service"] for span in found["spans"]} >= {"gateway", "order"}
     assert any(line["event"] == "refused" for line in found["lines"])
 
 

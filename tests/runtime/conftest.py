@@ -45,7 +45,8 @@ async def toy_clients(tmp_path_factory):
 async def toy(toy_clients):
     """A store's administrator before the toy; whatever a test did to a process, it is there again for the next."""
     for name in ("nats", "toy"):
-        await toy_clients.cluster.wait_ready(name)
+        # One that dies again and again is started after a growing pause.
+        await toy_clients.cluster.wait_ready(name, 60)
     return Shop(toy_clients)
 
 

@@ -21,7 +21,7 @@ async def test_calls_in_flight_finish(toy):
     toy.clients.cluster.kill("toy", signal.SIGTERM)
 
     await asyncio.gather(*busy)
-    await toy.clients.cluster.wait_ready("toy")
+    await toy.clients.cluster.wait_ready("toy", 60)
     assert len(await toy.published()) >= 1
 
 

@@ -39,7 +39,7 @@ async def test_the_same_order_sent_fifty_times_at_once_by_rest_is_one_order_and_
     other = await shop.rest("POST", path, json=body)
     assert other.status == 409
     (info,) = [detail for detail in other.body["details"] if detail["@type"].endswith("ErrorInfo")]
-    assert (info["reason"], info["metadata"]) == ("REQUEST_ID_REUSED", {"request_id": body["requestId"]})
+    assert (info["reason"], info["metadata"]) == ("REQUEST_ID_REUSED", {"requestId": body["requestId"]})
 
 
 @pytest.mark.parametrize("method", ENDS)
