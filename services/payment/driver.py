@@ -156,7 +156,7 @@ class Driver:
         self, asked: Asked, payment: Payment, work: Work
     ) -> tuple[Payment, Operation | None]:
         """Record what is asked for, unless it was before; return the payment as it is then."""
-        if any(operation.request_id == asked.request_id for operation in payment.operations):
+        if payment.asked_under(asked.request_id):
             return payment, None
         amount, lines = _wanted(asked, payment)
         if asked.kind == "capture":

@@ -144,6 +144,10 @@ class Payment:
                 return operation
         return None
 
+    def asked_under(self, request_id: str) -> Operation | None:
+        """The operation that was asked for under an id, if there is one: there is at most one."""
+        return next((one for one in self.operations if one.request_id == request_id), None)
+
     @property
     def pending(self) -> Operation | None:
         """The operation that is open, whether the provider's answer or the customer's is waited for."""

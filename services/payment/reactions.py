@@ -56,7 +56,7 @@ async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> N
 
 async def _take_whole(payment: Payment, shipment_id: str, driver: Driver, work: Work) -> None:
     """Take all that is left with a parcel, where a part would end the authorization: no parcel goes out unpaid."""
-    known = any(operation.request_id == shipment_id for operation in payment.operations)
+    known = payment.asked_under(shipment_id) is not None
     amount = 0 if known else sums.left_to_take(payment)
     if amount:
         lines = sums.spread("capture", payment, amount)

@@ -57,7 +57,7 @@ def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -
     cost = sum(each.amount.minor_units for each in amounts)
     if not 0 <= cost <= payment.amount:
         raise _too_large("CAPTURE", payment.amount)
-    if any(one.request_id == shipment_id for one in payment.operations):
+    if payment.asked_under(shipment_id):
         return 0
     return min(cost, left_to_take(payment))
 
@@ -134,16 +134,14 @@ def _misfit(
 
 def _is_new(payment: Payment, request_id: str, amount: int) -> bool:
     """Whether nothing is recorded under this id yet. Refused with REQUEST_ID_REUSED when that was of another sum."""
-    for operation in payment.operations:
-        if operation.request_id == request_id:
-            if (operation.wanted or operation.amount) != amount:
-                raise Refusal(
-                    ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-                    "Another sum was asked for under this id",
-                    request_id=request_id,
-                )
-            return False
-    return True
+    operation = payment.asked_under(request_id)
+    if operation and (operation.wanted or operation.amount) != amount:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+            "Another sum was asked for under this id",
+            request_id=request_id,
+        )
+    return operation is None
 
 
 def _fitting(payment: Payment, money: Money, limit: int, what: str) -> int:
