@@ -20,7 +20,8 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.settings_service_pb2 import PaymentSettings, SetPaymentSettingsRequest
 
 from tests.order.asks import order_of, state_of, steps_of
-from tests.order.deals import new_coupon, used
+from tests.order.deals import held_back, new_coupon, used
+from tests.payment.wallet import Wallet
 from tests.shop import eventually, new_id
 
 AWAITING = {"method": "pm_sandbox_requires_action", "until": "AWAITING_CUSTOMER"}
@@ -218,7 +219,12 @@ async def test_goods_that_went_out_for_a_payment_that_expired_are_marked_and_tol
 
 
 async def test_money_for_an_order_that_failed_without_a_payment_is_left_to_a_person(hurried):
-    order_id = await hurried.order(method=new_id(), until="PAYMENT_FAILED")
+    product, wallet = await hurried.product(), Wallet(hurried, await hurried.customer())
+    saved = await wallet.save()
+    async with held_back(hurried, product):
+        order_id = await hurried.order([(product, 1)], saved.payment_method_id, wallet.customer_id)
+        await wallet.remove(saved.payment_method_id)
+    await hurried.until(order_id, "PAYMENT_FAILED")
     reference = PaymentReference(payment_id=new_id(), order_id=order_id, store_id=hurried.store_id)
     async with telling(hurried) as tell:
         event_id = await tell(PaymentAuthorized(payment=reference))
