@@ -36,7 +36,7 @@ async def stopped(toy):
 
 @asynccontextmanager
 async def relaying(toy):
-    """A relay of the toy's outbox at work: it sweeps once, for the next time is far away."""
+    """A relay of the toy's outbox at work."""
     settings = Settings.model_construct(stream_replicas=1, retention_days=KEEP_DAYS)
     database = Database(toy.clients.cluster.dsn("toy"), size=2, timeout=10)
     client = await nats.connect(toy.clients.cluster.nats_url)
@@ -50,8 +50,9 @@ async def relaying(toy):
         await database.stop()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def one_sweep(monkeypatch):
+    """A relay sweeps when it begins; the next time is far away."""
     monkeypatch.setattr(outbox, "SWEEP_SECONDS", 3_600)
 
 
@@ -98,7 +99,7 @@ async def test_what_a_process_left_behind_goes_out_in_the_order_in_which_it_happ
     assert await eventually(lambda: _has(effects(toy), 3)) == ["first", "second", "third"]
 
 
-async def test_however_much_was_left_behind_all_of_it_goes_out_at_once(toy):
+async def test_however_much_was_left_behind_all_of_it_goes_out_at_once(toy, one_sweep):
     async with stopped(toy):
         await put_many(toy, "NULL")
         async with relaying(toy):
