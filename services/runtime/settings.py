@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     database_timeout_seconds: float = Field(
         default=10, gt=0, description="the longest that one statement may take"
     )
-    calls_in_flight: int = Field(default=256, ge=1, description="unary calls at once; more are refused")
+    calls_in_flight: int = Field(default=512, ge=1, description="unary calls at once; more are refused")
     open_streams: int = Field(
         default=20_000, ge=1, description="streams at once; a store may have three quarters of them"
     )
@@ -38,11 +38,11 @@ class Settings(BaseSettings):
     )
     # Limits of each process, so that no caller and no store takes it from the others; see shares.py. A store may have
     # three quarters of the places of a kind: of reads and writes together fewer than all calls in flight.
-    reads_in_flight: int = Field(default=128, ge=1, description="reads at once, of all stores")
+    reads_in_flight: int = Field(default=256, ge=1, description="reads at once, of all stores")
     searches_in_flight: int = Field(
         default=32, ge=1, description="searches at once: far more than two processors work at"
     )
-    writes_in_flight: int = Field(default=128, ge=1, description="writes at once, of all stores")
+    writes_in_flight: int = Field(default=256, ge=1, description="writes at once, of all stores")
     imports_in_flight: int = Field(default=16, ge=1, description="imports at once, of all stores")
     person_reads: int = Field(
         default=32, ge=1, description="a customer's or courier's reads at once: some pages that open together"

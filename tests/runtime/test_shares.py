@@ -264,6 +264,6 @@ def test_a_service_is_counted_as_the_store_it_acts_for_and_is_never_too_fast():
 
 def test_a_platform_admin_and_whoever_has_no_token_take_nothing_from_a_store():
     of = shares(person_calls_a_second=1e6, store_calls_a_second=1e6)
-    assert held(of, WRITE, caller("PLATFORM_ADMIN")) == 96
+    assert held(of, WRITE, caller("PLATFORM_ADMIN")) == 192
     assert held(of, WRITE, ANYONE) > 0
-    assert held(of, WRITE, caller("STORE_ADMIN", STORE)) >= 8
+    assert held(of, WRITE, caller("STORE_ADMIN", STORE)) >= 16
