@@ -253,14 +253,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "refund without lock",
-        "services/payment/queries.py",
+        "services/payment/payments/queries.py",
         "return statement(select(payments.c.payment_id).where(condition).with_for_update(), name)",
         "return statement(select(payments.c.payment_id).where(condition), name)",
-        ("tests/payment/test_refund_payment.py::test_of_twenty_tenths_at_once_ten_are_given_back",),
+        ("tests/payment/payments/test_refund_payment.py::test_of_twenty_tenths_at_once_ten_are_given_back",),
     ),
     Mutant(
         "webhook applied before stored",
-        "services/payment/webhooks.py",
+        "services/payment/payments/webhooks.py",
         """    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
         return
     problem = await apply(notice, gateway, driver, work)
@@ -270,155 +270,170 @@ MUTANTS: tuple[Mutant, ...] = (
         return
 """,
         (
-            "tests/payment/test_ingest_webhook.py::test_an_event_that_is_known_is_not_applied_though_it_now_says_more",
+            "tests/payment/payments/test_ingest_webhook.py::test_an_event_that_is_known_is_not_applied_though_it_now_says_more",
         ),
     ),
     Mutant(
         "unknown taken for failed",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "            return _lost(payment, operation, outcome, now)",
         '            return _refused(payment, operation, Refused("silence"), now)',
-        ("tests/payment/test_rules.py::test_silence_leaves_a_payment_unknown_and_its_operation_open", TILL),
+        (
+            "tests/payment/rules/test_rules.py::test_silence_leaves_a_payment_unknown_and_its_operation_open",
+            TILL,
+        ),
     ),
     Mutant(
         "unbalanced posting",
-        "services/payment/ledger.py",
+        "services/payment/rules/postings.py",
         "(income, tax - discount - (end - begin), line.product_id),",
         "(income, -discount - (end - begin), line.product_id),",
-        ("tests/payment/test_books_rules.py::test_a_capture_of_all_says_what_the_order_says",),
+        ("tests/payment/rules/test_books_rules.py::test_a_capture_of_all_says_what_the_order_says",),
     ),
     Mutant(
         "ledger entry without order line",
-        "services/payment/ledger.py",
+        "services/payment/rules/postings.py",
         "Posting(account, max(amount, 0), max(-amount, 0), product_id)",
         "Posting(account, max(amount, 0), max(-amount, 0))",
-        ("tests/payment/test_partial_captures.py::test_takes_a_part_and_books_it_by_line",),
+        ("tests/payment/payments/test_partial_captures.py::test_takes_a_part_and_books_it_by_line",),
     ),
     Mutant(
         "the key changes from one question to the next",
-        "services/payment/sandbox_gateway.py",
+        "services/payment/gateways/sandbox.py",
         'headers=self._authorization | {"Idempotency-Key": operation.operation_id},',
         'headers=self._authorization | {"Idempotency-Key": f"{operation.operation_id}.{operation.attempts}"},',
         (
-            "tests/payment/test_survival.py"
+            "tests/payment/payments/test_survival.py"
             "::test_a_charge_between_its_effect_and_its_record_is_found_again_and_charged_once",
         ),
     ),
     Mutant(
         "amount from the webhook trusted",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "if getattr(told, field) != ours:",
         'if field != "amount" and getattr(told, field) != ours:',
-        ("tests/payment/test_ingest_webhook.py::test_what_cannot_be_true_is_parked_and_never_applied",),
+        (
+            "tests/payment/payments/test_ingest_webhook.py::test_what_cannot_be_true_is_parked_and_never_applied",
+        ),
     ),
     Mutant(
         "dispute counted twice",
-        "services/payment/disputes.py",
+        "services/payment/rules/disputes.py",
         "    if known and (news.status == known.status or news.status == DISPUTE_OPEN):\n        return None\n",
         "",
         (TILL,),
     ),
     Mutant(
         "a dispute that comes before its capture is forgotten",
-        "services/payment/webhooks.py",
+        "services/payment/payments/webhooks.py",
         'if notice.dispute and payment.unsettled("capture"):',
         "if False:",
         (
-            "tests/payment/test_ingest_webhook.py::test_a_dispute_that_comes_before_its_capture_is_sent_again",
+            "tests/payment/payments/test_ingest_webhook.py::test_a_dispute_that_comes_before_its_capture_is_sent_again",
             TILL,
         ),
     ),
     Mutant(
         "capture beyond the authorized",
-        "services/payment/sums.py",
+        "services/payment/rules/amounts.py",
         'return payment.capturable - payment.unsettled("capture")',
         "return payment.amount",
-        ("tests/payment/test_partial_captures.py::test_refuses_more_than_is_left_and_asks_nobody",),
+        ("tests/payment/payments/test_partial_captures.py::test_refuses_more_than_is_left_and_asks_nobody",),
     ),
     Mutant(
         "expiry while a capture is in flight",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "if payment.expire_time is None or payment.expire_time > now or payment.in_flight:",
         "if payment.expire_time is None or payment.expire_time > now:",
         (TILL,),
     ),
     Mutant(
         "fail-over after something was sent",
-        "services/payment/driver.py",
+        "services/payment/payments/driver.py",
         "if not isinstance(outcome, NotSent):\n                break",
         "if not isinstance(outcome, NotSent | Unknown):\n                break",
         (
-            "tests/payment/test_two_gateways.py"
+            "tests/payment/gateways/test_two_gateways.py"
             "::test_a_provider_that_was_asked_and_is_silent_keeps_the_payment",
             TILL,
         ),
     ),
     Mutant(
         "late decline after authorize applied",
-        "services/payment/life.py",
+        "services/payment/rules/life.py",
         '    ("decline", PENDING): FAILED,\n',
         '    ("decline", PENDING): FAILED,\n    ("decline", AUTHORIZED): FAILED,\n',
-        ("tests/payment/test_ingest_webhook.py::test_news_that_the_state_rules_out_is_parked",),
+        ("tests/payment/payments/test_ingest_webhook.py::test_news_that_the_state_rules_out_is_parked",),
     ),
     Mutant(
         "what a provider has forgotten is asked anew",
-        "services/payment/driver.py",
+        "services/payment/payments/driver.py",
         "if payment.in_flight is None:\n                # It has",
         "if False:\n                # It has",
         (TILL,),
     ),
     Mutant(
         "an outcome worked out from an old version",
-        "services/payment/queries.py",
+        "services/payment/payments/queries.py",
         'version=case((version == param("version"), version + 1), else_=null()),',
         'version=case((version >= param("version"), version + 1), else_=null()),',
-        ("tests/payment/test_ingest_webhook.py::test_news_of_a_refund_that_cannot_be_true_is_parked",),
+        (
+            "tests/payment/payments/test_ingest_webhook.py::test_news_of_a_refund_that_cannot_be_true_is_parked",
+        ),
     ),
     Mutant(
         "what waited begins while something is in flight",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "return payment.in_flight is not None or not _ready(kind, payment)",
         "return not _ready(kind, payment)",
         (
-            "tests/payment/test_partial_captures.py"
+            "tests/payment/payments/test_partial_captures.py"
             "::test_a_part_waits_while_nobody_knows_what_became_of_the_one_before",
         ),
     ),
     Mutant(
         "a return gives back what it is worth, whatever is left",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "    amount = min(operation.wanted, payment.kept)\n",
         "    amount = operation.wanted\n",
-        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+        (
+            "tests/payment/payments/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",
+        ),
     ),
     Mutant(
         "what is not given back is told to nobody",
-        "services/payment/messages.py",
+        "services/payment/payments/messages.py",
         "short = payment.currency_code, max(refund.wanted - refund.amount, 0)",
         "short = payment.currency_code, 0",
-        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+        (
+            "tests/payment/payments/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",
+        ),
     ),
     Mutant(
         "what waits is not fitted when it begins",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "begun = fitted(replace(begun, state=OPERATION_PENDING), after)",
         "begun = replace(begun, state=OPERATION_PENDING)",
-        ("tests/payment/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",),
+        (
+            "tests/payment/payments/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",
+        ),
     ),
     Mutant(
         "an order of nothing waits for a parcel",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "at_once = payment.capture_mode == AT_ONCE or not payment.amount",
         "at_once = payment.capture_mode == AT_ONCE",
-        ("tests/payment/test_authorize_payment.py::test_an_order_that_costs_nothing_needs_no_provider",),
+        (
+            "tests/payment/payments/test_authorize_payment.py::test_an_order_that_costs_nothing_needs_no_provider",
+        ),
     ),
     Mutant(
         "the provider's words are shown to customers",
-        "services/payment/messages.py",
+        "services/payment/payments/messages.py",
         'if caller and caller.role != "CUSTOMER" else',
         "if caller else",
         (
-            "tests/payment/test_get_payment.py"
+            "tests/payment/payments/test_get_payment.py"
             "::test_shows_the_providers_own_words_to_staff_and_never_to_customers",
         ),
     ),
@@ -462,11 +477,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "settlement fee posted twice",
-        "services/payment/settlement_rules.py",
+        "services/payment/settlement/rules.py",
         "line.cost - (ours.fee if ours else 0))",
         "line.cost)",
         (
-            "tests/payment/test_import_settlement.py"
+            "tests/payment/settlement/test_import_settlement.py"
             "::test_a_dispute_and_its_end_are_matched_and_its_fee_is_not_posted_twice",
         ),
     ),
@@ -550,20 +565,20 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a provider that fails one store is left alone for all",
-        "services/payment/guard.py",
+        "services/payment/gateways/guard.py",
         "return self._breakers.get(store, self._fresh)",
         "return next(iter(self._breakers.values()), self._fresh)",
         (
-            "tests/payment/test_guard.py::test_a_provider_that_fails_one_store_is_asked_for_the_others",
+            "tests/payment/gateways/test_guard.py::test_a_provider_that_fails_one_store_is_asked_for_the_others",
             "tests/order/test_fairness.py::test_a_store_whose_provider_is_silent_waits_alone",
         ),
     ),
     Mutant(
         "a provider's places are one pool",
-        "services/payment/guard.py",
+        "services/payment/gateways/guard.py",
         "if not self._places.has_room(self._held[store]):",
         "if self._places.taken >= self._places.most:",
-        ("tests/payment/test_guard.py::test_a_store_that_fills_its_places_leaves_others_theirs",),
+        ("tests/payment/gateways/test_guard.py::test_a_store_that_fills_its_places_leaves_others_theirs",),
     ),
     Mutant(
         "a connection carries any number of streams",
@@ -647,11 +662,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a page of payments without its store",
-        "services/payment/lists.py",
+        "services/payment/payments/lists.py",
         "conditions = [_EQUAL[name] for name in given]",
         'conditions = [_EQUAL[name] for name in given if name != "store_id"]',
         (
-            "tests/payment/test_list_payments.py"
+            "tests/payment/payments/test_list_payments.py"
             "::test_another_store_sees_nothing_of_it_and_customers_ask_otherwise",
         ),
     ),
@@ -762,7 +777,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "money that nobody takes is held for ever",
-        "services/payment/rules.py",
+        "services/payment/rules/transitions.py",
         "        expire_time=_expires(payment, told, state),",
         "        expire_time=None,",
         (f"{TIME}::test_money_that_nobody_takes_is_let_go_after_its_days_and_the_units_come_back",),
@@ -818,10 +833,12 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "half of a surrogate pair is kept",
-        "services/payment/foreign_json.py",
+        "services/payment/gateways/foreign_json.py",
         'return _storable(read) if "\\\\u" in text else read',
         "return read",
-        ("tests/payment/test_ingest_webhook.py::test_answers_400_to_a_signed_event_whose_id_is_no_text",),
+        (
+            "tests/payment/payments/test_ingest_webhook.py::test_answers_400_to_a_signed_event_whose_id_is_no_text",
+        ),
     ),
     Mutant(
         "a process that hangs is left alone",

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -30,9 +31,23 @@ def _prefix(states: Any) -> str:
     return str(states.Name(0)).removesuffix("UNSPECIFIED")
 
 
+def rules_of(code: str) -> ModuleType | None:
+    """Return the module that holds a service's LIFE: rules, or rules/life where the rules are a room."""
+    for name in (f"services.{code}.rules.life", f"services.{code}.rules"):
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError:
+            continue
+        if hasattr(module, "LIFE"):
+            return module
+    return None
+
+
 def main() -> None:
     """Print the diagram of the service named on the command line."""
-    rules = import_module(f"services.{sys.argv[1]}.rules")
+    rules = rules_of(sys.argv[1])
+    if rules is None:
+        sys.exit(f"{sys.argv[1]} has no LIFE")
     print(diagram(rules.LIFE, rules.STATES, getattr(rules, "START", None)))
 
 

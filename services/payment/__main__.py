@@ -4,19 +4,19 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 
 from services.payment.customers import Customers
 from services.payment.definition import DEFINITION
-from services.payment.driver import Driver
-from services.payment.handlers import PaymentService
-from services.payment.janitor import Janitor
-from services.payment.ledger_handlers import LedgerService
-from services.payment.method_handlers import PaymentMethodService
-from services.payment.operation_handlers import PaymentOperationsService
-from services.payment.providers import gateways as connected
-from services.payment.reactions import reactions
-from services.payment.sealer import Sealer
+from services.payment.gateways.configured import gateways as connected
+from services.payment.ledger.handlers import LedgerService
+from services.payment.ledger.sealer import Sealer
+from services.payment.methods.handlers import PaymentMethodService
+from services.payment.operations.handlers import PaymentOperationsService
+from services.payment.payments.driver import Driver
+from services.payment.payments.handlers import PaymentService
+from services.payment.payments.janitor import Janitor
+from services.payment.payments.reactions import reactions
 from services.payment.settings import PaymentSettings
-from services.payment.settings_handlers import PaymentSettingsService
-from services.payment.settlement_handlers import SettlementService
-from services.payment.settlements import Settlements
+from services.payment.settlement.handlers import SettlementService
+from services.payment.settlement.intake import Settlements
+from services.payment.store_settings.handlers import PaymentSettingsService
 from services.runtime.service import Parts, Runtime, run
 
 

@@ -4,7 +4,7 @@ from services.runtime.definition import Companion, Definition, Tier
 
 SANDBOX = Companion(
     code="sandbox",
-    module="services.payment.sandbox",
+    module="services.sandbox",
     port=7105,
     environment={
         "COMMERCE_SANDBOX_LISTEN": "{listen}",

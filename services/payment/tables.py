@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from services.payment.payments import OPEN as OPEN_STATES
-from services.payment.payments import OPERATION_FAILED, OPERATION_WAITING, UNSETTLED
+from services.payment.rules.payment import OPEN as OPEN_STATES
+from services.payment.rules.payment import OPERATION_FAILED, OPERATION_WAITING, UNSETTLED
 
 METADATA = MetaData()
 OPEN = f"operations.state IN {OPEN_STATES}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from services.payment import sealing
+from services.payment.ledger import seal_queries
 
 _ENTRY = re.compile(r"^\S+ \S+ UTC \[(\d+)\] (\w+) (\w+):  (.*)$")
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
@@ -22,7 +22,7 @@ _UUIDS = re.compile(rf"'\{{((?:{_UUID.pattern}|NULL|,)+)\}}'")
 _DRIVERS_OWN = re.compile(r"typeinfo_tree|set_config\('jit'")
 _THIS_CENTURY = re.compile(r"\b20(\d\d-\d\d-\d\d \d\d:\d\d)")
 # The books of all stores are sealed every now and then, whoever has written them; and each link of a chain once.
-_SEALING = " ".join(sealing.SEAL_LOCKED.sql.split())
+_SEALING = " ".join(seal_queries.SEAL_LOCKED.sql.split())
 
 
 @dataclass

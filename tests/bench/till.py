@@ -19,7 +19,7 @@ from commerce.payment.v1.payment_service_pb2 import (
 )
 
 from services.cluster.cluster import Cluster
-from services.payment import queries
+from services.payment.payments import queries
 from tests.bench.house import House
 from tests.bench.recorded import Unit, only, recorded, schemas, script
 from tests.bench.replay import Connection, head, once

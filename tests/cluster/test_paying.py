@@ -4,7 +4,7 @@ import pytest
 
 from tests.cluster.toys import command
 from tests.payment.parking import parked
-from tests.payment.test_ingest_webhook import event, send
+from tests.payment.payments.test_ingest_webhook import event, send
 from tests.payment.till import Till
 from tests.shop import new_id
 

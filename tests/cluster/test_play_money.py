@@ -133,7 +133,7 @@ def started(told):
         ("DATABASE_URL", "NATS_URL", "JWKS_FILE", "SERVICE_TOKEN", "PAGE_KEY", "LISTEN"), "x"
     )
     program = (
-        "from services.payment.providers import gateways; from services.payment.settings import *;"
+        "from services.payment.gateways.configured import gateways; from services.payment.settings import *;"
         "gateways(PaymentSettings.load())"
     )
     done = subprocess.run(

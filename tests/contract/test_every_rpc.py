@@ -117,7 +117,7 @@ def without_test(contract, codes, tests=TESTS):
     return {
         rpc.name
         for rpc in contract.rpcs
-        if not (tests / codes.get(rpc.service, "") / f"test_{rpc.snake_name}.py").exists()
+        if not list((tests / codes.get(rpc.service, "")).rglob(f"test_{rpc.snake_name}.py"))
     }
 
 
@@ -143,9 +143,9 @@ def handlers(codes):
 
 def _classes(code):
     package = importlib.import_module(f"services.{code}")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.ispkg and module.name != "__main__":
-            imported = importlib.import_module(f"services.{code}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"services.{code}."):
+        if not module.ispkg and not module.name.endswith("__main__"):
+            imported = importlib.import_module(module.name)
             yield from (each for _, each in inspect.getmembers(imported, inspect.isclass))
 
 

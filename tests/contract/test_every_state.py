@@ -1,12 +1,11 @@
 """Every state of a LIFE table can be reached, and every state that the contract knows is in one."""
 
-import importlib
 import re
-from pathlib import Path
 
 import pytest
 
-import services
+from services.runtime.definition import definitions
+from tools.life import rules_of
 
 # Enums of the contract that are no life of their own, and why.
 NO_LIFE = {
@@ -15,14 +14,9 @@ NO_LIFE = {
 
 
 def lives():
-    """The LIFE table of each service that has one, by code, its states by their short names, and the start."""
-    found = {}
-    for path in sorted(Path(services.__path__[0]).glob("*/rules.py")):
-        code = path.parent.name
-        rules = importlib.import_module(f"services.{code}.rules")
-        if hasattr(rules, "LIFE"):
-            found[code] = rules
-    return found
+    """The module with the LIFE table of each service that has one, by code."""
+    found = {definition.code: rules_of(definition.code) for definition in definitions()}
+    return {code: rules for code, rules in found.items() if rules}
 
 
 LIVES = lives()

@@ -7,7 +7,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_service_pb2 import ListGatewaysRequest
 
-from services.payment.sandbox.rules import METHODS
+from services.sandbox.rules import METHODS
 from tests.order.asks import create, name
 from tests.order.operations import stopped
 from tests.payment.wallet import Wallet

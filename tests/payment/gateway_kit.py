@@ -16,9 +16,9 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import PaymentState
 
-from services.payment.gateways import Gateway
-from services.payment.outcomes import Method, NeverSeen, Refused, Told
-from services.payment.payments import (
+from services.payment.gateways.gateway import Gateway
+from services.payment.rules.outcomes import Method, NeverSeen, Refused, Told
+from services.payment.rules.payment import (
     OPERATION_FAILED,
     OPERATION_SUCCEEDED,
     OPERATION_UNKNOWN,

@@ -4,7 +4,7 @@ from typing import Any
 
 from commerce.payment.v1 import operations_service_pb2 as rpc
 
-from tests.payment.test_ingest_webhook import event, send
+from tests.payment.payments.test_ingest_webhook import event, send
 from tests.shop import Shop, new_id
 
 

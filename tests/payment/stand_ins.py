@@ -7,11 +7,11 @@ from typing import Any
 
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
-from services.payment.gateways import Abilities
-from services.payment.guard import Guard
-from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
-from services.payment.payments import Operation, Payment
-from services.payment.registry import Gateways
+from services.payment.gateways.gateway import Abilities
+from services.payment.gateways.guard import Guard
+from services.payment.gateways.registry import Gateways
+from services.payment.rules.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
+from services.payment.rules.payment import Operation, Payment
 
 CARD = Method(brand="visa", last_four="4242", expiry_month=1, expiry_year=2040)
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.order.neighbours import Unanswered
-from services.payment.gateways import Abilities
-from services.payment.outcomes import (
+from services.payment.gateways.gateway import Abilities
+from services.payment.rules.outcomes import (
     DisputeTold,
     NeverSeen,
     Notice,
@@ -24,7 +24,7 @@ from services.payment.outcomes import (
     Told,
     Unknown,
 )
-from services.payment.payments import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, VOIDS, Operation, Payment
+from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, VOIDS, Operation, Payment
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
 

@@ -9,8 +9,11 @@ from collections import Counter
 
 import pytest
 
-from services.payment import guard, handlers, janitor, life, reactions, store_settings, webhooks
-from services.payment.payments import OPERATION_SUCCEEDED, UNSETTLED
+from services.payment.gateways import guard
+from services.payment.payments import handlers, janitor, reactions, webhooks
+from services.payment.rules import life
+from services.payment.rules.payment import OPERATION_SUCCEEDED, UNSETTLED
+from services.payment.store_settings import queries as store_settings
 from services.runtime import logs, times
 from tests.simulation import loop, seeds
 from tests.simulation.till_database import OPERATIONS, PAYMENTS

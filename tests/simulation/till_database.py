@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 from google.protobuf.message import Message
 
-from services.payment import queries
-from services.payment.payments import OPEN
+from services.payment.payments import queries
+from services.payment.rules.payment import OPEN
 from services.runtime.callers import Caller
 from services.runtime.database import unavailable
 from services.runtime.statements import Statement

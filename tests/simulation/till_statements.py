@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from services.payment import queries, rows, webhook_queries
-from services.payment.payments import OPEN, OPERATION_PENDING
+from services.payment.payments import queries, rows, webhook_queries
+from services.payment.rules.payment import OPEN, OPERATION_PENDING
 from services.payment.tables import operations, payments
 from tests.simulation.till_database import OPERATIONS, PAYMENTS, Row, Statements, Transaction
 

@@ -23,13 +23,21 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from services.order.neighbours import Unanswered
-from services.payment.driver import Driver
-from services.payment.guard import Guard
-from services.payment.handlers import PaymentService
-from services.payment.janitor import Janitor
-from services.payment.payments import AT_ONCE, MANUAL, ON_ACCEPTANCE, ON_SHIPMENT, OPEN, UNSETTLED, Operation
-from services.payment.reactions import reactions
-from services.payment.registry import Gateways
+from services.payment.gateways.guard import Guard
+from services.payment.gateways.registry import Gateways
+from services.payment.payments.driver import Driver
+from services.payment.payments.handlers import PaymentService
+from services.payment.payments.janitor import Janitor
+from services.payment.payments.reactions import reactions
+from services.payment.rules.payment import (
+    AT_ONCE,
+    MANUAL,
+    ON_ACCEPTANCE,
+    ON_SHIPMENT,
+    OPEN,
+    UNSETTLED,
+    Operation,
+)
 from services.runtime.callers import Caller
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime

@@ -11,11 +11,20 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 from pydantic import Field, SecretStr
 
-from services.payment.foreign_json import is_whole, read_json
-from services.payment.gateways import Abilities, Unfetched, token_of
-from services.payment.http import Answer, Http
-from services.payment.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Told, Unknown
-from services.payment.payments import Operation, Payment
+from services.payment.gateways.foreign_json import is_whole, read_json
+from services.payment.gateways.gateway import Abilities, Unfetched, token_of
+from services.payment.gateways.http import Answer, Http
+from services.payment.rules.outcomes import (
+    Method,
+    NeverSeen,
+    Notice,
+    NotSent,
+    Outcome,
+    Refused,
+    Told,
+    Unknown,
+)
+from services.payment.rules.payment import Operation, Payment
 from services.payment.settings import PaymentSettings
 from services.runtime.refusals import Refusal
 

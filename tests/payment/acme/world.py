@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-from services.payment.gateways import Gateway
+from services.payment.gateways.gateway import Gateway
 from tests.payment.acme.gateway import AcmeGateway, AcmeSettings
 from tests.payment.acme.server import Acme
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World

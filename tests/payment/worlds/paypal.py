@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from services.payment.gateways import Gateway
-from services.payment.outcomes import Method
-from services.payment.paypal.gateway import PayPalGateway
+from services.payment.gateways.gateway import Gateway
+from services.payment.gateways.paypal.gateway import PayPalGateway
+from services.payment.rules.outcomes import Method
 from services.payment.settings import PaymentSettings
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World
 from tests.providers.paypal.faults import Fault

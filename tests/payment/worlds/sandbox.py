@@ -11,22 +11,22 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.payment.gateways import Gateway
-from services.payment.outcomes import Method
-from services.payment.sandbox import webhooks
-from services.payment.sandbox.alarm import Alarm
-from services.payment.sandbox.book import Book
-from services.payment.sandbox.disputes import Disputes
-from services.payment.sandbox.events import Events
-from services.payment.sandbox.provider import Provider
-from services.payment.sandbox.requests import DisputeRequest
-from services.payment.sandbox.rules import card
-from services.payment.sandbox.server import Server
-from services.payment.sandbox.settings import Settings
-from services.payment.sandbox.settlement import Settlement
-from services.payment.sandbox_gateway import SandboxGateway
+from services.payment.gateways.gateway import Gateway
+from services.payment.gateways.sandbox import SandboxGateway
+from services.payment.rules.outcomes import Method
 from services.payment.settings import PaymentSettings
 from services.runtime.ids import new_id
+from services.sandbox import webhooks
+from services.sandbox.alarm import Alarm
+from services.sandbox.book import Book
+from services.sandbox.disputes import Disputes
+from services.sandbox.events import Events
+from services.sandbox.provider import Provider
+from services.sandbox.requests import DisputeRequest
+from services.sandbox.rules import card
+from services.sandbox.server import Server
+from services.sandbox.settings import Settings
+from services.sandbox.settlement import Settlement
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World, eventually
 from tests.payment.worlds.receiver import Receiver, free_port, serving
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-from services.payment.gateways import Gateway
-from services.payment.outcomes import Method
+from services.payment.gateways.gateway import Gateway
+from services.payment.gateways.stripe.gateway import StripeGateway
+from services.payment.rules.outcomes import Method
 from services.payment.settings import PaymentSettings
-from services.payment.stripe.gateway import StripeGateway
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World
 from tests.providers.stripe import customers, shapes
 from tests.providers.stripe.cards import CARDS
