@@ -3,9 +3,12 @@
     generated ← runtime ← rules ← tables ← queries ← handlers, reactions, driver ← __main__
 
 The contracts are written for import-linter from the services it finds (a service is a package with a
-definition.py), so that nobody lists services by hand. Exits 1 and shows each import that breaks a rule.
+definition.py), so that nobody lists services by hand. A service with many RPCs has rooms, which are packages; inside
+each the same rules hold. What lies in `rules/`, is named so or calls itself pure is checked to be pure. Exits 1 and
+shows each import that breaks a rule.
 """
 
+import ast
 import json
 import re
 import sys
@@ -19,9 +22,28 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each may import those that follow. Parentheses: a service need not have it; ":": they may know each other.
 # A service with many RPCs has its handlers in several modules: shop_handlers, handlers.
 LAYERS = ["(__main__)", "{handlers} : (reactions) : (driver)", "(queries)", "(tables)", "(rules)"]
+# The same for rooms; "|": they may not know each other, so that each could become a service by moving its folder.
+ROOMS = {
+    "payment": [
+        "(__main__)",
+        "(operations)",
+        "(payments)",
+        "(ledger) | (settlement) | (methods) | (store_settings)",
+        "(gateways) | (tables)",
+        "(rules)",
+    ]
+}
+# The provider that is played: a company of its own.
+SANDBOX = "services.sandbox"
+# What talks to providers knows these parts of its service.
+KNOWN_TO_GATEWAYS = {"gateways", "rules", "settings"}
 WORKING = re.compile(r"__main__|\w*handlers|reactions|driver|queries|tables")
-PURE = re.compile(r"\w*rules|prices")
-NOT_PURE = ["alembic", "asyncio", "asyncpg", "grpc", "nats", "sqlalchemy"]
+# No claim of their own is needed: their place or name is one.
+RULES = re.compile(r"\w*rules|prices")
+NOT_PURE = [
+    *("aiohttp", "alembic", "asyncio", "asyncpg", "grpc", "nats", "sqlalchemy"),
+    *("os", "pathlib", "random", "socket", "subprocess", "time"),
+]
 
 Contract = dict[str, str | list[str]]
 
@@ -32,6 +54,21 @@ def parts(package: Path) -> list[str]:
     return sorted(modules + [path.name for path in package.iterdir() if (path / "__init__.py").exists()])
 
 
+def modules(root: Path) -> dict[str, Path]:
+    """Every module below root/services by its name, packages too."""
+    paths = sorted((root / "services").rglob("*.py"))
+    names = [".".join(path.relative_to(root).with_suffix("").parts) for path in paths]
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, paths, strict=True)}
+
+
+def is_pure(name: str, path: Path) -> bool:
+    """Tell whether a module is to be pure: by its place, its name, or its own word."""
+    if path.name == "__init__.py":
+        return False
+    in_rules = any(RULES.fullmatch(part) for part in name.split(".")[2:])
+    return in_rules or bool(re.search(r"\b[Pp]ure\b", ast.get_docstring(ast.parse(path.read_text())) or ""))
+
+
 def contracts(root: Path) -> list[Contract]:
     """Every rule, for the packages below root/services."""
     found = {f"services.{name}": parts(root / "services" / name) for name in parts(root / "services")}
@@ -40,24 +77,53 @@ def contracts(root: Path) -> list[Contract]:
     around = [package for package in found if package not in services]
     definitions = [f"{package}.definition" for package in services]
     private = [f"{package}.{part}" for package in services for part in found[package] if part != "definition"]
-    rules = [name for name in private if PURE.fullmatch(name.rpartition(".")[2])]
-    working = [name for name in private if WORKING.fullmatch(name.rpartition(".")[2])]
-    handlers = sorted(
-        {f"({name})" for names in found.values() for name in names if name.endswith("handlers")}
-    )
-    layers = [layer.format(handlers=" : ".join(handlers or ["(handlers)"])) for layer in LAYERS]
+    known = {name: path for name, path in modules(root).items() if not name.startswith("services.runtime")}
+    pure = [name for name, path in known.items() if is_pure(name, path)]
+    rooms = [name for name in private if known[name].name == "__init__.py"]
+    working = [name for name in private if name in rooms or WORKING.fullmatch(name.rpartition(".")[2])]
+    handlers = {f"({name})" for names in found.values() for name in names if name.endswith("handlers")}
+    layers = [layer.format(handlers=" : ".join(sorted({*handlers, "(handlers)"}))) for layer in LAYERS]
     direct = {"allow_indirect_imports": "true"}
     return [
         {"name": "no service imports another service", "type": "independence", "modules": services},
-        {"name": "layers inside a service", "type": "layers", "layers": layers, "containers": services},
-        forbidden("rules are pure", rules, NOT_PURE, **direct),
+        {
+            "name": "layers inside a service and inside a room",
+            "type": "layers",
+            "layers": layers,
+            "containers": [*services, *rooms],
+        },
+        *(_rooms(code) for code in ROOMS if f"services.{code}" in services),
+        *(_gateways(package, found[package]) for package in services if "gateways" in found[package]),
+        forbidden("what is pure touches nothing", pure, NOT_PURE, **direct),
         forbidden("no service imports what runs or routes services", services, around),
         forbidden("what runs or routes services knows their definitions only", around, private, **direct),
         forbidden("a definition imports no working part", definitions, working),
         forbidden("the runtime knows no service", ["services.runtime"], list(found)),
+        *(
+            forbidden(
+                "another company shares no code", [package], ["services.runtime", *found.keys() - {package}]
+            )
+            for package in around
+            if package == SANDBOX
+        ),
         forbidden("generated code stands alone", ["commerce", "buf"], ["services"]),
         forbidden("production imports no test and no tool", ["services"], ["tests", "tools"]),
     ]
+
+
+def _rooms(code: str) -> Contract:
+    return {
+        "name": f"rooms of {code}",
+        "type": "layers",
+        "layers": ROOMS[code],
+        "containers": [f"services.{code}"],
+    }
+
+
+def _gateways(package: str, names: list[str]) -> Contract:
+    """What talks to a provider knows rules and its settings only."""
+    others = [f"{package}.{name}" for name in names if name not in KNOWN_TO_GATEWAYS]
+    return forbidden(f"gateways of {package} know rules and settings", [f"{package}.gateways"], others)
 
 
 def forbidden(name: str, sources: list[str], targets: list[str], **options: str) -> Contract:
