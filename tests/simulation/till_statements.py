@@ -10,7 +10,7 @@ import asyncpg
 
 from services.payment.payments import queries, rows, webhook_queries
 from services.payment.rules.payment import OPEN, OPERATION_PENDING
-from services.payment.tables import operations, payments
+from services.payment.tables.payments import operations, payments
 from tests.simulation.till_database import OPERATIONS, PAYMENTS, Row, Statements, Transaction
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.payment.tables import ledger_chain, ledger_days, ledger_entries, ledger_seal
+from services.payment.tables.ledger import ledger_chain, ledger_days, ledger_entries, ledger_seal
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import BYTES, UUIDS
 

@@ -14,7 +14,8 @@ from sqlalchemy import Text, exists, false, func, literal_column, or_, select, t
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.rules.life import PENDING, UNKNOWN
-from services.payment.tables import payment_methods, payments
+from services.payment.tables.methods import payment_methods
+from services.payment.tables.payments import payments
 from services.runtime.database import Runs
 from services.runtime.ids import is_uuid
 from services.runtime.refusals import Refusal

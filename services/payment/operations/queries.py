@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from services.payment.payments.queries import OPERATION, TIME
 from services.payment.rules.payment import OPERATION_SUCCEEDED, OPERATION_WAITING
-from services.payment.tables import FAILED, OPEN, operations, payments
+from services.payment.tables.payments import FAILED, OPEN, operations, payments
 from services.runtime.statements import param, statement
 
 # Longer than a weekend and a holiday; what nobody has mended by then is in the payment's own history.

@@ -11,7 +11,7 @@ from commerce.payment.v1.payment_service_pb2 import ListPaymentsRequest
 from sqlalchemy import BigInteger, DateTime, Integer, select
 from sqlalchemy.dialects.postgresql import UUID
 
-from services.payment.tables import payments
+from services.payment.tables.payments import payments
 from services.runtime.ids import LAST_ID, ids_between
 from services.runtime.statements import Statement, param, statement
 from services.runtime.times import ALWAYS, given_time

@@ -31,7 +31,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.payments.rows import CHANGING
 from services.payment.rules.payment import OPERATION_PENDING
-from services.payment.tables import OPEN, disputes, ledger_entries, operations, payments
+from services.payment.tables.ledger import ledger_entries
+from services.payment.tables.payments import OPEN, disputes, operations, payments
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import closing

@@ -3,7 +3,7 @@
 from sqlalchemy import DateTime, Integer, Text, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.payment.tables import webhooks
+from services.payment.tables.payments import webhooks
 from services.runtime.statements import param, statement
 
 _w = webhooks.c

@@ -32,15 +32,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.rules.payment import OPERATION_SUCCEEDED
 from services.payment.settlement.rules import MISSING_THERE, PAYOUT
-from services.payment.tables import (
-    discrepancies,
-    disputes,
-    ledger_entries,
-    operations,
-    payments,
-    settlement_lines,
-    settlements,
-)
+from services.payment.tables.ledger import ledger_entries
+from services.payment.tables.payments import disputes, operations, payments
+from services.payment.tables.settlements import discrepancies, settlement_lines, settlements
 from services.runtime.database import Row
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import NOW, TEXTS, UUIDS

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.rules.payment import ON_ACCEPTANCE
-from services.payment.tables import store_settings
+from services.payment.tables.store_settings import store_settings
 from services.runtime.database import Runs
 from services.runtime.statements import param, statement
 from services.runtime.work import Call
