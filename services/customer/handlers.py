@@ -1,6 +1,5 @@
 """CustomerService: one method per RPC, in the order of the contract."""
 
-from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1 import customer_service_pb2 as rpc
 from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUpdated
 from commerce.customer.v1.customer_pb2 import Customer
@@ -8,9 +7,9 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServic
 
 from services.customer import queries, rules
 from services.runtime import times
+from services.runtime.callers import customer_not_found
 from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
-from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement
 from services.runtime.work import Call
 
@@ -75,9 +74,5 @@ async def _visible(call: Call, statement: Statement, customer_id: str) -> Custom
     """Return a customer that the caller may see; another's is answered like one that does not exist."""
     row = await call.db.row(statement, customer_id=customer_id)
     if row is None or not call.caller.may_see(str(row["store_id"]), str(row["customer_id"])):
-        raise Refusal(
-            ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
-            f"There is no customer {customer_id}",
-            customer_id=customer_id,
-        )
+        raise customer_not_found(customer_id)
     return queries.customer_of(row)

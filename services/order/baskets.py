@@ -15,6 +15,7 @@ from commerce.order.v1.settings_service_pb2 import OrderSettings
 
 from services.order import copies, prices
 from services.order.store_settings import settings_of
+from services.runtime.callers import customer_not_found
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal, invalid
 
@@ -55,10 +56,10 @@ class Baskets:
             reply = await self._customers.GetCustomer(GetCustomerRequest(customer_id=request.customer_id))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise _no_customer(request) from None
+                raise customer_not_found(request.customer_id) from None
             raise _away("customer") from error
         if reply.customer.store_id != request.store_id.lower():
-            raise _no_customer(request)
+            raise customer_not_found(request.customer_id)
         await self._database.rows(
             copies.CUSTOMER_KNOWN, customer_id=reply.customer.customer_id, store_id=reply.customer.store_id
         )
@@ -87,14 +88,6 @@ def _order(request: Wish, products: Mapping[str, Product], settings: OrderSettin
         tax_included=settings.tax_included,
         shipping_tax_rate_ppm=prices.shipping_tax_rate(settings, address.country_code),
         delivery_address=address if request.HasField("delivery_address") else None,
-    )
-
-
-def _no_customer(request: Wish) -> Refusal:
-    return Refusal(
-        ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
-        f"There is no customer {request.customer_id}",
-        customer_id=request.customer_id,
     )
 
 

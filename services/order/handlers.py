@@ -29,6 +29,7 @@ from services.order.feed import Feeds
 from services.order.payment_methods import PaymentMethods
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry
+from services.runtime.callers import customer_not_found
 from services.runtime.hub import Hub
 from services.runtime.ids import new_id
 from services.runtime.pages import Pages
@@ -93,7 +94,7 @@ class OrderService(OrderServiceServicer):
     async def ListOrders(self, request: rpc.ListOrdersRequest, call: Call) -> rpc.ListOrdersResponse:
         asked = rpc.ListOrdersRequest()
         asked.CopyFrom(request)
-        asked.customer_id = _buyer(call, request.customer_id)
+        asked.customer_id = call.caller.own_customer(request.customer_id)
         found, token = await self._page(request, asked, call)
         return rpc.ListOrdersResponse(orders=found, next_page_token=token)
 
@@ -101,7 +102,9 @@ class OrderService(OrderServiceServicer):
         self, request: rpc.ListCustomerOrdersRequest, call: Call
     ) -> rpc.ListCustomerOrdersResponse:
         asked = rpc.ListOrdersRequest(
-            store_id=call.caller.store_id, customer_id=_buyer(call, request.customer_id), state=request.state
+            store_id=call.caller.store_id,
+            customer_id=call.caller.own_customer(request.customer_id),
+            state=request.state,
         )
         found, token = await self._page(request, asked, call)
         return rpc.ListCustomerOrdersResponse(orders=found, next_page_token=token)
@@ -109,7 +112,7 @@ class OrderService(OrderServiceServicer):
     async def GetCustomerOrderStats(
         self, request: rpc.GetCustomerOrderStatsRequest, call: Call
     ) -> rpc.GetCustomerOrderStatsResponse:
-        customer_id = _buyer(call, request.customer_id)
+        customer_id = call.caller.own_customer(request.customer_id)
         rows = await months.of_customer(call.db, customer_id)
         visible = [row for row in rows if call.caller.may_see(str(row["store_id"]), customer_id)]
         return months.stats_of(customer_id, visible)
@@ -245,7 +248,7 @@ class OrderService(OrderServiceServicer):
 
     async def _basket(self, request: Wish, call: Call) -> tuple[Order, OrderSettings]:
         if not call.caller.may_see(request.store_id, request.customer_id):
-            raise Refusal(ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND, customer_id=request.customer_id)
+            raise customer_not_found(request.customer_id)
         return await self._baskets.basket(request)
 
     async def _move(self, call: Call, order: Order, step: str, **more: Any) -> None:
@@ -278,19 +281,6 @@ async def _check_paid(call: Call, order: Order) -> None:
         (row,) = await call.db.rows(money.CAPTURED, order_id=order.order_id)
         cause = "" if row["captured_minor_units"] >= order.total.minor_units else "expired"
     rules.check_paid(cause)
-
-
-def _buyer(call: Call, customer_id: str) -> str:
-    """Return whose orders the caller looks at, "" for everybody's. A customer looks at their own only."""
-    if call.caller.role != "CUSTOMER":
-        return customer_id.lower()
-    if customer_id.lower() not in ("", call.caller.customer_id):
-        raise Refusal(
-            ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
-            f"There is no customer {customer_id}",
-            customer_id=customer_id,
-        )
-    return call.caller.customer_id
 
 
 async def _complete(call: Call, statement: Statement, order_id: str) -> Order:

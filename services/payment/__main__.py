@@ -2,11 +2,11 @@
 
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 
-from services.payment.customers import Customers
 from services.payment.definition import DEFINITION
 from services.payment.gateways.configured import gateways as connected
 from services.payment.ledger.handlers import LedgerService
 from services.payment.ledger.sealer import Sealer
+from services.payment.methods.customers import Customers
 from services.payment.methods.handlers import PaymentMethodService
 from services.payment.operations.handlers import PaymentOperationsService
 from services.payment.payments.driver import Driver

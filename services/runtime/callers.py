@@ -40,6 +40,18 @@ class Caller:
             return False
         return self.role != "CUSTOMER" or self.customer_id == customer_id.lower()
 
+    def own_customer(self, customer_id: str) -> str:
+        """Return whose things the caller asks for, as the database writes an id; "" for everybody's.
+
+        Customers look at their own only: for them "" are they themselves, and others do not exist.
+        """
+        customer_id = customer_id.lower()
+        if self.role != "CUSTOMER":
+            return customer_id
+        if customer_id not in ("", self.customer_id):
+            raise customer_not_found(customer_id)
+        return self.customer_id
+
 
 ANYONE = Caller(subject="anyone", role="ANYONE")
 
@@ -52,6 +64,15 @@ def allowed(method: Method, caller: Caller) -> None:
             f"{caller.role} may not call {method.name}",
             role=caller.role,
         )
+
+
+def customer_not_found(customer_id: str) -> Refusal:
+    """Refuse with CUSTOMER_NOT_FOUND: there is none, or none that the caller may know of."""
+    return Refusal(
+        ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
+        f"There is no customer {customer_id}",
+        customer_id=customer_id,
+    )
 
 
 def unauthenticated(cause: str) -> Refusal:

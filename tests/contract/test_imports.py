@@ -24,7 +24,7 @@ PROBES = [
     ("services.payment.gateways.guard", "services.payment.tables", "rooms of payment"),
     (
         "services.payment.gateways.stripe.client",
-        "services.payment.customers",
+        "services.payment.methods.customers",
         "gateways of services.payment know rules and settings",
     ),
     # By its place, by its name, by its own word.

@@ -4,10 +4,9 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import payment_method_service_pb2 as rpc
 from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceServicer
 
-from services.payment import customers
-from services.payment.customers import Customers
 from services.payment.gateways.registry import Gateways
 from services.payment.methods import queries
+from services.payment.methods.customers import Customers
 from services.payment.rules.outcomes import Method, NotSent, Refused, Unknown
 from services.runtime import logs
 from services.runtime.database import Row, Runs
@@ -29,7 +28,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     async def SavePaymentMethod(
         self, request: rpc.SavePaymentMethodRequest, call: Call
     ) -> rpc.SavePaymentMethodResponse:
-        customer_id = customers.own(call.caller, request.customer_id)
+        customer_id = call.caller.own_customer(request.customer_id)
         whose = {"customer_id": customer_id, "store_id": request.store_id.lower()}
         code = self._gateways.of_token(request.token).code
         await self._customers.check(call.caller, **whose)
@@ -54,7 +53,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     async def ListPaymentMethods(
         self, request: rpc.ListPaymentMethodsRequest, call: Call
     ) -> rpc.ListPaymentMethodsResponse:
-        customer_id, store_id = customers.own(call.caller, request.customer_id), call.caller.store_id
+        customer_id, store_id = call.caller.own_customer(request.customer_id), call.caller.store_id
         rows = await (
             call.db.rows(queries.METHODS_IN_STORE, customer_id=customer_id, store_id=store_id)
             if store_id
@@ -65,7 +64,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     async def SetDefaultPaymentMethod(
         self, request: rpc.SetDefaultPaymentMethodRequest, call: Call
     ) -> rpc.SetDefaultPaymentMethodResponse:
-        customer_id = customers.own(call.caller, request.customer_id)
+        customer_id = call.caller.own_customer(request.customer_id)
         await call.db.rows(queries.CUSTOMER_LOCKED, customer_id=customer_id)
         row = await _visible(call.db, call, customer_id, request.payment_method_id)
         row = await _prefer(call, row)
@@ -74,7 +73,7 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     async def RemovePaymentMethod(
         self, request: rpc.RemovePaymentMethodRequest, call: Call
     ) -> rpc.RemovePaymentMethodResponse:
-        customer_id, method_id = customers.own(call.caller, request.customer_id), request.payment_method_id
+        customer_id, method_id = call.caller.own_customer(request.customer_id), request.payment_method_id
         row = await _visible(self._db, call, customer_id, method_id)
         await self._forget(row)
         await call.db.rows(queries.CUSTOMER_LOCKED, customer_id=customer_id)

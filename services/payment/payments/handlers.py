@@ -11,7 +11,6 @@ from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceServicer
 from commerce.payment.v1.settings_service_pb2 import PaymentSettings
 from google.protobuf.message import Message
 
-from services.payment import customers
 from services.payment.gateways.registry import Gateways, untaken
 from services.payment.methods import queries as methods
 from services.payment.payments import lists, queries, rows, webhooks
@@ -102,7 +101,7 @@ class PaymentService(PaymentServiceServicer):
     ) -> rpc.ListCustomerPaymentsResponse:
         asked = rpc.ListPaymentsRequest(
             store_id=call.caller.store_id,
-            customer_id=customers.own(call.caller, request.customer_id),
+            customer_id=call.caller.own_customer(request.customer_id),
             state=request.state,
         )
         found, token = await self._page(request, asked, call)

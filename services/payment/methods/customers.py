@@ -1,23 +1,15 @@
-"""Whose payments, or payment methods, a caller looks at."""
+"""Whose customers are whose, as the customer service tells."""
 
 import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.customer.v1.customer_service_pb2 import GetCustomerRequest
 from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 
-from services.runtime.callers import Caller
+from services.runtime.callers import Caller, customer_not_found
 from services.runtime.refusals import Refusal
 
 # A provider is asked next, and the call must end in time.
 ANSWER_SECONDS = 2.0
-
-
-def own(caller: Caller, customer_id: str) -> str:
-    """Return the customer as the database writes their id. Customers look at their own only."""
-    customer_id = customer_id.lower()
-    if caller.role == "CUSTOMER" and customer_id != caller.customer_id:
-        raise _not_found(customer_id)
-    return customer_id
 
 
 class Customers:
@@ -36,17 +28,9 @@ class Customers:
             )
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise _not_found(customer_id) from None
+                raise customer_not_found(customer_id) from None
             raise Refusal(
                 ErrorReason.ERROR_REASON_UNAVAILABLE, "The customer service is away", retry_seconds=1
             ) from error
         if reply.customer.store_id != store_id:
-            raise _not_found(customer_id)
-
-
-def _not_found(customer_id: str) -> Refusal:
-    return Refusal(
-        ErrorReason.ERROR_REASON_CUSTOMER_NOT_FOUND,
-        f"There is no customer {customer_id}",
-        customer_id=customer_id,
-    )
+            raise customer_not_found(customer_id)
