@@ -28,6 +28,13 @@ class Outcome(NamedTuple):
     duration_seconds: float
 
 
+# What needs no cluster and no time: an RPC without a handler, a service without a README, a field without a bound.
+WHOLE = [
+    "tests/contract",
+    # Thousands of requests, probes of the step above, and recipes that are carried out: `make test` has the time.
+    *(f"--ignore=tests/contract/test_{name}.py" for name in ("every_refusal", "imports", "recipes")),
+]
+
 STEPS = [
     Step("types (mypy)", ["mypy"]),
     Step("format (ruff)", ["ruff", "format", "--check", "."]),
@@ -37,6 +44,7 @@ STEPS = [
     Step("contract lint (buf)", ["buf", "lint"]),
     Step("contract breaks no client (buf)", [PYTHON, "-m", "tools.breaking"]),
     Step("generated/ is fresh", [PYTHON, "-m", "tools.generate", "--check"]),
+    Step("contract and services are whole (pytest)", [PYTHON, "-m", "pytest", "-q", *WHOLE]),
     Step("vendored protos are untouched", [PYTHON, "-m", "tools.vendored"]),
     Step("lock belongs to its inputs", [PYTHON, "-m", "tools.locked"]),
 ]
