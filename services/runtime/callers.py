@@ -1,7 +1,7 @@
 """Who calls, and the contract's access rule."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
@@ -21,13 +21,14 @@ class Caller:
     customer_id: str = ""
     expires: float = float("inf")
     key: str = ""  # The thumbprint of the key that signed the token.
+    # What tells callers apart: who they are, and what they may see. A renewed token is of the same caller.
+    fingerprint: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def fingerprint(self) -> bytes:
-        """What tells callers apart: who they are, and what they may see. A renewed token is of the same caller."""
+    def __post_init__(self) -> None:
         # The subject, in which any character may be, comes last.
         text = f"{self.role} {self.store_id} {self.customer_id} {self.subject}"
-        return hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:FINGERPRINT_BYTES]
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+        object.__setattr__(self, "fingerprint", digest[:FINGERPRINT_BYTES])
 
     @property
     def actor(self) -> str:

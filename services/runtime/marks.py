@@ -57,7 +57,7 @@ def _all(message: Any, marks: Marks, holds: Callable[[Kind, str], bool]) -> bool
         if isinstance(value, str):
             if value and not holds(kind, value):
                 return False
-        elif not all(holds(kind, text) for text in _texts_in(value)):
+        elif (texts := _texts_in(value)) and not all(holds(kind, text) for text in texts):
             return False
     for name, _, are_many, inner in marks.within:
         if are_many:

@@ -224,7 +224,7 @@ class _Served:
 
     def _request(self, data: bytes, caller: Caller) -> Message:
         request = parsed(self._method.request, data)
-        unify(request)
+        unify(request, data)
         if self._method.store_scoped and caller.store_id and request.store_id != caller.store_id:  # type: ignore[attr-defined]
             raise Refusal(
                 ErrorReason.ERROR_REASON_PERMISSION_DENIED, "The token is for another store", role=caller.role
@@ -297,7 +297,8 @@ class _Reading(Call):
     """A call that changes nothing: its statements take no transaction."""
 
     def __init__(self, database: Database, caller: Caller, metadata: dict[str, Any]) -> None:
-        super().__init__(database, caller, metadata, None)
+        # It has nothing to write, so nothing that gathers what is to be written: that would cost every read.
+        self._database, self.caller, self.metadata = database, caller, metadata
 
     async def rows(self, statement: Any, **values: Any) -> list[asyncpg.Record]:
         """Run a statement by itself and return its rows."""

@@ -47,7 +47,7 @@ class Bucket:
 
     def take(self, weight: float, now: float) -> float:
         """Take so much and return 0; or take nothing, and return in how many seconds there will be enough."""
-        full = max(self._full, now) + weight * self._seconds
+        full = (self._full if self._full > now else now) + weight * self._seconds
         late = full - now - BURST_SECONDS
         if late > 0:
             return late

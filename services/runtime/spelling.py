@@ -12,9 +12,12 @@ _Spell = Callable[[Any], None]
 _MASK = field_mask_pb2.FieldMask.DESCRIPTOR.full_name
 
 
-def unify(request: Any) -> None:
-    """Spell each UUID of a request in small letters, and name each field of a mask once and in order."""
-    for spell in _spellings(request.DESCRIPTOR):
+def unify(request: Any, data: bytes) -> None:
+    """Spell each UUID of a request in small letters, and name each field of a mask once and in order.
+
+    `data` is how it came: where no byte is a capital letter, no UUID has one.
+    """
+    for spell in _spellings(request.DESCRIPTOR, data.islower()):
         spell(request)
 
 
@@ -25,15 +28,17 @@ def canonical(request: Any) -> bytes:
 
 
 @cache
-def _spellings(kind: Descriptor, outer: tuple[Descriptor, ...] = ()) -> tuple[_Spell, ...]:
+def _spellings(kind: Descriptor, are_small: bool, outer: tuple[Descriptor, ...] = ()) -> tuple[_Spell, ...]:
     if kind in outer:
         return ()  # A message inside itself: the contract's requests have none, google.protobuf.Struct is one.
-    return tuple(spell for field in kind.fields for spell in _of_field(field, (*outer, kind)))
+    return tuple(spell for field in kind.fields for spell in _of_field(field, are_small, (*outer, kind)))
 
 
-def _of_field(field: FieldDescriptor, outer: tuple[Descriptor, ...]) -> Iterator[_Spell]:
+def _of_field(field: FieldDescriptor, are_small: bool, outer: tuple[Descriptor, ...]) -> Iterator[_Spell]:
     rules = field.GetOptions().Extensions[validate_pb2.field]
     if field.message_type is None:
+        if are_small:
+            return
         if rules.string.uuid:
             yield _small(field.name)
         elif rules.repeated.items.string.uuid:
@@ -41,7 +46,7 @@ def _of_field(field: FieldDescriptor, outer: tuple[Descriptor, ...]) -> Iterator
     elif field.message_type.full_name == _MASK:
         yield _in_order(field.name)
     elif not field.message_type.GetOptions().map_entry:
-        inner = _spellings(field.message_type, outer)
+        inner = _spellings(field.message_type, are_small, outer)
         if inner:
             yield _inside(field, inner)
 
