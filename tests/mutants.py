@@ -515,8 +515,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a customer's orders under way are not counted",
         "services/order/driver.py",
-        ">= self._undriven_of_customer and caller.customer_id",
-        ">= self._undriven_of_customer and not caller.customer_id",
+        "if caller.customer_id and self._hand.of_customer",
+        "if not caller.customer_id and self._hand.of_customer",
         (
             "tests/order/test_fairness.py"
             "::test_one_customer_has_few_orders_under_way_and_other_customers_of_the_store_are_served",

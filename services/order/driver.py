@@ -74,7 +74,7 @@ class Driver:
 
     def admit(self, caller: Caller, store_id: str) -> None:
         """Refuse a new order with OVERLOADED while too many of its store are under way. CreateOrder's gate."""
-        if self._hand.of_customer[caller.customer_id] >= self._undriven_of_customer and caller.customer_id:
+        if caller.customer_id and self._hand.of_customer[caller.customer_id] >= self._undriven_of_customer:
             raise _overloaded("Too many of your orders are under way")
         self._undriven.taken = len(self._hand) + self._waiting.total()
         held = self._hand.of_store[store_id] + self._waiting[store_id]

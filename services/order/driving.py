@@ -1,7 +1,7 @@
 """What the driver decides: whether an order's time is over, when it is tried again, when somebody must look. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from commerce.order.v1.order_pb2 import Order, OrderState
 from commerce.payment.v1.payment_pb2 import Payment, PaymentState
@@ -9,6 +9,7 @@ from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 from services.order import rules
 from services.order.rules import AWAITING_CUSTOMER, PAYMENT_UNKNOWN, PENDING, RESERVED
 from services.runtime.telemetry import Trace
+from services.runtime.times import time_of
 
 # What the driver carries forward; in the first two states there is something to do, in the others somebody to wait for.
 DRIVEN = (PENDING, RESERVED, AWAITING_CUSTOMER, PAYMENT_UNKNOWN)
@@ -64,7 +65,7 @@ def news(step: str, order: Order, now: datetime) -> str:
 def promised_until(step: str, payment: Payment) -> datetime | None:
     """Return when the promise ends that confirms an order; None where nobody knows, or all was taken."""
     promised = step == "authorize" and payment.HasField("expire_time")
-    return payment.expire_time.ToDatetime(UTC) if promised else None
+    return time_of(payment.expire_time) if promised else None
 
 
 def reason(step: str, payment: Payment) -> str:
@@ -150,4 +151,4 @@ def recheck_seconds(attempts: int) -> float:
 
 
 def _expire_time(order: Order) -> datetime:
-    return order.expire_time.ToDatetime(UTC)
+    return time_of(order.expire_time)

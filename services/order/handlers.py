@@ -309,6 +309,6 @@ def _place(order: Order, payment_method: str, settings: OrderSettings) -> None:
     order.state = rules.START
     order.sequence = 1
     order.payment_method = payment_method
-    order.create_time.FromDatetime(moment)
+    order.create_time.CopyFrom(timestamp(moment))
     order.update_time.CopyFrom(order.create_time)
-    order.expire_time.FromDatetime(moment + store_settings.payment_wait(settings))
+    order.expire_time.CopyFrom(timestamp(moment + store_settings.payment_wait(settings)))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date
+from datetime import date
 from typing import Any
 
 from commerce.common.v1.money_pb2 import Money
@@ -106,7 +106,7 @@ async def change(work: Work, changes: Iterable[tuple[Order, Bought]]) -> None:
     for order, bought in changes:
         if any(bought):
             # When it was placed, in UTC.
-            month = order.create_time.ToDatetime(tzinfo=UTC).date().replace(day=1)
+            month = times.time_of(order.create_time).date().replace(day=1)
             added = sums.setdefault((order.customer_id, month, order.total.currency_code), [0, 0, 0])
             added[:] = map(sum, zip(added, bought, strict=True))
     if sums:

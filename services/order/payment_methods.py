@@ -61,11 +61,11 @@ class PaymentMethods:
         While nobody can say so, none is refused.
         """
         payment_method = request.payment_method
+        if self._takes(payment_method, currency_code):
+            return
         if payment_method == PREFERRED or is_uuid(payment_method):
             if await self._is_unsaved(request):
                 raise invalid("payment_method", "is none that the customer has saved in the store")
-            return
-        if self._takes(payment_method, currency_code):
             return
         await self._refresh()
         if self._answered and not self._takes(payment_method, currency_code):

@@ -1,7 +1,6 @@
 """The order service's SQL, by name."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
 from typing import Any, TypeAlias
 
 from commerce.common.v1.money_pb2 import Money
@@ -26,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.order.tables import BOOLEANS, ID, TIME, customer_months, order_events, order_lines, orders
 from services.runtime.statements import given, param, statement
 from services.runtime.tables import TEXTS, UUIDS
-from services.runtime.times import timestamp
+from services.runtime.times import time_of, timestamp
 from services.runtime.work import closing
 
 Row: TypeAlias = Mapping[str, Any]
@@ -332,7 +331,7 @@ def order_of(row: Row) -> Order:
 
 def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
     """Return the values of ORDER_PLACED for an order and its lines."""
-    moment = order.create_time.ToDatetime(tzinfo=UTC)
+    moment = time_of(order.create_time)
     address = order.delivery_address.SerializeToString() if order.HasField("delivery_address") else b""
     return {
         "order_order_id": order.order_id,
@@ -347,7 +346,7 @@ def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
         "order_sequence": order.sequence,
         "order_create_time": moment,
         "order_update_time": moment,
-        "order_expire_time": order.expire_time.ToDatetime(tzinfo=UTC),
+        "order_expire_time": time_of(order.expire_time),
         "order_subtotal_minor_units": order.subtotal.minor_units,
         "order_discount_minor_units": order.discount.minor_units,
         "order_tax_minor_units": order.tax.minor_units,

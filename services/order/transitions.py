@@ -72,9 +72,9 @@ class Transitions:
             order.reason = move.reason
         order.next_action_url = move.next_action_url
         order.payment_id = move.payment_id or order.payment_id
-        order.update_time.FromDatetime(now)
+        order.update_time.CopyFrom(times.timestamp(now))
         if move.payment_expire_time is not None:
-            order.payment_expire_time.FromDatetime(move.payment_expire_time)
+            order.payment_expire_time.CopyFrom(times.timestamp(move.payment_expire_time))
         if move.unpaid_reason is not None:
             order.unpaid_reason = move.unpaid_reason
         for event in rules.told(move.step, order, move.reason, move.events):

@@ -47,6 +47,11 @@ def timestamp(time: datetime) -> Timestamp:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
+def time_of(stamp: Timestamp) -> datetime:
+    """Return a time that one of us has written, to the microsecond. The message's own way takes three times as long."""
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
+
+
 def given_time(request: Message, field: str) -> datetime | None:
     """Return the time in a field of a request, or None when it is not set. Refused when it is beyond the calendar."""
     if not request.HasField(field):
