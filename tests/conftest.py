@@ -6,6 +6,7 @@ import pytest
 
 from services.cluster.cluster import Cluster
 from tests.cluster.toys import processes_of
+from tests.distribution import Distribution
 from tests.shop import Clients, Shop
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -13,6 +14,10 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def pytest_addoption(parser):
     parser.addoption("--services", help="run only these (a comma list) in the session's cluster")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Distribution(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_make_parametrize_id(val):
