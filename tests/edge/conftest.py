@@ -1,7 +1,6 @@
 """What must not happen, whatever is sent: a traceback in a log, a row in a database."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,6 +8,9 @@ from tests.edge.bearers import Forge
 from tests.edge.contract import MADE_UP
 from tests.shop import eventually
 
+# In SQL: what a table holds of stores, and how many first replies there are to requests that were made up.
+ROWS = "SELECT '{0}', t::text FROM {0} t WHERE store_id::text = ANY($1)"
+REPLIES = "SELECT '{0}', count(*)::text FROM {0} WHERE request_id::text LIKE $2"
 FAULTS = ('"level":"error"', '"level": "error"', "Traceback", "call failed")
 
 
@@ -44,23 +46,24 @@ def arrived(cluster, refusals):
 
 
 async def held(*shops):
-    """The rows of these stores in every service's tables, and the first replies to requests that were made up."""
+    """The rows of these stores in all tables, how many made-up requests have first replies, and the events."""
     clients = shops[0].clients
-    stores = [shop.store_id for shop in shops]
-    found = {}
-    for definition in clients.cluster.chosen:
-        for table in await _tables(clients, definition.code):
-            rows = await clients.rows(
-                f"SELECT t::text AS row FROM {table} t WHERE store_id::text = ANY($1) ORDER BY 1", stores
-            )
-            found[table] = [row["row"] for row in rows]
-        replies = f'"{definition.code}".first_replies'
-        rows = await clients.rows(
-            f"SELECT count(*) FROM {replies} WHERE request_id::text LIKE $1", f"{MADE_UP}%"
-        )
-        found[replies] = rows[0]["count"]
-    found["events"] = [str(event) for shop in shops for event in await shop.published()]
-    return found
+    schemas = [definition.code for definition in clients.cluster.chosen]
+    tables = await clients.rows(
+        "SELECT format('%I.%I', nspname, relname) AS name, relname = 'first_replies' AS replies FROM pg_class "
+        "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = ANY($1) AND relkind IN ('r', 'p') "
+        "AND (relname = 'first_replies' OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid "
+        "AND attname = 'store_id' AND NOT attisdropped))",
+        schemas,
+    )
+    rows = await clients.rows(
+        " UNION ALL ".join(
+            REPLIES.format(table) if replies else ROWS.format(table) for table, replies in tables
+        ),
+        [shop.store_id for shop in shops],
+        f"{MADE_UP}%",
+    )
+    return sorted(map(tuple, rows)), [str(event) for shop in shops for event in await shop.published()]
 
 
 async def settled(*shops):
@@ -72,15 +75,6 @@ async def settled(*shops):
         return before if await held(*shops) == before else None
 
     return await eventually(rests)
-
-
-async def _tables(clients, schema) -> Sequence[str]:
-    rows = await clients.rows(
-        "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = $1 AND column_name = $2",
-        schema,
-        "store_id",
-    )
-    return [f'"{schema}"."{row["table_name"]}"' for row in rows]
 
 
 @pytest.fixture
