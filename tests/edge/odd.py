@@ -40,6 +40,8 @@ INTEGERS = (0, 1, -1, 2, 100, 501, 2**31 - 1, -(2**31))
 LARGE = (2**63 - 1, -(2**63), 10**15, 10**15 + 1, 2**53 + 1)
 DOUBLES = (0.0, -0.0, 1.5, -90.0, 181.0, 5e-324, 1e308, float("inf"), float("-inf"), float("nan"))
 COUNTS = (1, 1, 2, 3, 21, 101, 450)
+# Each length is tried in each list, but a long list in a long list takes seconds to check.
+ROOM = 2_000
 JSON: tuple[Any, ...] = (
     *(None, True, 0, -1, 0.5, -0.0, 1e308, float("nan"), float("inf"), 2**31, 2**63, 2**64, 10**400),
     *(
@@ -66,25 +68,26 @@ JSON: tuple[Any, ...] = (
 )
 
 
-def odd(message: Any, chance: Random, depth: int = 0) -> Any:
-    """The message with something odd in most of its fields."""
+def odd(message: Any, chance: Random, depth: int = 0, room: int = ROOM) -> Any:
+    """The message with something odd in most of its fields, and so many items at most in all lists of a list."""
     for field in message.DESCRIPTOR.fields:
         if chance.random() < 0.25:
             continue
         if field.is_repeated:
-            _fill(message, field, chance, depth)
+            _fill(message, field, chance, depth, room)
         elif field.message_type is None:
             setattr(message, field.name, _value(field, chance))
         else:
             inner = getattr(message, field.name)
             inner.SetInParent()
             if depth < DEEPEST:
-                odd(inner, chance, depth + 1)
+                odd(inner, chance, depth + 1, room)
     return message
 
 
-def _fill(message: Message, field: Field, chance: Random, depth: int) -> None:
-    values, count = getattr(message, field.name), chance.choice(COUNTS)
+def _fill(message: Message, field: Field, chance: Random, depth: int, room: int = ROOM) -> None:
+    values = getattr(message, field.name)
+    count = chance.choice([count for count in COUNTS if count <= room])
     if field.message_type is None:
         same = _value(field, chance)
         values.extend(same if chance.random() < 0.5 else _value(field, chance) for _ in range(count))
@@ -93,7 +96,7 @@ def _fill(message: Message, field: Field, chance: Random, depth: int) -> None:
         for number in range(count):
             values[f"{_value(key, chance)}{number}"] = _value(value, chance)
     elif depth < DEEPEST:
-        first = odd(values.add(), chance, depth + 1)
+        first = odd(values.add(), chance, depth + 1, room // count)
         for _ in range(count - 1):
             values.add().CopyFrom(first)
 
