@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import uuid
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -11,12 +12,24 @@ from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.runtime.conftest import ask, write
-from tests.shop import refused
+from tests.shop import eventually, refused
+
+PATIENCE_SECONDS = 30
+
+
+async def at_work(toy, calls):
+    """Return when so many calls are at work: each sleeps in the database."""
+
+    async def asleep():
+        sql = "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%' AND state = 'active' AND usename = 'toy'"
+        return len(await toy.clients.rows(sql)) == calls
+
+    await eventually(asleep)
 
 
 async def test_calls_in_flight_finish(toy):
-    busy = [asyncio.ensure_future(ask(toy, "sleep 0.6")), asyncio.ensure_future(write(toy, "query 0.6"))]
-    await asyncio.sleep(0.2)
+    busy = [asyncio.ensure_future(call(toy, "query 0.6")) for call in (ask, write)]
+    await at_work(toy, 2)
 
     toy.clients.cluster.kill("toy", signal.SIGTERM)
 
@@ -32,32 +45,40 @@ async def test_an_open_stream_is_told_to_come_back(toy):
     toy.clients.cluster.kill("toy", signal.SIGTERM)
 
     with refused(ErrorReason.ERROR_REASON_UNAVAILABLE) as said:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await stream.read()
     assert said.retry_seconds is not None
 
 
-async def test_health_says_that_a_server_stops_while_it_finishes(toy):
-    """Whoever balances the load sends nothing more here, before the port is closed."""
-    busy = asyncio.ensure_future(ask(toy, "sleep 0.6"))
+@asynccontextmanager
+async def stopping(toy):
+    """While this block lasts the server, which has been told to stop and says so, has a call to finish."""
+    busy = asyncio.ensure_future(ask(toy, "query 0.8"))
     async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
         watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await at_work(toy, 1)
 
         toy.clients.cluster.kill("toy", signal.SIGTERM)
 
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        yield
     await busy
 
 
-async def test_a_stopping_server_takes_nothing_new(toy):
-    busy = asyncio.ensure_future(ask(toy, "sleep 0.8"))
-    await asyncio.sleep(0.2)
-    toy.clients.cluster.kill("toy", signal.SIGTERM)
-    await asyncio.sleep(0.2)
+async def test_health_says_that_a_server_stops_while_it_finishes(toy):
+    """Whoever balances the load sends nothing more here, before the port is closed."""
+    async with stopping(toy):
+        pass
 
-    async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
+
+async def test_a_stopping_server_takes_nothing_new(toy):
+    async with (
+        stopping(toy),
+        # A channel that is open already would hear by itself that the server goes.
+        grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel,
+    ):
         call: Any = channel.unary_unary("/commerce.customer.v1.CustomerService/ListCustomers")
         try:
             await call(b"", timeout=0.3)
@@ -65,4 +86,3 @@ async def test_a_stopping_server_takes_nothing_new(toy):
             assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         else:
             raise AssertionError("it took a new call")
-    await busy
