@@ -130,7 +130,7 @@ def settings(url):
         paypal_client_secret=SecretStr(SECRET),
         paypal_webhook_id=SecretStr("WH"),
         return_url="https://shop.test/back?lang=de",
-        provider_timeout_seconds=2.0,
+        provider_timeout_seconds=20.0,
         provider_connections=8,
     )
 

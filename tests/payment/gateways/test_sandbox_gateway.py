@@ -53,25 +53,37 @@ async def provider():
 
 
 @pytest.fixture
-async def gateway(provider):
+async def url(provider):
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", provider.answer)
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    gateway = SandboxGateway(settings(f"http://127.0.0.1:{runner.addresses[0][1]}"))
-    yield gateway
-    await gateway.close()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
 
 
-def settings(url):
+@pytest.fixture
+async def gateway(url):
+    gateway = SandboxGateway(settings(url))
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+async def impatient(url):
+    gateway = SandboxGateway(settings(url, timeout_seconds=0.3))
+    yield gateway
+    await gateway.close()
+
+
+def settings(url, timeout_seconds=20.0):
     return PaymentSettings.model_construct(
         sandbox_url=url,
         sandbox_api_key=SecretStr("key"),
         sandbox_webhook_secret=SecretStr("secret"),
-        provider_timeout_seconds=0.3,
+        provider_timeout_seconds=timeout_seconds,
         provider_connections=4,
     )
 
@@ -146,9 +158,9 @@ async def test_an_answer_that_is_none_is_unknown(gateway, provider, status, body
     assert len(provider.asked) == 1
 
 
-async def test_no_answer_in_time_is_unknown(gateway, provider):
+async def test_no_answer_in_time_is_unknown(impatient, provider):
     provider.delay = 5
-    assert isinstance(await gateway.perform(operation(), payment()), Unknown)
+    assert isinstance(await impatient.perform(operation(), payment()), Unknown)
 
 
 async def test_a_connection_that_breaks_is_unknown(gateway, provider):

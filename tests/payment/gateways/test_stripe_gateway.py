@@ -67,26 +67,38 @@ async def provider():
 
 
 @pytest.fixture
-async def gateway(provider):
+async def url(provider):
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", provider.answer)
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    gateway = StripeGateway(settings(f"http://127.0.0.1:{runner.addresses[0][1]}"))
-    yield gateway
-    await gateway.close()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
 
 
-def settings(url):
+@pytest.fixture
+async def gateway(url):
+    gateway = StripeGateway(settings(url))
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture
+async def impatient(url):
+    gateway = StripeGateway(settings(url, timeout_seconds=0.3))
+    yield gateway
+    await gateway.close()
+
+
+def settings(url, timeout_seconds=20.0):
     return PaymentSettings.model_construct(
         stripe_url=url,
         stripe_secret_key=SecretStr(KEY),
         stripe_webhook_secret=SecretStr(SECRET),
         return_url="https://shop.example/back?lang=de",
-        provider_timeout_seconds=0.4,
+        provider_timeout_seconds=timeout_seconds,
         provider_connections=4,
     )
 
@@ -355,10 +367,10 @@ async def test_a_key_of_another_step_that_was_used_before_is_unknown_and_looked_
     assert isinstance(await gateway.perform(operation(kind), payment()), Unknown)
 
 
-async def test_silence_is_unknown_and_nobody_there_is_not_sent(gateway, provider):
+async def test_silence_is_unknown_and_nobody_there_is_not_sent(gateway, impatient, provider):
     provider.says(CREATE, intent())
     provider.delay = 5
-    assert isinstance(await gateway.perform(operation(), payment("")), Unknown)
+    assert isinstance(await impatient.perform(operation(), payment("")), Unknown)
     provider.delay, provider.hang_up = 0, True
     assert isinstance(await gateway.perform(operation(), payment("")), Unknown)
     nobody = StripeGateway(settings("http://127.0.0.1:9"))
