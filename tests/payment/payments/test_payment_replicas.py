@@ -12,6 +12,7 @@ from tests.shop import Clients, Shop
 
 PAYMENTS = 30
 AMOUNT = 2_100
+ROUNDS = 5
 # What was asked for twice, and nothing more: the state, and what was captured, refunded and voided.
 ENDS = {
     "capture": ("PARTIALLY_CAPTURED", (1_400, 0, 0)),
@@ -63,19 +64,23 @@ async def hurried(shop, task):
 async def test_what_nobody_knows_is_settled_once_whoever_asks(tills, method):
     """Both replicas' janitors ask what became of it, and callers at both besides."""
     first, second = tills
-    payments = await at_once(
-        *(till.authorize(method, minor_units=AMOUNT) for till in tills for _ in range(PAYMENTS // 2))
-    )
-    assert {said(payment) for payment in payments} == {"UNKNOWN"}
+    for _ in range(ROUNDS):
+        payments = await at_once(
+            *(till.authorize(method, minor_units=AMOUNT) for till in tills for _ in range(PAYMENTS // 2))
+        )
+        assert {said(payment) for payment in payments} == {"UNKNOWN"}
 
-    confirming = at_once(*(till.confirm(payment) for payment in payments for till in tills * 2))
-    await hurried(first.shop, asyncio.ensure_future(confirming))
+        confirming = at_once(*(till.confirm(payment) for payment in payments for till in tills * 2))
+        await hurried(first.shop, asyncio.ensure_future(confirming))
 
-    found = await agree(second)
-    assert {account.state for account in found.values()} == {"AUTHORIZED"}
-    assert {len(account.charges) for account in found.values()} == {1}
-    assert {len(account.done("authorize")) for account in found.values()} == {1}
-    assert any(account.operations[0]["attempts"] > 2 for account in found.values()), "nobody asked twice"
+        found = await agree(second)
+        assert {account.state for account in found.values()} == {"AUTHORIZED"}
+        assert {len(account.charges) for account in found.values()} == {1}
+        assert {len(account.done("authorize")) for account in found.values()} == {1}
+        # On a busy machine one may have the answer before the next has asked.
+        if any(account.operations[0]["attempts"] > 2 for account in found.values()):
+            return
+    raise AssertionError("nobody asked twice")
 
 
 @pytest.mark.parametrize("kind", ["capture", "refund", "void"])
