@@ -3,7 +3,6 @@
 from alembic import op
 from sqlalchemy import text
 
-from services.catalog.tables import METADATA
 from services.runtime.texts import searchable
 
 revision = "0002"
@@ -42,6 +41,65 @@ ALTER TABLE reservations ADD COLUMN customer_id UUID, ADD COLUMN expire_time TIM
 CREATE INDEX reservations_open ON reservations (expire_time) WHERE expire_time IS NOT NULL;
 
 CREATE INDEX reservations_open_by_customer ON reservations (customer_id) WHERE expire_time IS NOT NULL
+"""
+
+TABLES = """
+CREATE TABLE categories (
+    category_id UUID NOT NULL,
+    store_id UUID NOT NULL,
+    parent_id UUID,
+    name TEXT NOT NULL,
+    PRIMARY KEY (category_id),
+    CONSTRAINT categories_name_key UNIQUE NULLS NOT DISTINCT (store_id, parent_id, name),
+    CONSTRAINT categories_not_within_itself CHECK (parent_id <> category_id),
+    FOREIGN KEY(parent_id) REFERENCES categories (category_id)
+);
+
+CREATE INDEX categories_by_parent ON categories (parent_id);
+
+CREATE TABLE imports (
+    import_id UUID NOT NULL,
+    store_id UUID NOT NULL,
+    complete BOOLEAN DEFAULT false NOT NULL,
+    batches INTEGER DEFAULT '0' NOT NULL,
+    rows INTEGER DEFAULT '0' NOT NULL,
+    created INTEGER DEFAULT '0' NOT NULL,
+    updated INTEGER DEFAULT '0' NOT NULL,
+    unchanged INTEGER DEFAULT '0' NOT NULL,
+    failed INTEGER DEFAULT '0' NOT NULL,
+    create_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    update_time TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    PRIMARY KEY (import_id)
+);
+
+CREATE TABLE import_batches (
+    import_id UUID NOT NULL,
+    batch INTEGER NOT NULL,
+    hash BYTEA NOT NULL,
+    PRIMARY KEY (import_id, batch),
+    FOREIGN KEY(import_id) REFERENCES imports (import_id)
+);
+
+CREATE TABLE import_errors (
+    import_id UUID NOT NULL,
+    row INTEGER NOT NULL,
+    sku TEXT NOT NULL,
+    field TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (import_id, row),
+    FOREIGN KEY(import_id) REFERENCES imports (import_id)
+);
+
+CREATE TABLE price_changes (
+    product_id UUID NOT NULL,
+    version BIGINT NOT NULL,
+    price_minor_units BIGINT NOT NULL,
+    currency_code TEXT NOT NULL,
+    time TIMESTAMP WITH TIME ZONE NOT NULL,
+    actor TEXT NOT NULL,
+    PRIMARY KEY (product_id, version),
+    FOREIGN KEY(product_id) REFERENCES products (product_id)
+)
 """
 
 AFTER = """
@@ -89,6 +147,6 @@ def upgrade() -> None:
     for statement in COLUMNS.split(";"):
         op.execute(statement)
     _make_searchable()
-    METADATA.create_all(op.get_bind())
-    for statement in AFTER.split(";"):
-        op.execute(statement)
+    for script in (TABLES, AFTER):
+        for statement in script.split(";"):
+            op.execute(statement)

@@ -2,8 +2,6 @@
 
 from alembic import op
 
-from services.order.tables import METADATA
-
 revision = "0002"
 down_revision = "0001"
 
@@ -62,6 +60,97 @@ CREATE INDEX orders_parked ON orders (update_time) WHERE parked;
 CREATE INDEX order_events_by_feed ON order_events (store_id, feed, order_id, sequence)
 """
 
+TABLES = """
+CREATE TABLE coupons (
+    coupon_id UUID NOT NULL,
+    store_id UUID NOT NULL,
+    code TEXT NOT NULL,
+    percentage_ppm INTEGER,
+    amount_minor_units BIGINT,
+    currency_code TEXT NOT NULL,
+    minimum_minor_units BIGINT DEFAULT '0' NOT NULL,
+    begin_time TIMESTAMP WITH TIME ZONE,
+    end_time TIMESTAMP WITH TIME ZONE,
+    use_limit INTEGER NOT NULL,
+    customer_limit INTEGER NOT NULL,
+    used INTEGER DEFAULT '0' NOT NULL,
+    disabled BOOLEAN DEFAULT false NOT NULL,
+    create_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (coupon_id),
+    CONSTRAINT coupons_code_key UNIQUE (store_id, code),
+    CONSTRAINT coupons_one_kind CHECK (num_nonnulls(percentage_ppm, amount_minor_units) = 1),
+    CONSTRAINT coupons_used_within_limit CHECK (used >= 0 AND (use_limit = 0 OR used <= use_limit))
+);
+
+CREATE INDEX coupons_by_store ON coupons (store_id, coupon_id);
+
+CREATE TABLE customer_months (
+    customer_id UUID NOT NULL,
+    month DATE NOT NULL,
+    currency_code TEXT NOT NULL,
+    store_id UUID NOT NULL,
+    orders INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    paid INTEGER NOT NULL,
+    spent_minor_units BIGINT DEFAULT '0' NOT NULL,
+    first_order_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    last_order_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (customer_id, month, currency_code)
+)
+ WITH (fillfactor = 50);
+
+CREATE TABLE order_settings (
+    store_id UUID NOT NULL,
+    settings BYTEA NOT NULL,
+    PRIMARY KEY (store_id)
+);
+
+CREATE TABLE coupon_uses (
+    order_id UUID NOT NULL,
+    coupon_id UUID NOT NULL,
+    customer_id UUID NOT NULL,
+    PRIMARY KEY (order_id),
+    FOREIGN KEY(coupon_id) REFERENCES coupons (coupon_id)
+);
+
+CREATE INDEX coupon_uses_by_customer ON coupon_uses (coupon_id, customer_id);
+
+CREATE TABLE order_returns (
+    return_id UUID NOT NULL,
+    order_id UUID NOT NULL,
+    product_ids UUID[] NOT NULL,
+    quantities INTEGER[] NOT NULL,
+    restocks BOOLEAN[] NOT NULL,
+    refund_minor_units BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    create_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (return_id),
+    CONSTRAINT order_returns_lines_match CHECK (cardinality(product_ids) = cardinality(quantities)
+        AND cardinality(product_ids) = cardinality(restocks)),
+    CONSTRAINT order_returns_refund_not_negative CHECK (refund_minor_units >= 0),
+    FOREIGN KEY(order_id) REFERENCES orders (order_id)
+);
+
+CREATE INDEX order_returns_by_order ON order_returns (order_id, return_id);
+
+CREATE TABLE shipments (
+    shipment_id UUID NOT NULL,
+    order_id UUID NOT NULL,
+    product_ids UUID[] NOT NULL,
+    quantities INTEGER[] NOT NULL,
+    carrier TEXT NOT NULL,
+    tracking_number TEXT NOT NULL,
+    courier_id TEXT NOT NULL,
+    ship_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    deliver_time TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (shipment_id),
+    CONSTRAINT shipments_lines_match CHECK (cardinality(product_ids) = cardinality(quantities)),
+    FOREIGN KEY(order_id) REFERENCES orders (order_id)
+);
+
+CREATE INDEX shipments_by_order ON shipments (order_id, shipment_id)
+"""
+
 # Orders that were sent before there were parcels went in one; it has the order's own id.
 PARCELS = """
 INSERT INTO shipments (shipment_id, order_id, product_ids, quantities, carrier, tracking_number, courier_id,
@@ -83,8 +172,8 @@ FROM orders GROUP BY 1, 2, 3
 
 
 def upgrade() -> None:
-    for statement in COLUMNS.split(";"):
-        op.execute(statement)
-    METADATA.create_all(op.get_bind())
+    for script in (COLUMNS, TABLES):
+        for statement in script.split(";"):
+            op.execute(statement)
     op.execute(PARCELS)
     op.execute(MONTHS)
