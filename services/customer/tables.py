@@ -24,7 +24,7 @@ customers = Table(
 Index("customers_by_store", customers.c.store_id, customers.c.customer_id)
 Index("customers_store_email_key", customers.c.store_id, func.lower(customers.c.email), unique=True)
 Index(
-    "customers_by_part",
+    "customers_by_searchable",
     customers.c.store_id,
     customers.c.searchable,
     postgresql_using="gin",

@@ -8,7 +8,18 @@ import asyncpg
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.runtime.migrations import migrate
+import services
+from services.runtime.definition import chosen
+from services.runtime.migrations import RUNTIME, migrate
+
+HOUSE = Path(services.__path__[0])
+EXTENSIONS = sorted({name for definition in chosen() for name in definition.extensions})
+# Each chain, with the module that declares what it makes.
+CHAINS = {"runtime": (RUNTIME, "services.runtime.tables")} | {
+    definition.code: (HOUSE / definition.code / "migrations", f"services.{definition.code}.tables")
+    for definition in chosen()
+    if (HOUSE / definition.code / "migrations").is_dir()
+}
 
 COLUMNS = """
 SELECT relname AS table, attname AS column, format_type(atttypid, atttypmod) AS type, attnotnull AS required,
@@ -34,10 +45,11 @@ class Schema:
     async def upgrade(self, chain: Path) -> None:
         await migrate(self.dsn, {"revision": chain})
 
-    async def begin(self, chain: Path, folder: Path) -> None:
-        """Upgrade to the chain's first revision, as it was when there was no other."""
-        (first,) = chain.glob("0001_*.py")
-        shutil.copy(first, folder)
+    async def begin(self, chain: Path, folder: Path, revision: str = "0001") -> None:
+        """Upgrade to a revision, as it was when there was none after it."""
+        for path in chain.glob("[0-9]*.py"):
+            if path.name.partition("_")[0] <= revision:
+                shutil.copy(path, folder)
         await self.upgrade(folder)
 
     async def create(self, metadata) -> None:
@@ -61,6 +73,16 @@ class Schema:
     async def insert(self, table: str, **values: object) -> None:
         places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
         await self.rows(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
+
+    async def content(self) -> dict[str, list[str]]:
+        """The rows of each table."""
+        tables = await self.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", self.name)
+        return {
+            table: [
+                row["row"] for row in await self.rows(f"SELECT t::text AS row FROM {table} AS t ORDER BY 1")
+            ]
+            for (table,) in tables
+        }
 
     async def shape(self) -> dict[str, object]:
         """Everything that the schema is, by what it is called; the order of columns is no part of it."""

@@ -3,27 +3,13 @@
 import asyncio
 import importlib
 from datetime import UTC, date, datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-import services
-from services.cluster.roles import in_database
-from services.runtime.definition import chosen
-from services.runtime.migrations import RUNTIME
 from services.runtime.texts import searchable
-from tests.cluster.schemas import Schema
-
-HOUSE = Path(services.__path__[0])
-EXTENSIONS = sorted({name for definition in chosen() for name in definition.extensions})
-# Each chain, with the module that declares what it makes.
-CHAINS = {"runtime": (RUNTIME, "services.runtime.tables")} | {
-    definition.code: (HOUSE / definition.code / "migrations", f"services.{definition.code}.tables")
-    for definition in chosen()
-    if (HOUSE / definition.code / "migrations").is_dir()
-}
+from tests.cluster.schemas import CHAINS, Schema
 
 # A migration that takes its time.
 SLOW = """
@@ -35,38 +21,6 @@ def upgrade():
 
 SUMMER, AUTUMN = datetime(2026, 7, 31, 23, 59, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
 SENT, ARRIVED = datetime(2026, 8, 2, tzinfo=UTC), datetime(2026, 8, 3, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def scratch(toy_cluster):
-    """The address of a database of its own on the cluster's server."""
-    name = f"migrations_{uuid4().hex}"
-    server = await asyncpg.connect(toy_cluster.admin_dsn)
-    await server.execute(f"CREATE DATABASE {name}")
-    dsn = in_database(toy_cluster.admin_dsn, name)
-    database = await asyncpg.connect(dsn)
-    await database.execute("CREATE SCHEMA extensions")
-    for extension in EXTENSIONS:
-        await database.execute(f'CREATE EXTENSION "{extension}" SCHEMA extensions')
-    await database.close()
-    yield dsn
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
-
-
-@pytest.fixture
-async def schema(scratch):
-    """Makes empty schemas."""
-    made = []
-
-    async def make() -> Schema:
-        made.append(Schema(scratch, f"s{uuid4().hex}"))
-        await made[-1].rows(f"CREATE SCHEMA {made[-1].name}")
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.rows(f"DROP SCHEMA {each.name} CASCADE")
 
 
 @pytest.mark.parametrize("code", CHAINS)
