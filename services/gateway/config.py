@@ -13,6 +13,7 @@ from services.gateway import (
     filters,
     hardening,
     keys,
+    members,
     parameters,
     rates,
     replies,
@@ -80,8 +81,11 @@ def envoy_config(
 
 def _virtual_host(where: Mapping[Rpc, str], cors: Json) -> Json:
     per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) | events.of_replies(rpc) for rpc in where}
-    going_on = {events.LAST_EVENT_ID: events.of_requests(where)}
-    return routes.virtual_host(where, per_filter, cors, going_on)
+    entrances = routes.Entrances(
+        by_method=members.with_bodies(where),
+        by_step=dict.fromkeys(events.steps(where), events.of_requests(where)),
+    )
+    return routes.virtual_host(where, per_filter, cors, entrances)
 
 
 def _route_check(rpc: Rpc) -> Json:

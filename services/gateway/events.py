@@ -9,18 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.gateway.contract import Rpc
-from services.gateway.members import lua, pattern
-from services.gateway.values import Json, extension, typed
+from services.gateway.members import pattern
+from services.gateway.values import Json, extension, lua, typed
 
 FILTER = "commerce.events"
-LAST_EVENT_ID = "last-event-id"
 # EventSource gives up for good when a service is away at that moment: this is longer than a restart takes.
 RETRY_MILLISECONDS = 3_000
 
 
 def event_filter() -> Json:
-    """Idle but on the routes that bring code: no other call pays for it."""
-    return extension(FILTER, "filters.http.lua.v3.Lua")
+    """Envoy leaves it out but where a route brings code: no other call pays for it."""
+    return extension(FILTER, "filters.http.lua.v3.Lua") | {"disabled": True}
 
 
 def of_replies(rpc: Rpc) -> Json:
@@ -32,7 +31,7 @@ def of_replies(rpc: Rpc) -> Json:
 
 
 def of_requests(rpcs: Iterable[Rpc]) -> Json:
-    """The filter's part of the route of REST calls that have a Last-Event-ID."""
+    """The filter's part of a stream's REST calls before they are transcoded."""
     places = [
         (pattern(binding.template), rpc.request.fields_by_name[rpc.events.after].json_name, rpc.events.after)
         for rpc in rpcs
@@ -40,6 +39,12 @@ def of_requests(rpcs: Iterable[Rpc]) -> Json:
         for binding in rpc.bindings
     ]
     return _code(f"local PLACES = {lua(places)}\n", "last_event.lua")
+
+
+def steps(rpcs: Iterable[Rpc]) -> set[str]:
+    """How the paths of streams end (":watch")."""
+    templates = (binding.template for rpc in rpcs if rpc.events is not None for binding in rpc.bindings)
+    return {template[template.rindex(":") :] for template in templates}
 
 
 def _json_name(field: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, events, headers, members, rates, telemetry
+from services.gateway import access, events, headers, members, rates, telemetry, words
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -39,6 +39,7 @@ def http_filters(rpcs: Sequence[Rpc], descriptors: Path, tokenless_calls_a_secon
         _body_limit(),
         events.event_filter(),
         members.member_filter(rpcs),
+        words.word_filter(rpcs),
         telemetry.trace_header_filter(),
         _transcoder(rpcs, descriptors),
         access.token_filter(rpcs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from services.gateway.contract import Rpc
 from services.gateway.values import Json, seconds, set_header
@@ -24,21 +25,23 @@ NOWHERE = {
 GRPC = "application/grpc"
 
 
-def virtual_host(
-    clusters: Mapping[Rpc, str],
-    per_filter: Mapping[Rpc, Json],
-    cors: Json,
-    by_header: Mapping[str, Json],
-) -> Json:
-    """All routes. `clusters` says where each RPC goes, `per_filter` what each wants of the filters.
+@dataclass(frozen=True, kw_only=True)
+class Entrances:
+    """What REST calls want of the filters before the transcoder: by method, and by a part of the path (":watch")."""
 
-    `by_header` says what REST calls with a header want of the filters that come before the transcoder.
-    """
+    by_method: Mapping[str, Json]
+    by_step: Mapping[str, Json]
+
+
+def virtual_host(
+    clusters: Mapping[Rpc, str], per_filter: Mapping[Rpc, Json], cors: Json, entrances: Entrances
+) -> Json:
+    """All routes. `clusters` says where each RPC goes, `per_filter` what each wants of the filters."""
     return {
         "name": "commerce",
         "domains": ["*"],
         "typed_per_filter_config": cors,
-        "matcher": _by_path(_routes(clusters, per_filter), _nowhere(by_header)),
+        "matcher": _by_path(_routes(clusters, per_filter), _nowhere(entrances)),
     }
 
 
@@ -63,16 +66,27 @@ def _by_path(routes: Iterable[Json], otherwise: Json) -> Json:
     }
 
 
-def _nowhere(by_header: Mapping[str, Json]) -> Json:
-    present = {"safe_regex": {"google_re2": {}, "regex": ".+"}}
-    matchers = [
+def _nowhere(entrances: Entrances) -> Json:
+    """Which filters there are is decided once, when a call comes in: by what it is before it is transcoded."""
+    of_steps = [
         {
-            "predicate": {"single_predicate": {"input": _header(name), "value_match": present}},
+            "predicate": {"single_predicate": {"input": _header(":path"), "value_match": {"contains": step}}},
             "on_match": _taken(NOWHERE | {"typed_per_filter_config": config}),
         }
-        for name, config in by_header.items()
+        for step, config in entrances.by_step.items()
     ]
-    return {"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": _taken(NOWHERE)}}
+    of_methods = {
+        method: _taken(NOWHERE | {"typed_per_filter_config": config})
+        for method, config in entrances.by_method.items()
+    }
+    return {
+        "matcher": {
+            "matcher_tree": {"input": _header(":method"), "exact_match_map": {"map": of_methods}},
+            "on_no_match": {
+                "matcher": {"matcher_list": {"matchers": of_steps}, "on_no_match": _taken(NOWHERE)}
+            },
+        }
+    }
 
 
 def _header(name: str) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 # Of a path's template.
@@ -22,6 +23,11 @@ def typed(message: str, **fields: Any) -> Json:
 def extension(name: str, message: str, **fields: Any) -> Json:
     """A named extension with its typed_config."""
     return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def enabled() -> Json:
+    """A route's part of a filter that is left out elsewhere."""
+    return {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 
 
 def seconds(value: float) -> str:
@@ -49,3 +55,14 @@ def denial(*rules: Json) -> Json:
 def header_filter(name: str, **fields: Any) -> Json:
     """An access log filter, as local replies have them too: a header of the request fits."""
     return {"header_filter": {"header": {"name": name, **fields}}}
+
+
+def lua(value: object) -> str:
+    """A value as Lua writes it."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"[{lua(key)}]={lua(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "{" + ",".join(lua(item) for item in value) + "}"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

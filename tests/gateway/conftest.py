@@ -9,7 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -81,18 +81,16 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 async def running(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     script = Script()
     replicas = [Backend(f"replica-{number}", script) for number in range(REPLICAS)]
-    for replica in replicas:
-        await replica.start()
     directory = tmp_path_factory.mktemp("envoy")
-    gateway = Gateway(free_address(), free_address(), replicas, script, keys, directory / "envoy.log")
-    process = await start(gateway, directory)
-    try:
-        yield gateway
-    finally:
-        process.terminate()
-        await process.wait()
+    async with AsyncExitStack() as stack:
         for replica in replicas:
-            await replica.stop()
+            await replica.start()
+            stack.push_async_callback(replica.stop)
+        gateway = Gateway(free_address(), free_address(), replicas, script, keys, directory / "envoy.log")
+        process = await start(gateway, directory)
+        stack.push_async_callback(process.wait)
+        stack.callback(process.terminate)
+        yield gateway
 
 
 @pytest.fixture
