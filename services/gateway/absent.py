@@ -12,7 +12,7 @@ from google.rpc import code_pb2
 
 from services.gateway.contract import SEGMENT, Rpc
 from services.gateway.filters import HEALTH_PATH
-from services.gateway.replies import Reply
+from services.gateway.replies import Reply, unimplemented
 from services.gateway.values import ORIGINAL_PATH, Json, denial, header_filter
 
 PATH, METHOD = ":path", ":method"
@@ -85,16 +85,7 @@ def _options(allow: str, at: Json) -> Reply:
 def _unimplemented(
     message: str, sent: int, when: tuple[Json, ...], headers: dict[str, str] | None = None
 ) -> Reply:
-    return Reply(
-        status=404,
-        sent=sent,
-        when=when,
-        headers=headers or {},
-        rest=True,
-        code=code_pb2.UNIMPLEMENTED,
-        reason="UNIMPLEMENTED",
-        message=message,
-    )
+    return replace(unimplemented(404, message, sent), when=when, headers=headers or {}, rest=True)
 
 
 def _wrong_type(*when: Json) -> Reply:

@@ -68,6 +68,18 @@ def _invalid(status: int, message: str, details: str = "") -> Reply:
     )
 
 
+def unimplemented(status: int, message: str, sent: int = 0, details: str = "") -> Reply:
+    """What is not offered here."""
+    return Reply(
+        status=status,
+        sent=sent,
+        details=details,
+        code=code_pb2.UNIMPLEMENTED,
+        reason="UNIMPLEMENTED",
+        message=message,
+    )
+
+
 def _bad_header(name: str, words: str) -> Reply:
     """RBAC always says 403; the policy's name is the header's."""
     return replace(_invalid(403, f"the header {name} {words}", f"policy[{name}]"), sent=400, field=name)
@@ -77,14 +89,18 @@ def _bad_parameter(policy: str, field: str, words: str) -> Reply:
     return replace(_invalid(403, f"{field}: {words}", f"policy[{policy}]"), sent=400, field=field, rest=True)
 
 
-def _overloaded(details: str) -> Reply:
+def _late(status: int, message: str) -> Reply:
+    return Reply(status=status, code=code_pb2.DEADLINE_EXCEEDED, reason="DEADLINE_EXCEEDED", message=message)
+
+
+def _overloaded(status: int, message: str, details: str = "") -> Reply:
     return Reply(
-        status=503,
+        status=status,
         sent=429,
         details=details,
         code=code_pb2.RESOURCE_EXHAUSTED,
         reason="OVERLOADED",
-        message="too many calls are in flight",
+        message=message,
         retry=True,
     )
 
@@ -104,14 +120,7 @@ REPLIES = (
     ),
     replace(_bad_header(headers.AUTHORIZATION, "is given twice"), details=f"policy[{headers.TWICE}]"),
     replace(_invalid(403, TOO_LARGE, f"policy[{headers.TOO_LARGE}]"), sent=431),
-    Reply(
-        status=403,
-        sent=501,
-        details=f"policy[{headers.TUNNEL}]",
-        code=code_pb2.UNIMPLEMENTED,
-        reason="UNIMPLEMENTED",
-        message="this is no proxy: CONNECT leads nowhere",
-    ),
+    unimplemented(403, "this is no proxy: CONNECT leads nowhere", 501, f"policy[{headers.TUNNEL}]"),
     *(_bad_header(name, words) for name, (_, words) in headers.FORMS.items()),
     replace(
         _invalid(
@@ -130,54 +139,22 @@ REPLIES = (
         message="the token is for another store",
         metadata={"cause": "another store"},
     ),
-    Reply(
-        status=404,
-        code=code_pb2.UNIMPLEMENTED,
-        reason="UNIMPLEMENTED",
-        message="there is no such path",
-    ),
+    unimplemented(404, "there is no such path"),
     _invalid(400, "the header host is missing", "missing_host"),
     _invalid(400, "this is no well-formed HTTP/1.1, or no method of it", "http1."),
     _invalid(400, "the header host is not one", "invalid_authority"),
     _invalid(400, "the path has escaped slashes, or is not a path", "path_normalization"),
     _invalid(400, "a header's name has an underscore", "underscore"),
     UNREADABLE,
-    Reply(
-        status=426,
-        sent=505,
-        code=code_pb2.UNIMPLEMENTED,
-        reason="UNIMPLEMENTED",
-        message="this version of HTTP is not spoken here, but HTTP/1.1 and HTTP/2",
-    ),
-    Reply(
-        status=501,
-        code=code_pb2.UNIMPLEMENTED,
-        reason="UNIMPLEMENTED",
-        message="the transfer encoding is not known here: send chunked, or a length",
-    ),
+    unimplemented(426, "this version of HTTP is not spoken here, but HTTP/1.1 and HTTP/2", 505),
+    unimplemented(501, "the transfer encoding is not known here: send chunked, or a length"),
     _invalid(413, "the body is larger than the server takes"),
     _invalid(431, TOO_LARGE),
-    Reply(
-        status=408,
-        code=code_pb2.DEADLINE_EXCEEDED,
-        reason="DEADLINE_EXCEEDED",
-        message="the request did not arrive in its time",
-    ),
-    Reply(
-        status=504,
-        code=code_pb2.DEADLINE_EXCEEDED,
-        reason="DEADLINE_EXCEEDED",
-        message="the call did not finish in its time",
-    ),
-    Reply(
-        status=429,
-        code=code_pb2.RESOURCE_EXHAUSTED,
-        reason="OVERLOADED",
-        message="too many calls without a token",
-        retry=True,
-    ),
-    _overloaded("overload"),
-    _overloaded("overflow"),
+    _late(408, "the request did not arrive in its time"),
+    _late(504, "the call did not finish in its time"),
+    _overloaded(429, "too many calls without a token"),
+    _overloaded(503, "too many calls are in flight", "overload"),
+    _overloaded(503, "too many calls are in flight", "overflow"),
     Reply(
         status=503,
         code=code_pb2.UNAVAILABLE,
@@ -290,7 +267,3 @@ def _is_grpc() -> Iterator[Json]:
 
 def _all_of(*filters: Json) -> Json:
     return filters[0] if len(filters) == 1 else {"and_filter": {"filters": list(filters)}}
-
-
-def _runtime(status: int) -> Json:
-    return {"default_value": status, "runtime_key": f"commerce.local_reply.{status}"}
