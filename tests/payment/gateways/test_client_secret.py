@@ -108,6 +108,27 @@ async def test_a_payment_that_was_given_up_has_none_any_more(till, stripe):
     assert (await seen(buyer, payment)).client_secret == ""
 
 
+async def test_what_a_replica_of_the_version_before_left_is_not_told_and_goes_with_the_next_change(
+    till, stripe
+):
+    """That one knows of no secret, so it moves a payment on with the secret still in it."""
+    payment, secret, buyer = await challenged(till, stripe)
+    stripe.answer_challenge(payment.provider_reference, passed=True)
+    asked = ConfirmPaymentRequest(payment_id=payment.payment_id, request_id=new_id())
+    await buyer.payments.ConfirmPayment(asked)
+    where = "WHERE payment_id = $1"
+    await till.shop.clients.rows(
+        f"UPDATE payment.payments SET client_secret = $2 {where}", payment.payment_id, secret
+    )
+
+    assert (await seen(buyer, payment)).client_secret == ""
+    await till.cancelled(payment)
+    await till.until(payment, "VOIDED")
+    assert await till.shop.clients.rows(
+        f"SELECT client_secret FROM payment.payments {where}", payment.payment_id
+    ) == [("",)]
+
+
 async def test_it_is_in_no_log_no_event_no_first_reply_and_no_span(till, stripe, cluster):
     payment, secret, buyer = await challenged(till, stripe)
     assert (await seen(buyer, payment)).client_secret == secret
