@@ -96,10 +96,6 @@ def without_powers(around):
     around.before = ["setpriv", "--bounding-set=-setpcap,-dac_read_search", "--inh-caps=-all"]
 
 
-def elsewhere(_):
-    pass
-
-
 def plain_user(around):
     around.become(NOBODY)
 
@@ -109,7 +105,8 @@ def user_without_entry(around):
     around.before = ["env", "-u", "HOME", *around.before]
 
 
-def blanks_and_quotes(around):
+def blanks_and_taken_ports(around):
+    around.before = [sys.executable, "-c", TAKE_PORTS, ",".join(map(str, PORTS))]
     around.home = around.place / 'it\'s a "home" of $mine'
     around.see_clone_at(around.place / "my clones" / "Commerce 1")
 
@@ -126,6 +123,7 @@ def closed_umask(around):
 
 
 def read_only_clone(around):
+    """By root, in a clone that is closed to nobody."""
     around.run("mount", "--bind", "-o", "ro", REPOSITORY, REPOSITORY)
 
 
@@ -139,10 +137,6 @@ def no_programs_in_tmp(around):
     around.run("mkdir", "-p", REPOSITORY)
     around.run("mount", "--rbind", kept, REPOSITORY)
     around.home = Path("/var/tmp") / f"commerce-{os.getpid()}"
-
-
-def taken_ports(around):
-    around.before = [sys.executable, "-c", TAKE_PORTS, ",".join(map(str, PORTS))]
 
 
 @contextlib.asynccontextmanager
@@ -169,14 +163,12 @@ async def made(around, target):
 EVERY = [
     closed_directory,
     without_powers,
-    elsewhere,
     plain_user,
     user_without_entry,
-    blanks_and_quotes,
+    blanks_and_taken_ports,
     closed_umask,
     read_only_clone,
     no_programs_in_tmp,
-    taken_ports,
 ]
 
 
