@@ -96,7 +96,8 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
     if not are_right:
         broken = {path for path, _ in pairs}
         pairs += [(path, text) for path, text in misspelled(message) if path not in broken]
-    if b"\0" in data:
+    # A zero that is said is a NUL byte, too: most such messages hold no text with one.
+    if b"\0" in data and _may_hold_nul(message, _texts(message.DESCRIPTOR)):
         pairs += [(path, "holds a NUL, which cannot be stored") for path in _paths(message, _holds_nul)]
     return pairs
 
@@ -183,6 +184,53 @@ def _shorten(value: Any, most: int) -> None:
             del value[key]
     else:
         del value[most:]
+
+
+class _Texts(NamedTuple):
+    """A message's fields that are texts and that have texts in them, each with whether it is a list."""
+
+    own: tuple[tuple[str, bool], ...]
+    within: tuple[tuple[str, bool, _Texts], ...]
+
+
+@cache
+def _texts(kind: Descriptor, outer: tuple[Descriptor, ...] = ()) -> _Texts | None:
+    """Return the texts of a kind of message; None where a map or a message within itself makes that a long story."""
+    own, within = [], []
+    for field in kind.fields:
+        inner = field.message_type
+        if _is_judged_apart(field):
+            continue
+        if field.type == FieldDescriptor.TYPE_STRING:
+            own.append((field.name, field.is_repeated))
+        elif inner is not None:
+            texts = (
+                None
+                if inner in (*outer, kind) or inner.GetOptions().map_entry
+                else _texts(inner, (*outer, kind))
+            )
+            if texts is None:
+                return None
+            if any(texts):
+                within.append((field.name, field.is_repeated, texts))
+    return _Texts(tuple(own), tuple(within))
+
+
+def _may_hold_nul(message: Any, texts: _Texts | None) -> bool:
+    """Tell whether a text of a message is worth being looked for: a tenth of the work of naming it."""
+    if texts is None:
+        return True
+    for name, is_list in texts.own:
+        value = getattr(message, name)
+        if any("\0" in each for each in value) if is_list else "\0" in value:
+            return True
+    for name, is_list, inner in texts.within:
+        if is_list:
+            if any(_may_hold_nul(each, inner) for each in getattr(message, name)):
+                return True
+        elif message.HasField(name) and _may_hold_nul(getattr(message, name), inner):
+            return True
+    return False
 
 
 def _holds_nul(value: object) -> bool:

@@ -5,6 +5,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+from buf.validate import validate_pb2
 from commerce.catalog.v1.catalog_service_pb2 import CreateProductRequest, UpdateProductRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.coupon_service_pb2 import CreateCouponRequest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from services.runtime.refusals import DETAILS, Refusal, details
 from services.runtime.validation import parsed
+from services.runtime.validation import violations as found_in
 from tests.edge.contract import rpcs
 from tests.edge.odd import LONG, odd
 from tests.shop import new_id
@@ -45,6 +47,34 @@ def violations(refusal):
     return list(found.field_violations)
 
 
+def texts(kind, outer=()):
+    """Each text that a message may hold, as the fields on the way to it. UUIDs and rows are judged apart."""
+    for field in kind.fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        apart = rules.repeated.items.ignore or rules.string.uuid or rules.repeated.items.string.uuid
+        inner = field.message_type
+        if apart or inner in outer or (inner is not None and inner.GetOptions().map_entry):
+            continue
+        if inner is not None:
+            yield from ((field, *rest) for rest in texts(inner, (*outer, kind)))
+        elif field.type == field.TYPE_STRING:
+            yield (field,)
+
+
+def put(message, way, text):
+    """Put a text at the end of a way; where that is, as a violation names it."""
+    field, *rest = way
+    held = getattr(message, field.name)
+    place = f"{field.name}[0]" if field.is_repeated else field.name
+    if rest:
+        return f"{place}.{put(held.add() if field.is_repeated else held, rest, text)}"
+    if field.is_repeated:
+        held.append(text)
+    else:
+        setattr(message, field.name, text)
+    return place
+
+
 def in_json(refusal):
     """The status as REST has it, with every field, as Envoy prints it."""
     status = json_format.MessageToDict(
@@ -60,6 +90,14 @@ def check_bounds(refusal):
     assert len(in_json(refusal).encode()) < MOST_BYTES
     assert all(len(each.field) <= 150 and len(each.description) <= 400 for each in named)
     assert status_pb2.Status.FromString(details(refusal)).message == refusal.message
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_names_a_text_with_a_nul_wherever_that_is_in(name):
+    for way in texts(REQUESTS[name].DESCRIPTOR):
+        request = REQUESTS[name]()
+        place = put(request, way, "a\0b")
+        assert place in dict(found_in(request)), place
 
 
 @pytest.mark.parametrize("name", REQUESTS)
