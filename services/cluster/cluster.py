@@ -207,12 +207,8 @@ class Cluster:
         )
         await self._start_services(around)
         configure = self._configure or _repository_gateway()
-        otlp = self._otlp.partition("://")[2].rstrip("/") or None
-        share = envoy.sampling(self._told)
-        pages = {"cors_origins": envoy.origins(self._told), "development": self.kind == tokens.DEVELOPMENT}
-        await self._run(
-            [envoy.prepare(self.home, self.layout, configure, self._admin, jwks, otlp, share, **pages)]
-        )
+        told = self._told | {"COMMERCE_ENVIRONMENT": self.kind, "OTEL_EXPORTER_OTLP_ENDPOINT": self._otlp}
+        await self._run([envoy.prepare(self.home, self.layout, configure, self._admin, jwks, told)])
         self.home.beat.touch()
         chores = (self._keep_house(), tokens.follow(self.home, self.kind))
         self._chores = [asyncio.create_task(chore) for chore in chores]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from services.cluster import readiness
 from services.cluster.home import Home, write_private
 from services.cluster.plan import REPOSITORY, Plan
 from services.cluster.processes import Spec, StartFailed
+from services.gateway.settings import Missing, from_environment
 
 PORT = 8080
 ADMIN_PORT = 9901
@@ -28,49 +29,27 @@ def binary() -> Path:
     return Path(found.origin).parent / "_bin" / "envoy"
 
 
-def sampling(settings: Mapping[str, str]) -> float:
-    """The share of calls that start a trace, by the OTEL_TRACES_SAMPLER that the services obey: 0 to 1."""
-    kind = settings.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
-    share = {"always_off": 0.0, "traceidratio": float(settings.get("OTEL_TRACES_SAMPLER_ARG", 1))}
-    return share.get(kind, 1.0)
-
-
-def origins(settings: Mapping[str, str]) -> list[str]:
-    """The origins whose pages may call, as COMMERCE_CORS_ORIGINS has them."""
-    return [
-        origin.strip() for origin in settings.get("COMMERCE_CORS_ORIGINS", "").split(",") if origin.strip()
-    ]
-
-
 def prepare(
-    home: Home,
-    plan: Plan,
-    configure: Configure,
-    admin: str,
-    jwks: Path,
-    otlp: str | None,
-    share: float = 1.0,
-    **more: Any,
+    home: Home, plan: Plan, configure: Configure, admin: str, jwks: Path, told: Mapping[str, str]
 ) -> Spec:
-    """Writes run/envoy.json for the plan's addresses; the spec.
-
-    `otlp` is host:port of a span collector, which is told of this `share` of the calls.
-    `more` goes to the configuration.
-    """
+    """Writes run/envoy.json for the plan's addresses, as the gateway's settings in the environment say; the spec."""
     configuration = home.run / "envoy.json"
     listen = plan.gateway.removeprefix("http://")
-    backends: Mapping[str, Sequence[str]] = plan.addresses
-    content = configure(
-        listen=listen,
-        admin=admin,
-        backends=backends,
-        definitions=plan.chosen,
-        jwks=jwks,
-        descriptors=DESCRIPTORS,
-        otlp=otlp,
-        sampling=share,
-        **more,
-    )
+    # Where everything is, is the plan's business, whatever the environment says.
+    addresses = {
+        f"COMMERCE_{code.upper()}_ADDRESS": ",".join(replicas) for code, replicas in plan.addresses.items()
+    }
+    own = {
+        "COMMERCE_GATEWAY_LISTEN": listen,
+        "COMMERCE_GATEWAY_ADMIN": admin,
+        "COMMERCE_JWKS_FILE": str(jwks),
+        "COMMERCE_DESCRIPTORS_FILE": str(DESCRIPTORS),
+    }
+    try:
+        settings = from_environment(dict(told) | addresses | own, plan.chosen)
+    except Missing as error:
+        raise StartFailed(str(error)) from error
+    content = configure(definitions=plan.chosen, **vars(settings))
     write_private(configuration, json.dumps(content, indent=1))
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
     return Spec(

@@ -13,7 +13,7 @@ DESCRIPTORS = Path(__file__).parents[2] / "generated" / "commerce" / "descriptor
 
 
 class Missing(LookupError):
-    """A setting without a value; the text names it."""
+    """A setting without a value, or with a wrong one; the text names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def from_environment(environment: Mapping[str, str], definitions: Sequence[Defin
     addresses = {
         item.code: _list(environment.get(f"COMMERCE_{item.code.upper()}_ADDRESS", "")) for item in definitions
     }
-    if not any(addresses.values()):
+    if definitions and not any(addresses.values()):
         raise Missing("COMMERCE_<SERVICE>_ADDRESS: no service to stand before")
     jwks = environment.get("COMMERCE_JWKS_FILE")
     if not jwks:
@@ -54,8 +54,8 @@ def from_environment(environment: Mapping[str, str], definitions: Sequence[Defin
         sampling=sampling(environment),
         cors_origins=tuple(_list(environment.get("COMMERCE_CORS_ORIGINS", ""))),
         development=environment.get("COMMERCE_ENVIRONMENT") == "development",
-        tokenless_calls_a_second=int(
-            environment.get("COMMERCE_TOKENLESS_CALLS_A_SECOND", rates.CALLS_A_SECOND)
+        tokenless_calls_a_second=_positive(
+            environment, "COMMERCE_TOKENLESS_CALLS_A_SECOND", rates.CALLS_A_SECOND
         ),
         backends=addresses,
     )
@@ -67,6 +67,13 @@ def sampling(environment: Mapping[str, str]) -> float:
     if sampler == "traceidratio":
         return float(environment.get("OTEL_TRACES_SAMPLER_ARG", "1"))
     return 0.0 if sampler == "always_off" else 1.0
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name) or str(default)
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise Missing(f"{name}: must be a whole number of 1 or more")
+    return int(value)
 
 
 def _list(value: str) -> list[str]:

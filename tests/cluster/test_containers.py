@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.cluster.provision import Provisioning
 from services.payment.settings import PaymentSettings
 from services.runtime.definition import chosen
 from services.runtime.settings import Settings
+from services.sandbox.settings import Settings as SandboxSettings
 
 ROOT = Path(__file__).parents[2]
 COMPANIONS = [companion for definition in chosen() for companion in definition.companions]
@@ -27,6 +29,15 @@ def containers():
 def mounts(container):
     """Source by target."""
     return {target: source for source, target, *_ in (volume.split(":") for volume in container["volumes"])}
+
+
+def settings_of(code):
+    """The classes of settings of a service's package, besides a companion's, and what every service is told."""
+    for path in (ROOT / "services" / code).glob("*.py"):
+        if "(Settings)" in path.read_text():
+            import_module(f"services.{code}.{path.stem}")
+    own = [each for each in Settings.__subclasses__() if each.__module__.split(".")[1] == code]
+    return [Settings, *own]
 
 
 def locked(name):
@@ -77,18 +88,56 @@ def test_the_sandbox_runs_in_development_or_where_it_is_asked_for(containers):
         assert told["COMMERCE_PAYMENT_SANDBOX"] == "${COMMERCE_PAYMENT_SANDBOX:-}"
 
 
-def test_hands_every_setting_of_a_provider_to_the_payment_service_alone(containers):
-    """Named without a value: what is not set outside is not set inside."""
+def handed_on(container):
+    """What a container is told when it is set outside, and otherwise not at all."""
+    return {name for name, value in container.get("environment", {}).items() if value is None}
+
+
+def optional(settings, prefix="COMMERCE_"):
+    """The names of settings that have a default."""
+    return {
+        f"{prefix}{name.upper()}" for name, field in settings.model_fields.items() if not field.is_required()
+    }
+
+
+@pytest.mark.parametrize("definition", chosen(), ids=lambda definition: definition.code)
+def test_every_setting_of_a_service_can_be_set_from_outside(containers, definition):
+    """Those without a default are provisioned, as are those that a companion has its service told."""
+    made = {name for companion in definition.companions for name in companion.owner_environment}
+    told = containers[definition.code]["environment"]
+    for settings in settings_of(definition.code):
+        assert optional(settings) - made <= told.keys()
+    for name in optional(Settings) & {name for name, value in told.items() if value is not None}:
+        assert told[name].startswith(f"${{{name}:-"), f"{name} cannot be set from outside"
+
+
+def test_every_setting_of_the_sandbox_can_be_set_from_outside(containers):
+    assert handed_on(containers["sandbox"]) == optional(SandboxSettings, "COMMERCE_SANDBOX_")
+
+
+def test_no_service_is_without_its_own_settings_here():
+    """Guards the search: these three have settings besides what every service is told."""
+    assert {code.code for code in chosen() if len(settings_of(code.code)) > 1} == {
+        "catalog",
+        "order",
+        "payment",
+    }
+
+
+@pytest.mark.parametrize("name", ["COMMERCE_CORS_ORIGINS", "COMMERCE_TOKENLESS_CALLS_A_SECOND"])
+def test_what_the_gateway_may_be_told_can_be_set_from_outside(containers, name):
+    assert name in handed_on(containers["gateway-settings"])
+
+
+def test_a_providers_key_is_handed_to_the_payment_service_alone(containers):
     ours = PaymentSettings.model_fields.keys() - Settings.model_fields.keys()
-    handed_on = {
+    names = {
         f"COMMERCE_{name.upper()}" for name in ours if not name.startswith(("sandbox_", "payment_sandbox"))
     }
-    told = {
-        name: {key for key, value in container.get("environment", {}).items() if value is None}
-        for name, container in containers.items()
-    }
-    assert told.pop("payment") == handed_on
-    assert not any(told.values())
+    assert names <= handed_on(containers["payment"])
+    for name, container in containers.items():
+        if name != "payment":
+            assert not names & container.get("environment", {}).keys()
 
 
 def test_payment_alone_has_a_way_out_besides_those_with_a_port():

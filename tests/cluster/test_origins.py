@@ -1,4 +1,4 @@
-"""Whose pages may call is told to the gateway, as the environment has it."""
+"""Whose pages may call, and how often an address without a token: the gateway is told what the environment says."""
 
 from typing import Any
 
@@ -9,17 +9,24 @@ from tests.cluster.toys import TOYS, configure
 
 
 @pytest.mark.parametrize(
-    ("told", "origins"),
+    ("told", "origins", "calls_a_second"),
     [
-        ({}, []),
+        ({}, (), 200),
         (
-            {"COMMERCE_CORS_ORIGINS": "https://a.example, https://b.example"},
-            ["https://a.example", "https://b.example"],
+            {
+                "COMMERCE_CORS_ORIGINS": "https://a.example, https://b.example",
+                "COMMERCE_TOKENLESS_CALLS_A_SECOND": "7",
+            },
+            ("https://a.example", "https://b.example"),
+            7,
         ),
     ],
 )
-async def test_the_gateway_is_told_of_the_origins(tmp_path, monkeypatch, told, origins):
-    monkeypatch.delenv("COMMERCE_CORS_ORIGINS", raising=False)
+async def test_the_gateway_is_told_what_the_environment_says(
+    tmp_path, monkeypatch, told, origins, calls_a_second
+):
+    for name in ("COMMERCE_CORS_ORIGINS", "COMMERCE_TOKENLESS_CALLS_A_SECOND"):
+        monkeypatch.delenv(name, raising=False)
     asked = {}
 
     def recording(**given: Any) -> Any:
@@ -29,3 +36,4 @@ async def test_the_gateway_is_told_of_the_origins(tmp_path, monkeypatch, told, o
     async with Cluster(tmp_path, definitions=TOYS, configure=recording, environment=told):
         pass
     assert (asked["cors_origins"], asked["development"]) == (origins, True)
+    assert asked["tokenless_calls_a_second"] == calls_a_second

@@ -74,6 +74,12 @@ async def test_lets_pages_of_the_named_origins_in(keys: Keys, kind: str, develop
     assert settings.development is development
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "²"])
+async def test_names_a_number_of_calls_that_is_none(keys: Keys, value: str) -> None:
+    with pytest.raises(Missing, match="COMMERCE_TOKENLESS_CALLS_A_SECOND: must be a whole number"):
+        from_environment(environment(keys, COMMERCE_TOKENLESS_CALLS_A_SECOND=value), FOUND)
+
+
 async def test_refuses_a_definition_that_the_descriptors_do_not_know(keys: Keys) -> None:
     unknown = Definition(code="order", tier=Tier.OPTIONAL, port=0, proto_services=("commerce.no.v1.Service",))
     with pytest.raises(UnknownService, match=r"commerce\.no\.v1\.Service"):
