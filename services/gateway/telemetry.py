@@ -108,7 +108,8 @@ def _line(fields: Mapping[str, str]) -> Json:
 def trace_header_filter() -> Json:
     """Puts the trace id on every reply, Envoy's own included, and takes off what nobody outside needs.
 
-    No service reads a header of bytes, and gRPC tears the connection over one that is malformed.
+    No service reads a header of bytes, and gRPC tears the connection over one that is malformed. A request's
+    trailers mean nothing to gRPC: none goes further.
     """
     last_removals = [{"remove_on_match": {"key_matcher": {"suffix": "-bin"}}}, {"remove": headers.BYTES}]
     mutations = [
@@ -118,7 +119,13 @@ def trace_header_filter() -> Json:
     return extension(
         "envoy.filters.http.header_mutation",
         "filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": last_removals, "response_mutations": mutations},
+        mutations={
+            "request_mutations": last_removals,
+            "request_trailers_mutations": [
+                {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".+"}}}}
+            ],
+            "response_mutations": mutations,
+        },
     )
 
 
