@@ -12,6 +12,7 @@ from google.rpc import code_pb2
 
 from services.gateway.contract import SEGMENT, Rpc
 from services.gateway.filters import HEALTH_PATH
+from services.gateway.heads import methods
 from services.gateway.replies import Reply, unimplemented
 from services.gateway.values import ORIGINAL_PATH, Json, denial, header_filter
 
@@ -33,7 +34,8 @@ def refusals(rpcs: Iterable[Rpc]) -> Iterator[Reply]:
         yield replace(wrong, **_NO_STEP, when=(_matches(ORIGINAL_PATH, whole),))
     yield replace(_unimplemented("there is no such path", 404, ()), **_NO_STEP)
     yield _options(
-        ", ".join(sorted({one.verb for rpc in rpcs for one in rpc.bindings})), _is(PATH, EVERYTHING)
+        ", ".join(sorted({each for rpc in rpcs for one in rpc.bindings for each in methods(rpc, one)})),
+        _is(PATH, EVERYTHING),
     )
     grpc = _matches(PATH, "|".join(re.escape(rpc.path) for rpc in rpcs) or "-")
     post = _is(METHOD, "POST")
@@ -55,7 +57,7 @@ def _paths(rpcs: Iterable[Rpc]) -> dict[str, str]:
     for rpc in rpcs:
         for binding in rpc.bindings:
             # What follows a colon is no part of a parameter.
-            verbs[binding.regex.replace(SEGMENT, "[^/?:]+")].add(binding.verb)
+            verbs[binding.regex.replace(SEGMENT, "[^/?:]+")].update(methods(rpc, binding))
     alike: dict[str, list[str]] = defaultdict(list)
     for regex, taken in verbs.items():
         alike[", ".join(sorted(taken))].append(regex)

@@ -12,6 +12,7 @@ from services.gateway import (
     events,
     filters,
     hardening,
+    heads,
     keys,
     members,
     parameters,
@@ -82,7 +83,7 @@ def envoy_config(
 def _virtual_host(where: Mapping[Rpc, str], cors: Json) -> Json:
     per_filter = {rpc: _route_check(rpc) | filters.body_check(rpc) | events.of_replies(rpc) for rpc in where}
     entrances = routes.Entrances(
-        by_method=members.with_bodies(where),
+        by_method=members.with_bodies(where) | heads.of_requests(),
         by_step=dict.fromkeys(events.steps(where), events.of_requests(where)),
     )
     return routes.virtual_host(where, per_filter, cors, entrances)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from services.gateway import access, events, headers, members, rates, telemetry, words
+from services.gateway import access, events, headers, heads, members, rates, telemetry, words
 from services.gateway.contract import Rpc
 from services.gateway.hardening import MAX_BODY_BYTES, MAX_REPLY_BYTES
 from services.gateway.values import Json, extension, typed
@@ -37,6 +37,7 @@ def http_filters(rpcs: Sequence[Rpc], descriptors: Path, tokenless_calls_a_secon
         rates.rate_filter(tokenless_calls_a_second),
         headers.header_filter(rpcs),
         _body_limit(),
+        heads.head_filter(rpcs),
         events.event_filter(),
         members.member_filter(rpcs),
         words.word_filter(rpcs),

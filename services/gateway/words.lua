@@ -67,6 +67,11 @@ function envoy_on_response(handle)
   if headers:get(":status") ~= "400" or not headers:get(UNREAD) then return end
   headers:remove(UNREAD)
   local body = handle:body()
+  if not body then
+    -- To HEAD: the length is of words that are not told so.
+    headers:remove("content-length")
+    return
+  end
   local before, after, said, rest =
     match(body:getBytes(0, body:length()), '^(.*"description":").*("}%]}%],"message":")(.*)("}%s*)$')
   if not said then return end

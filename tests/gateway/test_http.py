@@ -121,11 +121,11 @@ CASES: dict[str, tuple[str, Answer]] = {
     "CONNECT with a token": ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nTOKEN\r\n\r\n", Answer(501, "CONNECT")),
     "OPTIONS of all": (
         "OPTIONS * HTTP/1.1\r\nHOST\r\n\r\n",
-        Answer(204, headers={"allow": "GET, PATCH, POST, PUT, OPTIONS"}),
+        Answer(204, headers={"allow": "GET, HEAD, PATCH, POST, PUT, OPTIONS"}),
     ),
     "OPTIONS of a path": (
         f"OPTIONS {ORDER} HTTP/1.1\r\nHOST\r\n\r\n",
-        Answer(204, headers={"allow": "GET, OPTIONS", "access-control-allow-origin": ""}),
+        Answer(204, headers={"allow": "GET, HEAD, OPTIONS", "access-control-allow-origin": ""}),
     ),
     "a method that is none": (f"FROB {ORDER} HTTP/1.1\r\nHOST\r\nTOKEN\r\n\r\n", MALFORMED),
     "a method in small letters": (f"get {ORDER} HTTP/1.1\r\nHOST\r\nTOKEN\r\n\r\n", MALFORMED),
@@ -210,6 +210,7 @@ async def test_says_which_methods_a_path_takes(
 ) -> None:
     for binding in rpc.bindings:
         taken = {one.verb for each in ALL for one in each.bindings if one.regex == binding.regex}
+        taken |= {"HEAD"} if "GET" in taken and not rpc.streams else set()
         allow = ", ".join(sorted(taken))
         path = PARAMETER.sub(STORE, binding.template)
         for method in set(METHODS) - taken:
@@ -233,6 +234,44 @@ async def test_knows_no_step_that_the_contract_has_not(
             assert reply.status == 404
             assert (await refusal(reply))["message"] == "there is no such path"
     assert gateway.script.arrivals == []
+
+
+@pytest.mark.parametrize(
+    "rpc", [rpc for rpc in ALL if rpc.bindings and not rpc.streams], ids=lambda rpc: rpc.name
+)
+async def test_answers_head_as_get_without_the_body(
+    gateway: Gateway, http: aiohttp.ClientSession, rpc: Rpc
+) -> None:
+    """RFC 9110, 9.1 and 9.3.2: the same headers, and a connection that is fit for the next call."""
+    for binding in rpc.bindings:
+        path = PARAMETER.sub(STORE, binding.template)
+        if binding.verb != "GET":
+            continue
+        for at in (path, f"{path}?{'x' * 5}=1"):
+            async with http.get(at) as full, http.head(at) as bare:
+                assert bare.status == full.status
+                for name in ("content-type", "cache-control"):
+                    assert bare.headers.get(name) == full.headers.get(name)
+                assert bare.headers.get("content-length") in (full.headers["content-length"], None)
+                assert bare.status != 200 or "content-length" in bare.headers
+                assert await bare.read() == b""
+
+
+async def test_answers_head_without_a_token_as_get(gateway: Gateway, anyone: aiohttp.ClientSession) -> None:
+    async with anyone.head(ORDER) as reply:
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"].startswith("Bearer")
+    assert gateway.script.arrivals == []
+
+
+async def test_sends_nothing_behind_the_headers_of_head(gateway: Gateway) -> None:
+    reader, writer = await _connected(gateway)
+    head = GET.replace("GET", "HEAD", 1)
+    writer.write(_filled(gateway, f"{head}\r\nHOST\r\nTOKEN\r\n\r\n{GET}\r\nHost: b\r\n\r\n"))
+    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert (first[:13], second[:13]) == (b"HTTP/1.1 200 ", b"HTTP/1.1 401 ")
+    writer.close()
 
 
 async def test_takes_a_colon_in_a_query(gateway: Gateway, http: aiohttp.ClientSession) -> None:

@@ -61,6 +61,9 @@ async def test_carries_a_large_page(gateway: Gateway, http: aiohttp.ClientSessio
     async with http.get(f"/v1/stores/{STORE}/orders?pageSize=500") as reply:
         assert reply.status == 200
         assert len((await reply.json())["orders"]) == 500
+        length = reply.headers["content-length"]
+    async with http.head(f"/v1/stores/{STORE}/orders?pageSize=500") as reply:
+        assert (reply.status, reply.headers["content-length"]) == (200, length)
 
 
 @pytest.mark.parametrize(("rpc", "binding"), REST, ids=[rpc.path for rpc, _ in REST])
