@@ -79,12 +79,13 @@ def _nowhere(entrances: Entrances) -> Json:
         method: _taken(NOWHERE | {"typed_per_filter_config": config})
         for method, config in entrances.by_method.items()
     }
+    nowhere = _taken(NOWHERE)
+    # A list of no matchers is one that Envoy does not take: there may be services without such steps alone.
+    by_step = {"matcher": {"matcher_list": {"matchers": of_steps}, "on_no_match": nowhere}}
     return {
         "matcher": {
             "matcher_tree": {"input": _header(":method"), "exact_match_map": {"map": of_methods}},
-            "on_no_match": {
-                "matcher": {"matcher_list": {"matchers": of_steps}, "on_no_match": _taken(NOWHERE)}
-            },
+            "on_no_match": by_step if of_steps else nowhere,
         }
     }
 
