@@ -57,7 +57,7 @@ def found(text: str) -> bool:
 
 def masked(text: str) -> str:
     """Return the text with "*" for every digit of a card number but its last four."""
-    places = list(_places(text))
+    places = list(_places(text)) if len(text) >= _SHORTEST else []
     for start, end in reversed(places):
         text = text[:start] + _masked(text[start:end]) + text[end:]
     return text

@@ -179,7 +179,7 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
             "due_seconds": due_seconds,
             "begun_id": change.begun.operation_id if change.begun else None,
             "begun_amount": change.begun.amount if change.begun else 0,
-            "begun_lines": json.dumps(change.begun.lines if change.begun else ()),
+            "begun_lines": json.dumps(change.begun.lines) if change.begun else "[]",
             "traceparent": operation.traceparent,
         }
         | values_of_words(operation.provider_message, operation.provider_request_id)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
@@ -313,7 +314,7 @@ def _lost(payment: Payment, operation: Operation, unknown: Unknown, now: datetim
     after = next_version(payment, now)
     if operation.kind == "authorize":
         after = replace(after, state=step("lose", payment))
-    lost = replace(_saying(operation, unknown.words), state=OPERATION_UNKNOWN)
+    lost = _saying(operation, unknown.words, state=OPERATION_UNKNOWN)
     return Change(before=payment, payment=after.with_changed(lost), operation=lost)
 
 
@@ -411,8 +412,9 @@ def _ended(
     refused: Refused | None = None,
 ) -> Operation:
     answer = told or refused
-    return replace(
-        _saying(operation, answer.words if answer else NO_WORDS),
+    return _saying(
+        operation,
+        answer.words if answer else NO_WORDS,
         state=state,
         settle_time=now,
         provider_reference=told.operation_reference if told else "",
@@ -420,9 +422,9 @@ def _ended(
     )
 
 
-def _saying(operation: Operation, words: Words) -> Operation:
-    """Note what the provider said last: nothing, once it did what it was asked."""
-    return replace(operation, provider_message=words.message, provider_request_id=words.request_id)
+def _saying(operation: Operation, words: Words, **changed: Any) -> Operation:
+    """Change an operation, and note what the provider said last: nothing, once it did what it was asked."""
+    return replace(operation, provider_message=words.message, provider_request_id=words.request_id, **changed)
 
 
 def next_version(payment: Payment, now: datetime) -> Payment:
