@@ -19,11 +19,14 @@ STORE_FIELD = "{store_id}"
 
 
 def token_filter(rpcs: Iterable[Rpc]) -> Json:
-    """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs."""
+    """Wants a valid token (ES256, RFC 7519) for everything but the contract's public RPCs.
+
+    The keys are still to be filled in (keys.py).
+    """
     provider = {
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
-        "remote_jwks": keys.remote(),
+        "local_jwks": keys.WITHIN,
         # Whatever its case: headers.py lets no other scheme come here.
         "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "forward": True,

@@ -54,6 +54,7 @@ def envoy_config(
     where = {rpc: item.code for item in offered for rpc in rpcs(descriptors, item.proto_services)}
     services = [clusters.service_cluster(item.code, backends[item.code]) for item in offered]
     collector = clusters.collector_cluster(telemetry.COLLECTOR, otlp)
+    tokens = access.token_filter(where)
     manager = {
         "stat_prefix": "gateway",
         "codec_type": "AUTO",
@@ -65,7 +66,9 @@ def envoy_config(
             "virtual_hosts": [_virtual_host(where, filters.cors(cors_origins, development))],
             "validate_clusters": False,
         },
-        "http_filters": filters.http_filters(tuple(where), descriptors, tokenless_calls_a_second),
+        "http_filters": filters.http_filters(
+            tuple(where), keys.discovered(tokens, jwks), descriptors, tokenless_calls_a_second
+        ),
     }
     return {
         "node": {"id": "gateway", "cluster": "commerce"},
@@ -74,7 +77,7 @@ def envoy_config(
         "layered_runtime": {"layers": [{"name": "commerce", "static_layer": _runtime()}]},
         "overload_manager": hardening.overload_manager(),
         "static_resources": {
-            "listeners": [_listener(listen, manager), keys.listener(listen, jwks)],
+            "listeners": [_listener(listen, manager), keys.listener(listen, tokens, jwks)],
             "clusters": [*services, collector, keys.cluster(listen)],
         },
     }

@@ -28,7 +28,9 @@ EXPOSED_HEADERS = (
 LOCALHOST = r"https?://(?:localhost|[a-z0-9-]+\.localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?"
 
 
-def http_filters(rpcs: Sequence[Rpc], descriptors: Path, tokenless_calls_a_second: int) -> list[Json]:
+def http_filters(
+    rpcs: Sequence[Rpc], tokens: Json, descriptors: Path, tokenless_calls_a_second: int
+) -> list[Json]:
     """The chain. From the transcoder on every call is gRPC: one token rule, one route, one error shape for all."""
     return [
         _health(),
@@ -43,7 +45,7 @@ def http_filters(rpcs: Sequence[Rpc], descriptors: Path, tokenless_calls_a_secon
         words.word_filter(rpcs),
         telemetry.trace_header_filter(),
         _transcoder(rpcs, descriptors),
-        access.token_filter(rpcs),
+        tokens,
         access.route_filter(),
         extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True),
     ]

@@ -1,7 +1,8 @@
 """The public keys, read again while the gateway runs.
 
-jwt_authn reads a file once, but fetches from an HTTP server again and again, and keeps what it had when that fails.
-So the gateway serves the file to itself, on a socket without a port.
+jwt_authn reads a file once, and remembers tokens longer than their keys. But a filter whose configuration is discovered
+is replaced whole when that changes, with all that it remembers, and kept when what comes is no configuration. So the
+gateway serves the filter with the keys in it to itself, on a socket without a port.
 """
 
 from __future__ import annotations
@@ -9,23 +10,43 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from services.gateway.values import Json, extension, seconds
+from services.gateway.values import Json, extension, lua, seconds
 
 NAME = "keys"
-PATH = "/jwks.json"
-# A key that was added is taken within five seconds, with one attempt in vain.
-INTERVAL_SECONDS = 2
-FAILED_INTERVAL_SECONDS = 0.5
+# A change counts within five seconds, with one attempt in vain: Envoy waits up to a second more.
+INTERVAL_SECONDS = 1
 TIMEOUT_SECONDS = 1
+# Where the keys are put; nothing else in a filter is called so.
+KEYS = "commerce.keys"
+WITHIN = {"inline_string": KEYS}
 
 
-def remote() -> Json:
-    """Where the token filter gets the keys from. It asks beforehand: no call waits for them but the first ones."""
+def discovered(kept: Json, jwks: Path) -> Json:
+    """A filter that has WITHIN in it, as one that changes with the file, which Envoy needs to start."""
     return {
-        "http_uri": {"uri": f"http://{NAME}{PATH}", "cluster": NAME, "timeout": seconds(TIMEOUT_SECONDS)},
-        "cache_duration": seconds(INTERVAL_SECONDS),
-        "async_fetch": {"fast_listener": True, "failed_refetch_duration": seconds(FAILED_INTERVAL_SECONDS)},
+        "name": kept["name"],
+        "config_discovery": {
+            "config_source": {
+                "resource_api_version": "V3",
+                "api_config_source": {
+                    "api_type": "REST",
+                    "transport_api_version": "V3",
+                    "cluster_names": [NAME],
+                    "refresh_delay": seconds(INTERVAL_SECONDS),
+                    "request_timeout": seconds(TIMEOUT_SECONDS),
+                },
+            },
+            "default_config": _reading(kept["typed_config"], jwks),
+            "apply_default_config_without_warming": True,
+            "type_urls": [kept["typed_config"]["@type"]],
+        },
     }
+
+
+def _reading(config: Json, jwks: Path) -> Json:
+    from_file = json.dumps({"filename": str(jwks.absolute())})
+    reading: Json = json.loads(json.dumps(config).replace(json.dumps(WITHIN), from_file))
+    return reading
 
 
 def cluster(gateway: str) -> Json:
@@ -39,13 +60,19 @@ def cluster(gateway: str) -> Json:
     }
 
 
-def listener(gateway: str, jwks: Path) -> Json:
-    """Serves the file as it is at each moment."""
-    code = (Path(__file__).parent / "keys.lua").read_text()
+def listener(gateway: str, kept: Json, jwks: Path) -> Json:
+    """Serves the filter with the file as it is at each moment: a DiscoveryResponse, of Envoy's API."""
+    answer = {
+        "version_info": "1",
+        "resources": [{"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", **kept}],
+    }
+    before, after = json.dumps(answer).split(json.dumps(KEYS))
+    tables = f"local FILE, BEFORE, AFTER = {lua(jwks.absolute())}, {lua(before)}, {lua(after)}\n"
+    code = tables + (Path(__file__).parent / "keys.lua").read_text()
     files = extension(
         "envoy.filters.http.lua",
         "filters.http.lua.v3.Lua",
-        default_source_code={"inline_string": f"local FILE = {json.dumps(str(jwks.absolute()))}\n{code}"},
+        default_source_code={"inline_string": code},
     )
     router = extension("envoy.filters.http.router", "filters.http.router.v3.Router")
     manager = extension(
