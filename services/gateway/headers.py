@@ -34,6 +34,7 @@ FORMS = {
     "grpc-trace-bin": (_BASE64, "must be base64"),
 }
 TE = "te"
+METHOD = "grpc_method"
 _GRPC = {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}
 # Envoy removes any other; a service would tear the stream without a word.
 _NO_TRAILERS = {"not_rule": {"header": {"name": TE, "string_match": {"exact": "trailers"}}}}
@@ -61,6 +62,10 @@ def header_filter(rpcs: Iterable[Rpc]) -> Json:
         TWICE: denial(_header(AUTHORIZATION, _TWO)),
         TOO_LARGE: denial(_header(BYTES, _MANY_BYTES)),
         TE: denial(_GRPC, _NO_TRAILERS),
+        # A service could not read it.
+        METHOD: denial(
+            _GRPC, {"not_rule": {"header": {"name": ":method", "string_match": {"exact": "POST"}}}}
+        ),
         ENCODING: denial(_header(ENCODING, "identity", invert_match=True)),
         # Two of them, as Envoy joins them.
         HOST: denial(_header(":authority", ".*,.*")),

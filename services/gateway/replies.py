@@ -121,6 +121,7 @@ REPLIES = (
     replace(_bad_header(headers.AUTHORIZATION, "is given twice"), details=f"policy[{headers.TWICE}]"),
     replace(_invalid(403, TOO_LARGE, f"policy[{headers.TOO_LARGE}]"), sent=431),
     unimplemented(403, "this is no proxy: CONNECT leads nowhere", 501, f"policy[{headers.TUNNEL}]"),
+    unimplemented(403, "gRPC is called by POST", 405, f"policy[{headers.METHOD}]"),
     *(_bad_header(name, words) for name, (_, words) in headers.FORMS.items()),
     replace(
         _invalid(

@@ -8,7 +8,7 @@ local NAME_BYTES = 100
 -- What the transcoder says, escaped as JSON has it, and how much of it is told: what the client sent may stand in it.
 local SAID_BYTES, PATH_BYTES = 300, 150
 local NO_VALUE = "^([%w_%.%[%]%*]+): invalid value .* for type ([%w_%./]+)$"
-local NO_FIELD = '^Could not find field \\"([%w_%.%-%*]+)\\"'
+local NO_FIELD = '^Could not find field \\"([%w_%.%-%*%[%]]+)\\"'
 local TWO_OF_ONE = "^: invalid value oneof field .- Cannot set .([%w_]+)"
 local NAMED = {
   "^the header ([%w_.-]+) ",

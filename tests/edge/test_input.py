@@ -328,6 +328,7 @@ QUERIES = {
     "pageToken=AAAAAAAAAAAAAAAAAAAAAFsiMDE5MyJd": "pageToken",
     "nope=1": "nope",
     "state.x=1": "state",
+    "state[]=1": "state[]",
 }
 
 

@@ -110,6 +110,17 @@ async def test_refuses_a_grpc_call_with(
     await _feel_nothing(gateway)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_refuses_grpc_by_another_method(
+    gateway: Gateway, http: aiohttp.ClientSession, method: str
+) -> None:
+    headers = {"content-type": "application/grpc", "te": "trailers"}
+    async with http.request(method, GET_ORDER, headers=headers) as reply:
+        assert (reply.status, reply.headers["grpc-status"]) == (200, "12")
+        assert reply.headers["grpc-message"] == "gRPC is called by POST"
+    assert gateway.script.arrivals == []
+
+
 async def test_refuses_grpc_metadata_that_is_a_server_s_to_send(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.address) as channel:
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
