@@ -49,7 +49,12 @@ _outcomes = given(
 )
 RETURNS_SETTLED = statement(
     update(order_returns)
-    .where(_r.return_id == _outcomes.c.return_id, _r.order_id == _outcomes.c.order_id)
+    .where(
+        _r.return_id == _outcomes.c.return_id,
+        _r.order_id == _outcomes.c.order_id,
+        # What was given back stays so, though news of an attempt that failed comes late.
+        _r.refunded_minor_units <= _outcomes.c.given,
+    )
     .values(
         refunded_minor_units=_outcomes.c.given,
         unrefunded_minor_units=_outcomes.c.unrefunded,
@@ -144,8 +149,12 @@ class MoneyTold:
                 captured=[each.captured for each in known],
                 refunded=[each.order.refunded.minor_units for each in known],
             )
-        # Of a return, or of whoever asked by hand: those match nothing.
-        asked = [news for news in gathered if is_uuid(news.request_id)]
+        # Of a return, or of whoever asked by hand: those match nothing. Of several attempts the one that succeeded.
+        asked = {
+            news.request_id: news
+            for news in sorted(gathered, key=lambda news: news.given)
+            if is_uuid(news.request_id)
+        }.values()
         if asked:
             await work.rows(
                 RETURNS_SETTLED,

@@ -220,7 +220,6 @@ class People:
         if "id" not in reply:
             raise Refusal(reply["error"]["code"])
         self.disputes.append(reply["id"])
-        self.expected.disputed += self._part(step)
 
     async def _decide(self, step: Step) -> None:
         """The bank decides what it has open."""

@@ -70,8 +70,9 @@ def test_says_something_when_money_was_there_and_is_told_as_not_given_back():
     assert wrong(order(), taken=TOTAL, gone_back=BACK - 1, not_given=1)
 
 
-def test_a_bank_may_keep_what_is_there():
-    assert wrong(order(disputed=1), taken=TOTAL, gone_back=BACK - 1, not_given=1) == []
+@pytest.mark.parametrize(("lost", "enough"), [(TOTAL - BACK, True), (TOTAL - BACK + 1, False)])
+def test_what_a_bank_has_is_not_there(lost, enough):
+    assert bool(wrong(order(), taken=TOTAL, gone_back=BACK - 1, lost=lost, not_given=1)) == enough
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.operations_service_pb2 import ExplainOrderRequest, ListStuckOrdersRequest
+from commerce.payment.v1.payment_events_pb2 import PaymentOperationFailed
 from commerce.payment.v1.payment_pb2 import CaptureMode
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.settings_service_pb2 import PaymentSettings, SetPaymentSettingsRequest
@@ -24,6 +25,7 @@ from tests.order.asks import (
     steps_of,
     take_back,
 )
+from tests.order.test_reactions import applied, telling
 from tests.payment.till import Till, said
 from tests.shop import eventually, new_id, refused
 
@@ -105,6 +107,32 @@ async def test_a_return_whose_money_never_comes_says_that_nothing_goes_back(shop
     (back,) = (await given_back(shop, order_id)).returns
     assert (back.refunded.minor_units, back.unrefunded.minor_units) == (0, 1000)
     assert back.unrefunded_reason == "not_captured"
+
+
+async def test_what_a_dispute_has_stopped_is_resolved_when_it_is_won_however_late_the_failure_is_told(shop):
+    product = await shop.product(price=1000)
+    order_id, till = await shop.order([(product, 1)], state="DELIVERED"), Till(shop)
+    await captured(shop, order_id, 1000)
+    async with till.unheard():
+        dispute = await till.disputes(await payment_of(shop, order_id), 1000)
+        await shop.orders.ReturnOrder(take_back(order_id, (product, 1)))
+        await given_back(shop, order_id)
+    assert (await explained(shop, order_id)).unrefunded_reason == "disputed"
+
+    await till.decides(dispute, "won")
+    await eventually(lambda: _has_back(shop, order_id, 1000))
+
+    (failure,) = await shop.published(PaymentOperationFailed)
+    async with telling(shop) as tell:
+        await applied(shop, await tell(failure))
+    (back,) = (await order_of(shop, order_id)).returns
+    assert (back.unrefunded.minor_units, back.unrefunded_reason) == (0, "")
+    assert not (await explained(shop, order_id)).HasField("unrefunded")
+
+
+async def _has_back(shop, order_id, amount):
+    (back,) = (await order_of(shop, order_id)).returns
+    return back.refunded.minor_units == amount
 
 
 async def test_what_was_refunded_for_a_cancellation_is_known_too(shop):

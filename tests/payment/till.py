@@ -268,6 +268,16 @@ class Till:
         finally:
             cluster.kill("sandbox", SIGCONT)
 
+    @asynccontextmanager
+    async def unheard(self):
+        """The provider's webhooks come after this block only."""
+        cluster = self.shop.clients.cluster
+        cluster.kill("envoy", SIGSTOP)
+        try:
+            yield
+        finally:
+            cluster.kill("envoy", SIGCONT)
+
     async def kill(self) -> None:
         """SIGKILL to the payment service; returns when it is back."""
         cluster = self.shop.clients.cluster

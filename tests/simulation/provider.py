@@ -14,6 +14,7 @@ from typing import Any
 from services.order.neighbours import Unanswered
 from services.payment.gateways.gateway import Abilities
 from services.payment.rules.outcomes import (
+    DISPUTED,
     DisputeTold,
     NeverSeen,
     Notice,
@@ -145,8 +146,11 @@ class Provider:
             charge.captured += operation.amount
             charge.status = "captured"
         else:
-            if operation.amount > charge.captured - charge.refunded - charge.disputed - charge.lost:
+            left = charge.captured - charge.refunded - charge.lost
+            if operation.amount > left:
                 return Refused("amount_exceeds_captured", charge.status)
+            if operation.amount > left - charge.disputed:
+                return Refused(DISPUTED, charge.status)
             charge.refunded += operation.amount
             charge.status = "refunded"
         return self._told(charge, operation.operation_id)

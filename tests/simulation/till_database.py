@@ -5,6 +5,7 @@ commit is all or nothing, and its answer may be lost. What each statement does i
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import asyncpg
 from google.protobuf.message import Message
 
 from services.payment.payments import queries
-from services.payment.rules.payment import OPEN
+from services.payment.rules.payment import OPEN, OPERATION_FAILED
 from services.runtime.callers import Caller
 from services.runtime.database import unavailable
 from services.runtime.statements import Statement
@@ -69,15 +70,21 @@ class TillDatabase:
             work.end()
 
     def payment_rows(self, payment_id: str, see: "Transaction | None" = None) -> list[Row]:
-        """A payment with its operations, as its query returns it."""
-        payment, of_payment = None, []
+        """A payment with its operations and disputes, as its query returns it."""
+        payment, of_payment, disputes = None, [], []
         for key, row in see.seen(PAYMENTS) if see else self.table(PAYMENTS).items():
             payment = row if key == payment_id else payment
         for _, row in see.seen(OPERATIONS) if see else self.table(OPERATIONS).items():
             of_payment += [row] if row["payment_id"] == payment_id else []
+        for _, row in see.seen("disputes") if see else self.table("disputes").items():
+            disputes += [row] if row["payment_id"] == payment_id else []
         if payment is None:
             return []
-        of_payment.sort(key=lambda row: row["operation_id"])
+        disputes.sort(key=lambda row: (row["open_time"], row["dispute_id"]))
+        payment = payment | {
+            "disputes": json.dumps(disputes, default=datetime.isoformat) if disputes else None
+        }
+        of_payment.sort(key=lambda row: (row["create_time"], row["operation_id"]))
         labelled = [{label: row[name] for label, name in OPERATION.items()} for row in of_payment]
         return [payment | row for row in labelled] or [dict(payment)]
 
@@ -199,13 +206,15 @@ class Transaction:
         mine = [row for _, row in self.seen(OPERATIONS) if row["payment_id"] in touched]
         for payment_id in touched:
             own = [row for row in mine if row["payment_id"] == payment_id]
-            requests = [row["request_id"] for row in own if row["request_id"]]
+            requests = [
+                row["request_id"] for row in own if row["request_id"] and row["state"] != OPERATION_FAILED
+            ]
             if sum(row["state"] in OPEN for row in own) > 1:
                 raise asyncpg.UniqueViolationError("operations_one_open")
             if sum(row["kind"] == "authorize" for row in own) > 1:
                 raise asyncpg.UniqueViolationError("operations_one_authorize")
             if len(requests) != len(set(requests)):
-                raise asyncpg.UniqueViolationError("operations_one_a_request")
+                raise asyncpg.UniqueViolationError("operations_one_attempt")
         posted: dict[Any, int] = {}
         for (table, key), row in self._written.items():
             if table == PAYMENTS:

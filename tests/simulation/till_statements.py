@@ -120,8 +120,9 @@ async def _payment_changed(work: Transaction, **values: Any) -> list[Row]:
 
 
 def _following(work: Transaction, operation: Row, values: Row) -> None:
-    given = zip(values["next_id"], values["next_kind"], values["next_amount"], strict=True)
-    for operation_id, kind, amount in given:
+    names = ("id", "kind", "amount", "request", "reason", "wanted", "traceparent")
+    given = zip(*(values[f"next_{name}"] for name in names), strict=True)
+    for operation_id, kind, amount, request_id, reason, wanted, traceparent in given:
         following = _operation(
             operation_id=str(operation_id),
             payment_id=operation["payment_id"],
@@ -129,7 +130,10 @@ def _following(work: Transaction, operation: Row, values: Row) -> None:
             state=OPERATION_PENDING,
             amount_minor_units=amount,
             attempts=0,
-            traceparent=values["traceparent"],
+            traceparent=traceparent,
+            request_id=request_id,
+            reason=reason,
+            wanted_minor_units=wanted,
             create_time=values["update_time"],
             due_time=work.in_seconds(0),
             gateway=operation["gateway"],
@@ -219,11 +223,6 @@ async def _expiry_later(work: Transaction, payment_id: str, seconds: float) -> l
     return []
 
 
-async def _disputes(work: Transaction, payment_id: str) -> list[Row]:
-    found = [row for _, row in work.seen("disputes") if row["payment_id"] == payment_id]
-    return sorted(found, key=lambda row: (row["open_time"], row["dispute_id"]))
-
-
 async def _dispute_known(work: Transaction, **values: Any) -> list[Row]:
     known = await work.get("disputes", values["dispute_id"], lock=True)
     changed = {name: values[name] for name in ("status", "close_time")}
@@ -282,7 +281,6 @@ STATEMENTS: Statements = {
     queries.GATEWAY_CHANGED.name: _gateway_changed,
     queries.PAYMENTS_EXPIRING.name: _payments_expiring,
     queries.EXPIRY_LATER.name: _expiry_later,
-    queries.DISPUTES.name: _disputes,
     queries.DISPUTE_KNOWN.name: _dispute_known,
     webhook_queries.WEBHOOK_STORED.name: _webhook_stored,
     webhook_queries.WEBHOOK_PARKED.name: _webhook_parked,

@@ -16,6 +16,7 @@ from services.payment.gateways.foreign_json import is_whole, read_json
 from services.payment.gateways.gateway import HOSTED, Abilities, Unfetched
 from services.payment.gateways.http import PAGE_BYTES, Answer, Http
 from services.payment.rules.outcomes import (
+    DISPUTED,
     NO_WORDS,
     DisputeTold,
     Method,
@@ -283,6 +284,7 @@ def _error(answer: Answer) -> Refused | Unknown:
 def _refused(code: str, charge: Any, words: Words = NO_WORDS) -> Refused:
     # What is left of a charge that was captured in part expires without a status of its own.
     status = "expired" if code == "authorization_expired" else charge
+    code = DISPUTED if code == "amount_disputed" else code
     return Refused(code[:100], status if _is_text(status) and status in STATUSES else "", words)
 
 

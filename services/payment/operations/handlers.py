@@ -11,7 +11,7 @@ from services.payment.operations.queries import OPERATIONS_UNSETTLED
 from services.payment.payments import rows, webhook_queries, webhooks
 from services.payment.payments.driver import Driver, not_found
 from services.payment.payments.messages import message, staff_operation_message
-from services.payment.payments.queries import PAYMENT_SHOWN
+from services.payment.payments.queries import PAYMENT
 from services.payment.rules.life import not_allowed
 from services.payment.rules.payment import Payment
 from services.runtime.database import Row
@@ -46,7 +46,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
             raise not_allowed("settle", payment)
         await self._driver.settle(payment)
         # With how often, and when next, the provider is asked.
-        shown = rows.shown(await call.db.rows(PAYMENT_SHOWN, payment_id=request.payment_id))
+        shown = rows.payment_of(await call.db.rows(PAYMENT, payment_id=request.payment_id))
         assert shown is not None
         return rpc.SettlePaymentResponse(payment=message(shown, call.caller))
 

@@ -65,6 +65,11 @@ _done_after_all = exists().where(
     _later.c.create_time > operations.c.create_time,
     or_(_left < operations.c.amount_minor_units, _the_same_by_hand),
 )
+_asked_for_anew = exists().where(
+    _later.c.payment_id == operations.c.payment_id,
+    _later.c.request_id == operations.c.request_id,
+    _later.c.create_time > operations.c.create_time,
+)
 _failed = (
     select(operations.c.operation_id, operations.c.settle_time.label("fail_time"))
     .join(payments, payments.c.payment_id == operations.c.payment_id)
@@ -73,6 +78,7 @@ _failed = (
         operations.c.settle_time > func.now() - func.make_interval(0, 0, 0, FAILED_DAYS),
         _asked_for,
         ~_done_after_all,
+        ~_asked_for_anew,
     )
     .order_by(operations.c.settle_time.desc())
     .limit(_size)

@@ -87,7 +87,7 @@ class PaymentService(PaymentServiceServicer):
         return _refunded(await self._driver.operate(asked, call, _refunded))
 
     async def GetPayment(self, request: rpc.GetPaymentRequest, call: Call) -> rpc.GetPaymentResponse:
-        payment = rows.shown(await call.db.rows(queries.PAYMENT_SHOWN, payment_id=request.payment_id))
+        payment = rows.payment_of(await call.db.rows(queries.PAYMENT, payment_id=request.payment_id))
         if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
             raise not_found(request.payment_id)
         return rpc.GetPaymentResponse(payment=message(payment, call.caller))

@@ -131,10 +131,20 @@ OPERATION = (
 )
 
 
-def _payments(condition: Any, name: str, *more: Any) -> Any:
-    """A payment with its operations, the first one first: a row each, one with nulls where there is none."""
+_opened, _dispute_id = disputes.c.open_time, disputes.c.dispute_id
+# As JSON: read by a statement of its own they could be of another moment.
+_disputes = (
+    select(func.json_agg(aggregate_order_by(func.row_to_json(disputes.table_valued()), _opened, _dispute_id)))
+    .where(disputes.c.payment_id == payments.c.payment_id)
+    .correlate(payments)
+    .scalar_subquery()
+)
+
+
+def _payments(condition: Any, name: str) -> Any:
+    """A payment with its disputes, and its operations, oldest first: a row each, one with nulls where there is none."""
     return statement(
-        select(payments, *OPERATION, *more)
+        select(payments, *OPERATION, _disputes.label("disputes"))
         .select_from(payments.outerjoin(operations, operations.c.payment_id == payments.c.payment_id))
         .where(condition)
         .order_by(operations.c.create_time, operations.c.operation_id),
@@ -147,7 +157,6 @@ def _locked(condition: Any, name: str) -> Any:
     return statement(select(payments.c.payment_id).where(condition).with_for_update(), name)
 
 
-_opened, _dispute_id = disputes.c.open_time, disputes.c.dispute_id
 _by_id = payments.c.payment_id == param("payment_id")
 _by_order = payments.c.order_id == param("order_id")
 _by_operation = payments.c.payment_id == (
@@ -161,14 +170,6 @@ _by_reference = and_(
     payments.c.provider_reference != text("''"),
 )
 PAYMENT = _payments(_by_id, "payment")
-# With its disputes, the first one first, as JSON: read by a statement of its own they could be of another moment.
-_disputes = (
-    select(func.json_agg(aggregate_order_by(func.row_to_json(disputes.table_valued()), _opened, _dispute_id)))
-    .where(disputes.c.payment_id == payments.c.payment_id)
-    .correlate(payments)
-    .scalar_subquery()
-)
-PAYMENT_SHOWN = _payments(_by_id, "payment shown", _disputes.label("disputes"))
 PAYMENT_OF_ORDER = _payments(_by_order, "payment of order")
 PAYMENT_LOCKED = _locked(_by_id, "payment locked")
 PAYMENT_OF_ORDER_LOCKED = _locked(_by_order, "payment of order locked")
@@ -273,7 +274,15 @@ def _begun(asked: Any) -> Any:
 
 
 def _following(asked: Any) -> Any:
-    next_one = given(("next_id", UUIDS), ("next_kind", TEXTS), ("next_amount", BIGINTS))
+    next_one = given(
+        ("next_id", UUIDS),
+        ("next_kind", TEXTS),
+        ("next_amount", BIGINTS),
+        ("next_request", UUIDS),
+        ("next_reason", TEXTS),
+        ("next_wanted", BIGINTS),
+        ("next_traceparent", TEXTS),
+    )
     columns = {
         "operation_id": next_one.c.next_id,
         "payment_id": asked.c.payment_id,
@@ -282,11 +291,14 @@ def _following(asked: Any) -> Any:
         "state": literal(OPERATION_PENDING, SmallInteger),
         "amount_minor_units": next_one.c.next_amount,
         "attempts": literal(0),
-        "traceparent": param("traceparent", Text),
+        "traceparent": next_one.c.next_traceparent,
+        "request_id": next_one.c.next_request,
         "create_time": param("update_time", TIME),
         "due_time": func.now(),
         "gateway": asked.c.gateway,
+        "reason": next_one.c.next_reason,
         "lines": param("next_lines", JSONB),
+        "wanted_minor_units": next_one.c.next_wanted,
     }
     rows = select(*columns.values()).select_from(next_one.join(asked, literal(True)))
     return insert(operations).from_select(list(columns), rows).cte("following")
@@ -389,12 +401,6 @@ EXPIRY_LATER = statement(
     "expiry later",
 )
 
-DISPUTES = statement(
-    select(disputes)
-    .where(disputes.c.payment_id == param("payment_id"))
-    .order_by(disputes.c.open_time, disputes.c.dispute_id),
-    "disputes",
-)
 _dispute = upsert(disputes).values({column.name: param(column.name) for column in disputes.c})
 DISPUTE_KNOWN = statement(
     _dispute.on_conflict_do_update(

@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from services.payment.rules import amounts
 from services.payment.rules.change import Change
-from services.payment.rules.keys import key_of
 from services.payment.rules.life import REQUIRES_ACTION
 from services.payment.rules.payment import Dispute, Line, Operation, Payment, Share
 from services.runtime import cards
@@ -60,7 +57,7 @@ CHANGING = (
 
 
 def payment_of(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
-    """Return the payment that these rows are, with its operations."""
+    """Return the payment that these rows are, with its operations and disputes."""
     if not rows:
         return None
     row = rows[0]
@@ -74,6 +71,7 @@ def payment_of(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
         **fields,
         lines=tuple(Line(*line) for line in json.loads(row["lines"])),
         operations=tuple(_operation_of(each) for each in rows if each.get("operation_id")),
+        disputes=tuple(_dispute_of(each) for each in json.loads(row.get("disputes") or "[]")),
     )
 
 
@@ -107,37 +105,17 @@ def _operation_of(row: Mapping[str, Any]) -> Operation:
     )
 
 
-def shown(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
-    """Return the payment that the rows of PAYMENT_SHOWN are, with its operations and disputes."""
-    payment = payment_of(rows)
-    if payment is None or not rows[0]["disputes"]:
-        return payment
-    found = json.loads(rows[0]["disputes"])
-    for dispute in found:
-        for name in ("open_time", "close_time"):
-            dispute[name] = dispute[name] and datetime.fromisoformat(dispute[name])
-    return with_disputes(payment, found)
-
-
-def with_disputes(payment: Payment, found: Sequence[Mapping[str, Any]]) -> Payment:
-    """Return a payment with its disputes."""
-    return replace(payment, disputes=_disputes_of(found))
-
-
-def _disputes_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Dispute, ...]:
-    """Return the disputes that these rows are."""
-    return tuple(
-        Dispute(
-            dispute_id=str(row["dispute_id"]),
-            status=row["status"],
-            amount=row["amount_minor_units"],
-            fee=row["fee_minor_units"],
-            reason=row["reason"],
-            provider_reference=row["provider_reference"],
-            open_time=row["open_time"],
-            close_time=row["close_time"],
-        )
-        for row in rows
+def _dispute_of(row: Mapping[str, Any]) -> Dispute:
+    """Return the dispute that a row is, as JSON has it."""
+    return Dispute(
+        dispute_id=row["dispute_id"],
+        status=row["status"],
+        amount=row["amount_minor_units"],
+        fee=row["fee_minor_units"],
+        reason=row["reason"],
+        provider_reference=row["provider_reference"],
+        open_time=datetime.fromisoformat(row["open_time"]),
+        close_time=datetime.fromisoformat(row["close_time"]) if row["close_time"] else None,
     )
 
 
@@ -180,7 +158,6 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
             "begun_id": change.begun.operation_id if change.begun else None,
             "begun_amount": change.begun.amount if change.begun else 0,
             "begun_lines": json.dumps(change.begun.lines) if change.begun else "[]",
-            "traceparent": operation.traceparent,
         }
         | values_of_words(operation.provider_message, operation.provider_request_id)
         | _values_of_books(change)
@@ -219,16 +196,16 @@ def _values_of_books(change: Change) -> dict[str, Any]:
 
 
 def _values_of_next(change: Change) -> dict[str, Any]:
-    payment = change.payment
-    if not change.next:
-        return {"next_id": [], "next_kind": [], "next_amount": [], "next_lines": "[]"}
-    amount = payment.kept if change.next == "refund" else payment.capturable
-    lines = amounts.spread(change.next, payment, amount) if change.next in ("capture", "refund") else ()
+    found = [change.next] if change.next else []
     return {
-        "next_id": [key_of(payment, change.next, change.operation.operation_id)],
-        "next_kind": [change.next],
-        "next_amount": [amount],
-        "next_lines": json.dumps(lines),
+        "next_id": [one.operation_id for one in found],
+        "next_kind": [one.kind for one in found],
+        "next_amount": [one.amount for one in found],
+        "next_request": [one.request_id for one in found],
+        "next_reason": [one.reason for one in found],
+        "next_wanted": [one.wanted for one in found],
+        "next_traceparent": [one.traceparent for one in found],
+        "next_lines": json.dumps(change.next.lines) if change.next else "[]",
     }
 
 

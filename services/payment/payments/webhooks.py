@@ -2,7 +2,7 @@
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.payment.payments import queries, rows, webhook_queries
+from services.payment.payments import queries, webhook_queries
 from services.payment.payments.driver import Driver, locked
 from services.payment.rules import disputes, transitions
 from services.payment.rules.change import Change
@@ -38,7 +38,7 @@ async def apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> str
         return f"the payment is {payment.gateway}'s"
     operation = _operation(notice, payment)
     try:
-        change = await _change(notice, payment, operation, work)
+        change = _change(notice, payment, operation)
     except Contradiction as contradiction:
         if notice.dispute and payment.unsettled("capture"):
             raise _too_early() from None
@@ -74,11 +74,9 @@ def _operation(notice: Notice, payment: Payment) -> Operation:
     return next(known, payment.authorization)
 
 
-async def _change(notice: Notice, payment: Payment, operation: Operation, work: Work) -> Change | None:
+def _change(notice: Notice, payment: Payment, operation: Operation) -> Change | None:
     now = times.now()
     if notice.dispute:
-        known = await work.rows(queries.DISPUTES, payment_id=payment.payment_id)
-        payment = rows.with_disputes(payment, known)
         return disputes.told(payment, notice.dispute, str(new_id()), now)
     if notice.told and notice.operation_id:
         return transitions.settled(payment, operation, notice.told, now)

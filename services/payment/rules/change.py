@@ -8,7 +8,7 @@ from services.payment.rules.postings import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """`operation` is the one that it came of, `begun` one that waited, `next` the kind of a new one.
+    """`operation` is the one that it came of, `begun` one that waited, `next` a new one, which is not recorded yet.
 
     `dispute` is new, or has been decided.
     """
@@ -18,7 +18,7 @@ class Change:
     operation: Operation
     booked: tuple[Transaction, ...] = ()
     begun: Operation | None = None
-    next: str = ""
+    next: Operation | None = None
     dispute: Dispute | None = None
 
     @property

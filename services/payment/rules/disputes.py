@@ -35,6 +35,7 @@ def told(payment: Payment, news: DisputeTold, dispute_id: str, now: datetime) ->
         next_version(payment, now),
         disputed=payment.disputed - before + (news.amount if news.status == DISPUTE_OPEN else 0),
         charged_back=payment.charged_back + (news.amount if news.status == DISPUTE_LOST else 0),
+        disputes=(*(one for one in payment.disputes if one != known), dispute),
     )
     opening = replace(payment, state=moved("dispute", payment, LIFE["dispute", payment.state]))
     after = replace(after, state=moved("dispute", opening, stands(after)))

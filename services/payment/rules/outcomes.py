@@ -11,6 +11,10 @@ Status = Literal[
 ]
 
 
+# The code of a refund that is refused because of a dispute, whatever its provider calls that.
+DISPUTED = "disputed"
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What the provider said when it refused, and its own id of the request. For operators, never for buyers."""

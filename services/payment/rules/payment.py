@@ -145,8 +145,8 @@ class Payment:
         return None
 
     def asked_under(self, request_id: str) -> Operation | None:
-        """The operation that was asked for under an id, if there is one: there is at most one."""
-        return next((one for one in self.operations if one.request_id == request_id), None)
+        """The operation that was asked for under an id, the last attempt of it, if there is one."""
+        return next((one for one in reversed(self.operations) if one.request_id == request_id), None)
 
     @property
     def pending(self) -> Operation | None:

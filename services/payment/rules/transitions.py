@@ -7,8 +7,9 @@ from typing import Any
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.payment.rules import amounts, postings
+from services.payment.rules import amounts, postings, stopped
 from services.payment.rules.change import Change
+from services.payment.rules.keys import key_of
 from services.payment.rules.life import (
     AUTHORIZED,
     DONE,
@@ -349,7 +350,8 @@ def followed(
 ) -> Change:
     """Add what comes next when nothing is in flight: what has waited longest and may begin, then what is `wanted`.
 
-    A cancelled order wants its money back. What was just `refused` would be refused again: a person must look.
+    A cancelled order wants its money back. What was just `refused` would be refused again: a person must look; unless a
+    dispute has stopped it, which was decided.
     """
     after = after.with_changed(operation)
     begun = None
@@ -370,7 +372,44 @@ def followed(
         # It waits for the customer, who is not asked any more.
         operation = _ended(operation, OPERATION_FAILED, now)
         after = after.with_changed(operation)
-    return Change(before=before, payment=after, operation=operation, booked=booked, begun=begun, next=wanted)
+    following = _following(wanted, after, operation, now) if wanted else None
+    if not (begun or following or after.in_flight or after.cancelled):
+        following = _anew(after, now)
+    return Change(
+        before=before, payment=after, operation=operation, booked=booked, begun=begun, next=following
+    )
+
+
+def _following(kind: str, payment: Payment, operation: Operation, now: datetime) -> Operation:
+    """The operation that follows from another one: of all that is left."""
+    amount = payment.kept if kind == "refund" else payment.capturable
+    return Operation(
+        operation_id=key_of(payment, kind, operation.operation_id),
+        kind=kind,
+        amount=amount,
+        traceparent=operation.traceparent,
+        create_time=now,
+        lines=amounts.spread(kind, payment, amount) if kind in ("capture", "refund") else (),
+    )
+
+
+def _anew(payment: Payment, now: datetime) -> Operation | None:
+    """Another attempt at what a dispute has stopped."""
+    refund = stopped.owed(payment)
+    if refund is None:
+        return None
+    again = Operation(
+        operation_id=key_of(payment, refund.kind, refund.request_id or ""),
+        kind=refund.kind,
+        amount=refund.wanted,
+        traceparent=refund.traceparent,
+        request_id=refund.request_id,
+        create_time=now,
+        reason=refund.reason,
+        lines=refund.lines,
+        wanted=refund.wanted,
+    )
+    return fitted(again, payment)
 
 
 def _next_waiting(payment: Payment) -> Operation | None:
@@ -397,7 +436,7 @@ def _wanted_back(payment: Payment, refused: Operation | None) -> str:
     if ("refund", payment.state) not in OPERATIONS or (payment.amount and payment.kept <= 0):
         return ""
     again = refused and refused.kind == "refund" and refused.amount == payment.kept
-    return "" if again else "refund"
+    return "" if refused and again and not stopped.may_go_on(payment, refused) else "refund"
 
 
 def _over(payment: Payment) -> bool:

@@ -139,13 +139,13 @@ Index(
     postgresql_where="kind = 'authorize'",
 )
 
-# A request, or an order's return, asks for one operation.
+# A request, or an order's return, asks for one operation; one that a dispute has stopped is asked for anew.
 Index(
-    "operations_one_a_request",
+    "operations_one_attempt",
     operations.c.payment_id,
     operations.c.request_id,
     unique=True,
-    postgresql_where="request_id IS NOT NULL",
+    postgresql_where=text(f"request_id IS NOT NULL AND state <> {OPERATION_FAILED}"),
 )
 
 # What a settlement's lines are matched by, and what it must have a line of.

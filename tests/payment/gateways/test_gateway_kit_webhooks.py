@@ -8,6 +8,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.settlement_service_pb2 import SettlementLineKind as Kind
 
+from services.payment.rules.outcomes import DISPUTED
 from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON
 from services.runtime.refusals import Refusal
 from tests.payment.gateway_kit import AMOUNT, PART, Sums, buy, needs, unsigned
@@ -135,6 +136,18 @@ async def test_a_dispute_is_told_as_it_stands(world, won, end):
         assert dispute.reason
     [sums] = await purchase.charges()
     assert sums == Sums(AMOUNT, captured=AMOUNT, disputed=0 if won else PART)
+
+
+async def test_a_refund_of_what_is_disputed_is_refused_as_that_and_done_when_the_dispute_is_won(world):
+    needs(world, "disputes", "partial_refund")
+    purchase = await (await buy(world)).ready_for("refund")
+    reference = await world.open_dispute(purchase.reference, AMOUNT)
+
+    refused = await purchase.do("refund", PART)
+    assert (refused.code, bool(refused.words.message)) == (DISPUTED, True)
+    await world.close_dispute(reference, won=True)
+
+    assert (await purchase.done("refund", PART)).refunded == PART
 
 
 async def disputes(world, purchase, before):

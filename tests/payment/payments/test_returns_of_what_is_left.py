@@ -5,6 +5,7 @@ from commerce.payment.v1.payment_events_pb2 import PaymentOperationFailed, Payme
 from commerce.payment.v1.payment_pb2 import PaymentLine
 
 from tests.payment.agreement import agree
+from tests.payment.operations.test_list_unsettled_operations import unsettled
 from tests.payment.till import at_once, euros, line_amount, refunds
 from tests.shop import eventually, new_id
 
@@ -163,6 +164,50 @@ async def test_gives_back_what_it_is_worth_or_what_is_left(till, shop, name):
         assert [(event.kind, event.amount.minor_units, event.reason) for event in failed] == [
             ("refund", short, reason)
         ]
+    await agree(till)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "given", "reason"), [("won", [500], ""), ("lost", [], "charged_back")], ids=["won", "lost"]
+)
+async def test_one_that_the_provider_refuses_for_a_dispute_told_later_is_asked_for_anew_when_that_is_decided(
+    till, shop, outcome, given, reason
+):
+    payment = await till.capture(await till.authorize(minor_units=WORTH))
+    async with till.unheard():
+        dispute = await till.disputes(payment, WORTH)
+        await till.returned(payment, 500)
+        await eventually(lambda: till.has(payment, (500, "FAILED")))
+    assert (await unsettled(shop))[0].operation.failure_code == "disputed"
+
+    await till.decides(dispute, outcome)
+    await eventually(lambda: till.has(payment, (500, "FAILED"), (500, "SUCCEEDED" if given else "FAILED")))
+
+    first, again = [one for one in (await till.get(payment)).operations if one.kind == "refund"]
+    assert first.request_id == again.request_id and first.operation_id != again.operation_id
+    told = await shop.published(PaymentRefunded)
+    assert [(event.refund.minor_units, event.request_id) for event in told] == [
+        (sum_, first.request_id) for sum_ in given
+    ]
+    assert [event.reason for event in await shop.published(PaymentOperationFailed)] == [
+        "disputed",
+        *filter(None, [reason]),
+    ]
+    assert [each.operation.failure_code for each in await unsettled(shop)] == [*filter(None, [reason])]
+    await agree(till)
+
+
+async def test_one_whose_refusal_is_heard_of_when_its_dispute_was_won_is_asked_for_anew_at_once(till):
+    payment = await till.capture(await till.authorize(minor_units=WORTH))
+    async with till.unheard():
+        dispute = await till.disputes(payment, WORTH)
+        await till.misbehaves(f"/v1/charges/{payment.provider_reference}/refund", "hang_up")
+        await till.misbehaves("/v1/operations/", "error_500", 3)
+        await till.returned(payment, 500)
+        await eventually(lambda: till.has(payment, (500, "UNKNOWN")))
+    await till.decides(dispute, "won")
+
+    await eventually(lambda: till.has(payment, (500, "FAILED"), (500, "SUCCEEDED")))
     await agree(till)
 
 

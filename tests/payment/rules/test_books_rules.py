@@ -221,7 +221,7 @@ class Till:
         if change is None:
             return
         self.payment = change.payment
-        assert change.next == ""
+        assert change.next is None
         for each in change.booked:
             assert each.transaction_id not in self.booked, "posted twice"
             self.booked[each.transaction_id] = each

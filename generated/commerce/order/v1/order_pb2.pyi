@@ -435,7 +435,9 @@ class OrderReturn(message.Message):
     reason: builtins.str
     """Why."""
     unrefunded_reason: builtins.str
-    """Why not: not_captured, refunded_before, charged_back, disputed, several of them with commas, or the provider's code."""
+    """Why not: not_captured, refunded_before, charged_back, disputed, several of them with commas, or the provider's code.
+    What is disputed is given back when the dispute is won.
+    """
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ReturnLine]:
         """What came back."""

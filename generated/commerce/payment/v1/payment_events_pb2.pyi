@@ -311,7 +311,9 @@ class PaymentRefunded(message.Message):
 
 @typing.final
 class PaymentOperationFailed(message.Message):
-    """A capture or a refund failed: the money was not taken, or did not go back."""
+    """A capture or a refund failed: the money was not taken, or did not go back. A return's refund that is disputed is asked
+    for anew when the dispute is decided; PaymentRefunded, or this event with another reason, tells how that ended.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 

@@ -449,7 +449,7 @@ class PaymentOperation(message.Message):
     reason: builtins.str
     """Why it was asked for, as whoever asked put it."""
     failure_code: builtins.str
-    """Why the provider refused; empty otherwise."""
+    """Why the provider refused; empty otherwise. disputed, of a refund, whatever the provider calls it."""
     provider_message: builtins.str
     """What the provider said last when it refused or did not answer as it should, in its own words. Shown to the store's
     staff and to operators, never to customers.
@@ -457,7 +457,9 @@ class PaymentOperation(message.Message):
     provider_request_id: builtins.str
     """The provider's own id of the request that it said so to, as its support asks for it. Shown as provider_message is."""
     request_id: builtins.str
-    """What it was asked for: a return_id, a shipment_id, or a caller's request_id; empty when nobody asked."""
+    """What it was asked for: a return_id, a shipment_id, or a caller's request_id; empty when nobody asked. A return's refund
+    that a dispute has stopped is asked for anew under the same id.
+    """
     @builtins.property
     def amount(self) -> money_pb2.Money:
         """How much."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.payment.gateways.http import Answer, Http
-from services.payment.rules.outcomes import NotSent, Outcome, Refused, Told, Unknown, Words
+from services.payment.rules.outcomes import DISPUTED, NotSent, Outcome, Refused, Told, Unknown, Words
 from services.payment.settings import PaymentSettings
 
 TOKEN = re.compile(r"[\x21-\x7e]{1,8000}")
@@ -26,6 +26,8 @@ NOT_FINAL = {
     "ORDER_COMPLETED_OR_VOIDED",
     "PREVIOUS_REQUEST_IN_PROGRESS",
 }
+# A refund has to wait until it is decided whose the money is.
+DISPUTES = ("REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK", "TRANSACTION_DISPUTED")
 # What an issue says of the charge, in our words.
 CHARGE = {
     "AUTHORIZATION_ALREADY_CAPTURED": "captured",
@@ -115,7 +117,8 @@ def refused(answer: Answer, charge: str = "") -> Refused | Unknown | NotSent:
         return NotSent("forbidden", answer.words)
     if answer.status not in (400, 403, 404, 422) or not issue or issue in NOT_FINAL:
         return Unknown(f"answered {answer.status} {issue}".strip(), answer.words)
-    return Refused(issue.lower(), CHARGE.get(issue, charge), answer.words)
+    code = DISPUTED if issue in DISPUTES else issue.lower()
+    return Refused(code, CHARGE.get(issue, charge), answer.words)
 
 
 def answered(outcome: Outcome, answer: Answer) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 from services.payment.gateways.foreign_json import is_whole
 from services.payment.gateways.stripe.amounts import Inexact, from_stripe
 from services.payment.rules.outcomes import (
+    DISPUTED,
     DisputeTold,
     Method,
     NeverSeen,
@@ -154,7 +155,8 @@ def refund(value: Any, of: Intent) -> Outcome:
             return of.told("refunded", reference(body))
         case "failed" | "canceled":
             reason = str(body.get("failure_reason") or "refund_failed")[:100]
-            return Refused(reason, of.standing or "", Words(reason, getattr(value, "request_id", "")))
+            code = DISPUTED if reason == "charge_for_pending_refund_disputed" else reason
+            return Refused(code, of.standing or "", Words(reason, getattr(value, "request_id", "")))
         case status:
             return Unknown(f"the refund is {status}"[:100])
 

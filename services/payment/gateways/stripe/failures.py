@@ -11,7 +11,7 @@ import stripe
 from services.payment.gateways.http import unkeyed
 from services.payment.gateways.stripe import answers
 from services.payment.gateways.stripe.client import Unanswered
-from services.payment.rules.outcomes import NotSent, Refused, Told, Unknown, Words
+from services.payment.rules.outcomes import DISPUTED, NotSent, Refused, Told, Unknown, Words
 
 # Nothing was done, but it may be another time.
 PASSING = frozenset({"idempotency_key_in_use", "lock_timeout"})
@@ -34,7 +34,7 @@ def failure(error: stripe.StripeError) -> Refused | Unknown | NotSent:
         case stripe.InvalidRequestError() if told.get("type") == "invalid_request_error":
             if code not in PASSING:
                 code = code or f"invalid_request_{told.get('param') or ''}"[:100].rstrip("_")
-                return Refused(code, words=said)
+                return Refused(DISPUTED if code == "charge_disputed" else code, words=said)
     return Unknown(f"answered {error.http_status} {code}".rstrip(), said)
 
 
