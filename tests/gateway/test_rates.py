@@ -75,11 +75,18 @@ async def test_another_address_is_not_refused(paced: Gateway) -> None:
 
 
 async def test_grpc_is_refused_in_its_own_words(paced: Gateway) -> None:
-    async with aiohttp.ClientSession(paced.url) as session:
-        await knock(session, 5 * BURST)
-    async with grpc.aio.insecure_channel(paced.address) as channel:
+    request = order_service_pb2.GetOrderRequest(order_id=ORDER_PATH.rpartition("/")[2])
+    async with (
+        aiohttp.ClientSession(paced.url) as session,
+        grpc.aio.insecure_channel(paced.address) as channel,
+    ):
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await stub.GetOrder(order_service_pb2.GetOrderRequest(order_id=ORDER_PATH.rpartition("/")[2]))
+        # While a busy machine gets to the call, the bucket may have a drop again.
+        for _ in range(20):
+            await knock(session, 5 * BURST)
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await stub.GetOrder(request)
+            if error.value.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                break
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert grpc_reason(error.value) == "OVERLOADED"
