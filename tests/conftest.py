@@ -3,12 +3,16 @@
 import re
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.cluster.cluster import Cluster
 from tests.cluster.toys import processes_of
 from tests.distribution import Distribution
 from tests.shop import Clients, Shop
 
+# How fast a machine is says nothing of what is tried on it.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
