@@ -35,8 +35,9 @@ bench: $(READY) ## what it costs, each figure beside its limit
 mutants: $(READY) ## break each promise in a copy: which test notices (some: ARGS="inbox lease")
 	@$(BIN)/python -m tools.mutants $(ARGS)
 
-generate: $(READY) ## write generated/ from protos/
+generate: $(READY) ## write generated/ from protos/, and docs/architecture.md's pictures from the imports
 	@$(BIN)/python -m tools.generate
+	@$(BIN)/python -m tools.architecture
 
 format: $(READY) ## format Python and protos, fix what the linter can
 	@echo "formatting Python"
