@@ -19,6 +19,7 @@ LONG = {
     "oracle/test_whole_orders": 80,
     "saga/test_payment_crash_matrix": 70,
     "cluster/test_importing": 60,
+    "contract/test_recipes": 80,
     "edge/test_cards": 60,
     "payment/gateways/test_gateway_kit_faults": 60,
     "cluster/test_output": 60,

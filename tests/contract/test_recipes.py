@@ -1,0 +1,125 @@
+"""Each recipe of CONTRIBUTING.md is carried out, as it is written, on a copy of the tree."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "CONTRIBUTING.md"
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".commerce", ".hypothesis", "__pycache__", ".*_cache")
+# A fence, with the file that it is about above it.
+BLOCK = re.compile(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 600
+# What the command that runs these tests was told is not for the commands in the copy.
+OURS = re.compile(r"PYTEST_|MAKE|MFLAGS|ARGS$")
+
+
+class Block(NamedTuple):
+    path: str
+    kind: str
+    text: str
+
+
+def recipes():
+    """The blocks of each recipe by its title."""
+    _, *sections = re.split(r"^## To add an? ", GUIDE.read_text(), flags=re.MULTILINE)
+    found = {section.partition("\n")[0]: section for section in sections}
+    return {title: [Block(*block) for block in BLOCK.findall(text)] for title, text in found.items()}
+
+
+RECIPES = recipes()
+
+
+def changed(source, diff):
+    """A text after a diff, whose hunks say no lines: what each begins from stands there once."""
+    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
+        # An empty line is one of both, as in any diff whose blanks at the ends were trimmed.
+        lines = [line if line.strip() else " \n" for line in hunk.splitlines(keepends=True)]
+        before = "".join(line[1:] for line in lines if line[0] in " -")
+        after = "".join(line[1:] for line in lines if line[0] in " +")
+        assert source.count(before) == 1, f"stands there {source.count(before)} times:\n{before}"
+        source = source.replace(before, after)
+    return source
+
+
+class Copy:
+    """The tree, in which a recipe is carried out by the environment that is there."""
+
+    def __init__(self, scratch):
+        self.path = scratch / "copy"
+        shutil.copytree(ROOT, self.path, ignore=LEFT_OUT)
+        (self.path / ".venv").symlink_to(ROOT / ".venv")
+        for name in ("pyproject.toml", "requirements.lock"):
+            os.utime(self.path / name, (0, 0))  # The environment is newer: nothing is to be installed.
+        kept = {name: value for name, value in os.environ.items() if not OURS.match(name)}
+        self._environment = kept | {
+            "PYTHONPATH": f"{self.path}:{self.path / 'generated'}",
+            "PYTEST_ADDOPTS": f"--basetemp={scratch / 'pytest'}",
+            "COMMERCE_HOME": str(scratch / "home"),
+        }
+
+    def write(self, block):
+        path = self.path / block.path
+        if block.kind == "diff":
+            path.write_text(changed(path.read_text(), block.text))
+        else:
+            assert not path.exists(), path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+
+    def run(self, script):
+        """The exit code of a script, and what it printed."""
+        ran = subprocess.run(
+            ["bash", "-ex", "-c", script],
+            cwd=self.path,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return ran.returncode, ran.stdout
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_is_carried_out_as_it_is_written(tmp_path, title):
+    copy = Copy(tmp_path)
+    *changes, commands = RECIPES[title]
+    assert all(block.path for block in changes)
+    assert commands.kind == "sh"
+
+    for block in changes:
+        copy.write(block)
+
+    code, said = copy.run(commands.text)
+    assert code == 0, said
+
+
+def test_that_is_only_begun_turns_the_check_red(tmp_path):
+    """An RPC without a handler, a service of the contract alone, a package without a README and the rest."""
+    copy = Copy(tmp_path)
+    for title in ("RPC", "service"):
+        copy.write(next(block for block in RECIPES[title] if block.path.endswith("_service.proto")))
+    (copy.path / "services/hollow").mkdir()
+    (copy.path / "services/hollow/handlers.py").touch()
+
+    code, said = copy.run("make generate; make check ARGS=whole")
+
+    assert code != 0
+    for missing in ("CustomerService/CountCustomers", "LoyaltyService/AddPoints", "hollow"):
+        assert missing in said
+
+
+def test_there_is_one_for_each_change_that_people_make():
+    assert list(RECIPES) == ["field", "RPC", "event", "migration", "mutant", "service"]
+
+
+def test_the_guides_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#:]+)\)", GUIDE.read_text()):
+        assert (ROOT / link).exists(), link
