@@ -61,6 +61,8 @@ class Copy:
             "PYTHONPATH": f"{self.path}:{self.path / 'generated'}",
             "PYTEST_ADDOPTS": f"--basetemp={scratch / 'pytest'}",
             "COMMERCE_HOME": str(scratch / "home"),
+            # What is the same here need not be looked at twice: mypy takes five seconds instead of half a minute.
+            "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
         }
 
     def write(self, block):
