@@ -68,8 +68,11 @@ def test_the_files_that_it_names_are_there():
         assert any((home / name).exists() for home in homes), name
 
 
-def test_the_glossary_says_each_word_once():
+def test_the_glossary_says_each_word_once_and_the_code_says_it_too():
     words = re.findall(r"^\| ([^|]+) \| ", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)[1:]
+    paths = [*(ROOT / "services").rglob("*.py"), *(ROOT / "protos/commerce").rglob("*.proto")]
+    code = re.sub(r"[\s_]+", " ", "".join(path.read_text() for path in paths)).lower()
 
     assert len(words) >= 25
     assert len(words) == len(set(words))
+    assert [word for word in words if not re.search(rf"\b{word.replace('_', ' ')}", code)] == []
