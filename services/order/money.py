@@ -81,7 +81,7 @@ class MoneyTold:
             event,
             refunded=event.refunded.minor_units,
             request_id=event.request_id,
-            given=event.refund.minor_units,
+            given=max(event.refund.minor_units, event.given_back.minor_units),
             unrefunded=event.unrefunded.minor_units,
             unrefunded_reason=event.unrefunded_reason,
         )

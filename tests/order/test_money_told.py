@@ -95,6 +95,11 @@ async def test_a_return_before_a_smaller_capture_gives_back_what_was_taken(shop)
     assert back.unrefunded_reason == "not_captured"
     assert order.refunded.minor_units == 1500
 
+    await Till(shop).capture(await payment_of(shop, order_id), minor_units=500)
+    await eventually(lambda: _has_back(shop, order_id, 2000))
+    (back,) = (await order_of(shop, order_id)).returns
+    assert (back.unrefunded.minor_units, back.unrefunded_reason) == (0, "")
+
 
 async def test_a_return_whose_money_never_comes_says_that_nothing_goes_back(shop):
     await captures(shop, "MANUAL")

@@ -14,7 +14,7 @@ import asyncpg
 from google.protobuf.message import Message
 
 from services.payment.payments import queries
-from services.payment.rules.payment import OPEN, OPERATION_FAILED
+from services.payment.rules.payment import OPEN
 from services.runtime.callers import Caller
 from services.runtime.database import unavailable
 from services.runtime.statements import Statement
@@ -206,9 +206,7 @@ class Transaction:
         mine = [row for _, row in self.seen(OPERATIONS) if row["payment_id"] in touched]
         for payment_id in touched:
             own = [row for row in mine if row["payment_id"] == payment_id]
-            requests = [
-                row["request_id"] for row in own if row["request_id"] and row["state"] != OPERATION_FAILED
-            ]
+            requests = [row["request_id"] for row in own if row["request_id"] and not row["settle_time"]]
             if sum(row["state"] in OPEN for row in own) > 1:
                 raise asyncpg.UniqueViolationError("operations_one_open")
             if sum(row["kind"] == "authorize" for row in own) > 1:

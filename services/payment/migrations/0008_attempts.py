@@ -1,4 +1,4 @@
-"""What a dispute has stopped is asked for anew under the same id: one attempt at a time, beside those that failed."""
+"""What a return is owed is asked for anew under the same id: one attempt at a time."""
 
 from services.runtime.online import build_index, drop_index, online
 
@@ -11,7 +11,7 @@ def upgrade() -> None:
         build_index(
             connection,
             "operations_one_attempt",
-            "operations (payment_id, request_id) WHERE request_id IS NOT NULL AND operations.state <> 3",
+            "operations (payment_id, request_id) WHERE request_id IS NOT NULL AND settle_time IS NULL",
             unique=True,
         )
         drop_index(connection, "operations_one_a_request")

@@ -72,7 +72,8 @@ class Operation:
     """One thing asked of the provider; amounts in minor units. Its id is the provider's idempotency key.
 
     `lines` is how the amount of a capture or a refund is spread over the order's lines; after a `final` capture what is
-    left is given up. `wanted` is what a return is worth: the amount is that, or what is left when the refund begins.
+    left is given up. `wanted` is what a return is worth, or is missing of that: the amount is so much, or what is left
+    when the refund begins.
     """
 
     operation_id: str
@@ -145,8 +146,12 @@ class Payment:
         return None
 
     def asked_under(self, request_id: str) -> Operation | None:
-        """The operation that was asked for under an id, the last attempt of it, if there is one."""
-        return next((one for one in reversed(self.operations) if one.request_id == request_id), None)
+        """The operation that was asked for under an id, if there is one; the first attempt of several."""
+        return next(iter(self.attempts(request_id)), None)
+
+    def attempts(self, request_id: str) -> tuple[Operation, ...]:
+        """The operations that were asked for under an id: several of a return, which is given back as money comes."""
+        return tuple(one for one in self.operations if one.request_id == request_id)
 
     @property
     def pending(self) -> Operation | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.payment.rules import amounts, postings, stopped
+from services.payment.rules import amounts, owed, postings
 from services.payment.rules.change import Change
 from services.payment.rules.keys import key_of
 from services.payment.rules.life import (
@@ -29,7 +29,7 @@ from services.payment.rules.life import (
     stands,
     step,
 )
-from services.payment.rules.outcomes import NO_WORDS, Outcome, Refused, Told, Unknown, Words
+from services.payment.rules.outcomes import DISPUTED, NO_WORDS, Outcome, Refused, Told, Unknown, Words
 from services.payment.rules.payment import (
     AT_ONCE,
     ON_ACCEPTANCE,
@@ -167,10 +167,10 @@ def fitted(operation: Operation, payment: Payment) -> Operation:
 def lacking(payment: Payment) -> str:
     """Say why less than the whole amount of a payment is left to give back."""
     causes = {
-        "not_captured": payment.captured < payment.amount,
-        "refunded_before": payment.refunded > 0,
-        "charged_back": payment.charged_back > 0,
-        "disputed": payment.disputed > 0,
+        owed.NOT_CAPTURED: payment.captured < payment.amount,
+        owed.REFUNDED_BEFORE: payment.refunded > 0,
+        owed.CHARGED_BACK: payment.charged_back > 0,
+        DISPUTED: payment.disputed > 0,
     }
     return ", ".join(cause for cause, holds in causes.items() if holds)
 
@@ -394,20 +394,20 @@ def _following(kind: str, payment: Payment, operation: Operation, now: datetime)
 
 
 def _anew(payment: Payment, now: datetime) -> Operation | None:
-    """Another attempt at what a dispute has stopped."""
-    refund = stopped.owed(payment)
-    if refund is None:
+    """Another attempt at what a return is owed."""
+    if (found := owed.next_owed(payment)) is None:
         return None
+    refund, amount = found
     again = Operation(
         operation_id=key_of(payment, refund.kind, refund.request_id or ""),
         kind=refund.kind,
-        amount=refund.wanted,
+        amount=amount,
         traceparent=refund.traceparent,
         request_id=refund.request_id,
         create_time=now,
         reason=refund.reason,
         lines=refund.lines,
-        wanted=refund.wanted,
+        wanted=amount,
     )
     return fitted(again, payment)
 
@@ -436,7 +436,7 @@ def _wanted_back(payment: Payment, refused: Operation | None) -> str:
     if ("refund", payment.state) not in OPERATIONS or (payment.amount and payment.kept <= 0):
         return ""
     again = refused and refused.kind == "refund" and refused.amount == payment.kept
-    return "" if refused and again and not stopped.may_go_on(payment, refused) else "refund"
+    return "" if refused and again and not owed.may_go_on(payment, refused) else "refund"
 
 
 def _over(payment: Payment) -> bool:

@@ -139,13 +139,13 @@ Index(
     postgresql_where="kind = 'authorize'",
 )
 
-# A request, or an order's return, asks for one operation; one that a dispute has stopped is asked for anew.
+# A request asks for one operation. What a return is owed is asked for anew, one attempt at a time.
 Index(
     "operations_one_attempt",
     operations.c.payment_id,
     operations.c.request_id,
     unique=True,
-    postgresql_where=text(f"request_id IS NOT NULL AND state <> {OPERATION_FAILED}"),
+    postgresql_where=text("request_id IS NOT NULL AND settle_time IS NULL"),
 )
 
 # What a settlement's lines are matched by, and what it must have a line of.

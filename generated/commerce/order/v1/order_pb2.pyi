@@ -436,7 +436,7 @@ class OrderReturn(message.Message):
     """Why."""
     unrefunded_reason: builtins.str
     """Why not: not_captured, refunded_before, charged_back, disputed, several of them with commas, or the provider's code.
-    What is disputed is given back when the dispute is won.
+    It is given back as soon as it can be: when a dispute is won, or more is captured.
     """
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[ReturnLine]:

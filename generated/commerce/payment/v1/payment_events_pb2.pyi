@@ -271,6 +271,7 @@ class PaymentRefunded(message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     UNREFUNDED_FIELD_NUMBER: builtins.int
     UNREFUNDED_REASON_FIELD_NUMBER: builtins.int
+    GIVEN_BACK_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """What it was given back for: the return_id of an order's return, or the request_id of whoever asked; empty when the
     order has ended.
@@ -293,6 +294,10 @@ class PaymentRefunded(message.Message):
     def unrefunded(self) -> money_pb2.Money:
         """What a return is worth beyond that, and is not given back."""
 
+    @builtins.property
+    def given_back(self) -> money_pb2.Money:
+        """What went back for a return in all: more than `refund` where money came later, and it was given back in parts."""
+
     def __init__(
         self,
         *,
@@ -302,10 +307,11 @@ class PaymentRefunded(message.Message):
         request_id: builtins.str = ...,
         unrefunded: money_pb2.Money | None = ...,
         unrefunded_reason: builtins.str = ...,
+        given_back: money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded", "unrefunded", b"unrefunded"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["given_back", b"given_back", "payment", b"payment", "refund", b"refund", "refunded", b"refunded", "unrefunded", b"unrefunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payment", b"payment", "refund", b"refund", "refunded", b"refunded", "request_id", b"request_id", "unrefunded", b"unrefunded", "unrefunded_reason", b"unrefunded_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["given_back", b"given_back", "payment", b"payment", "refund", b"refund", "refunded", b"refunded", "request_id", b"request_id", "unrefunded", b"unrefunded", "unrefunded_reason", b"unrefunded_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -457,8 +457,8 @@ class PaymentOperation(message.Message):
     provider_request_id: builtins.str
     """The provider's own id of the request that it said so to, as its support asks for it. Shown as provider_message is."""
     request_id: builtins.str
-    """What it was asked for: a return_id, a shipment_id, or a caller's request_id; empty when nobody asked. A return's refund
-    that a dispute has stopped is asked for anew under the same id.
+    """What it was asked for: a return_id, a shipment_id, or a caller's request_id; empty when nobody asked. What a return
+    is still owed is asked for anew under the same id, when money has come or a dispute is decided.
     """
     @builtins.property
     def amount(self) -> money_pb2.Money:
@@ -482,7 +482,7 @@ class PaymentOperation(message.Message):
 
     @builtins.property
     def wanted(self) -> money_pb2.Money:
-        """Of a return's refund: what the return is worth. The amount is smaller where less was left to give back."""
+        """Of a return's refund: what the return is worth, or is still owed. The amount is smaller where less was left to give back."""
 
     def __init__(
         self,
