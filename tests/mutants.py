@@ -165,7 +165,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "silence taken for a refusal",
         "services/order/driver.py",
-        "if driven.order.state == rules.RESERVED and driving.is_hopeless(words(error)):",
+        "if driven.order.state == rules.RESERVED and driving_rules.is_hopeless(words(error)):",
         "if driven.order.state == rules.RESERVED:",
         (SIMULATION,),
     ),
@@ -203,8 +203,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lease without expiry",
         "services/order/driver.py",
-        "return driving.due(order, self._now(), self._lease_seconds)",
-        "return driving.due(order, self._now(), 1e6)",
+        "return driving_rules.due(order, self._now(), self._lease_seconds)",
+        "return driving_rules.due(order, self._now(), 1e6)",
         ("tests/saga/test_crashes.py::test_a_process_killed_amid_checkouts_costs_nothing_but_time[order]",),
     ),
     Mutant(
@@ -763,7 +763,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an order is looked at ever as often",
-        "services/order/driving.py",
+        "services/order/driving_rules.py",
         "return float(min(300.0, 5.0 * 2 ** min(attempts, 10)))",
         "return 5.0",
         (f"{TIME}::test_a_provider_that_stays_silent_is_asked_ever_more_seldom_and_again_in_its_time",),

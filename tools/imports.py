@@ -20,7 +20,7 @@ from importlinter.application import use_cases
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each may import those that follow. Parentheses: a service need not have it; ":": they may know each other.
-# A service with many RPCs has its handlers in several modules: shop_handlers, handlers.
+# A service with many RPCs has its handlers in several modules: coupon_handlers, handlers.
 LAYERS = ["(__main__)", "{handlers} : (reactions) : (driver)", "(queries)", "(tables)", "(rules)"]
 # The same for rooms; "|": they may not know each other, so that each could become a service by moving its folder.
 ROOMS = {

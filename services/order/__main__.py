@@ -8,17 +8,18 @@ from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.order import queries, rules
 from services.order.baskets import Baskets
+from services.order.clients import Payments, Stock
+from services.order.coupon_handlers import CouponService
 from services.order.definition import DEFINITION
 from services.order.driver import Driver
 from services.order.feed import Feeds
 from services.order.handlers import OrderService
-from services.order.limits import OrderLimits
-from services.order.neighbours import Payments, Stock
 from services.order.operation_handlers import OperationsService
 from services.order.payment_methods import PaymentMethods
 from services.order.reactions import reactions
 from services.order.records import Records
-from services.order.shop_handlers import CouponService, SettingsService
+from services.order.settings import OrderLimits
+from services.order.settings_handlers import SettingsService
 from services.order.transitions import Transitions
 from services.runtime.database import Row
 from services.runtime.hub import Update

@@ -17,10 +17,10 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import Order
 from commerce.payment.v1.payment_pb2 import Payment
 
-from services.order import driving, rules
-from services.order.driving import Driven, PutBack
+from services.order import driving_rules, rules
+from services.order.clients import Payments, Stock, Unanswered
+from services.order.driving_rules import Driven, PutBack
 from services.order.hand import Hand, Queue
-from services.order.neighbours import Payments, Stock, Unanswered
 from services.order.records import Records
 from services.order.transitions import Move
 from services.runtime import logs, times
@@ -88,7 +88,7 @@ class Driver:
 
     def due_time(self, order: Order) -> datetime:
         """When an order that is taken in hand now is due again, should this process die."""
-        return driving.due(order, self._now(), self._lease_seconds)
+        return driving_rules.due(order, self._now(), self._lease_seconds)
 
     def take(self, order: Order, trace: Trace | None) -> None:
         """Drive an order that was just placed; past a bound it waits in the database."""
@@ -122,7 +122,7 @@ class Driver:
             for task in self._tasks:
                 task.cancel()
             now = self._now()
-            await self._let_go([driving.left(each, now) for each in self._hand])
+            await self._let_go([driving_rules.left(each, now) for each in self._hand])
 
     # Sweep: what is due and in nobody's hand, and what is in ours for too long.
 
@@ -144,8 +144,8 @@ class Driver:
         """Let orders expire that somebody else is asked for, or that wait for it, past their time."""
         now = self._now()
         for driven in self._hand:
-            if driving.expired(driven.order, now):
-                self._move(driven, "expire", reason=driving.OVERDUE)
+            if driving_rules.expired(driven.order, now):
+                self._move(driven, "expire", reason=driving_rules.OVERDUE)
 
     async def _take_due(self) -> bool:
         """Take orders that are due: nobody holds them, or whoever did has died. Our own stay ours for another lease."""
@@ -163,8 +163,8 @@ class Driver:
 
     def _go_on(self, driven: Driven) -> None:
         """Do what an order needs next, or let it out of hand."""
-        if driving.expired(driven.order, self._now()):
-            self._move(driven, "expire", reason=driving.OVERDUE)
+        if driving_rules.expired(driven.order, self._now()):
+            self._move(driven, "expire", reason=driving_rules.OVERDUE)
         elif driven.fault:
             self._start(self._failed([driven], driven.fault))
         elif driven.order.state == rules.PENDING:
@@ -205,7 +205,7 @@ class Driver:
             for driven, result in zip(batch, results, strict=True):
                 self._reserved(driven, result)
         except Exception as error:
-            if len(batch) == 1 or driving.is_away(words(error)):
+            if len(batch) == 1 or driving_rules.is_away(words(error)):
                 await self._failed(batch, words(error), error)
                 return
             middle = len(batch) // 2
@@ -235,25 +235,27 @@ class Driver:
                 if self._idle(driven):
                     await self._authorized(driven, payment)
             except Exception as error:
-                if driven.order.state == rules.RESERVED and driving.is_hopeless(words(error)):
+                if driven.order.state == rules.RESERVED and driving_rules.is_hopeless(words(error)):
                     self._move(driven, "decline", reason=words(error).partition(":")[0])
                 else:
                     await self._failed([driven], words(error), error)
 
     async def _authorized(self, driven: Driven, payment: Payment) -> None:
-        step = driving.news(rules.payment_step(payment.state), driven.order, self._now())
+        step = driving_rules.news(rules.payment_step(payment.state), driven.order, self._now())
         if rules.step(step, driven.order.state) is None:
-            await self._let_go([driving.unsettled(driven, self._now())])
+            await self._let_go([driving_rules.unsettled(driven, self._now())])
             return
         waits = step in ("lose", "challenge")
         self._move(
             driven,
             step,
-            reason=driving.reason(step, payment),
+            reason=driving_rules.reason(step, payment),
             payment_id=payment.payment_id,
             next_action_url=payment.next_action_url,
-            payment_expire_time=driving.promised_until(step, payment),
-            due_time=driving.due(driven.order, self._now(), driving.recheck_seconds(0)) if waits else None,
+            payment_expire_time=driving_rules.promised_until(step, payment),
+            due_time=driving_rules.due(driven.order, self._now(), driving_rules.recheck_seconds(0))
+            if waits
+            else None,
         )
 
     # Record: whatever has come in since the last commit goes into the next.
@@ -318,7 +320,7 @@ class Driver:
             await self._reread(missed, error)
 
     def _onward(self, driven: Driven) -> None:
-        if driven.order.state in driving.AT_ONCE:
+        if driven.order.state in driving_rules.AT_ONCE:
             self._go_on(driven)
         else:
             self._drop(driven)
@@ -348,8 +350,12 @@ class Driver:
     ) -> None:
         """Put orders back whose step has failed. `last` says that it was the step that lets them expire."""
         now = self._now()
-        back = [driving.failed(each, words, now, random.random(), last) for each in batch if self._idle(each)]
-        if driving.is_away(words):
+        back = [
+            driving_rules.failed(each, words, now, random.random(), last)
+            for each in batch
+            if self._idle(each)
+        ]
+        if driving_rules.is_away(words):
             logs.log.warning("orders put back", reason=words, orders=len(back))
         elif back:
             logs.log.error("orders not driven", reason=words, orders=len(back), exc_info=error)
@@ -362,7 +368,7 @@ class Driver:
         for each in back:
             self._drop(each.driven)
             self._waiting[each.driven.order.store_id] += (
-                each.driven.order.state in driving.AT_ONCE and not each.parked
+                each.driven.order.state in driving_rules.AT_ONCE and not each.parked
             )
         try:
             await self._records.later(back)

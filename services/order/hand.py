@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from services.order.driving import Driven
+from services.order.driving_rules import Driven
 
 
 class Hand:

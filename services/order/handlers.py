@@ -13,14 +13,14 @@ from google.protobuf.message import Message
 
 from services.order import (
     coupons,
-    fulfilment,
+    fulfilment_queries,
     fulfilment_rules,
     lists,
     money,
-    months,
     prices,
     queries,
     rules,
+    statistics,
     store_settings,
 )
 from services.order.baskets import Baskets, Wish
@@ -113,9 +113,9 @@ class OrderService(OrderServiceServicer):
         self, request: rpc.GetCustomerOrderStatsRequest, call: Call
     ) -> rpc.GetCustomerOrderStatsResponse:
         customer_id = call.caller.own_customer(request.customer_id)
-        rows = await months.of_customer(call.db, customer_id)
+        rows = await statistics.of_customer(call.db, customer_id)
         visible = [row for row in rows if call.caller.may_see(str(row["store_id"]), customer_id)]
-        return months.stats_of(customer_id, visible)
+        return statistics.stats_of(customer_id, visible)
 
     async def AcceptOrder(self, request: rpc.AcceptOrderRequest, call: Call) -> rpc.AcceptOrderResponse:
         order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
@@ -139,7 +139,7 @@ class OrderService(OrderServiceServicer):
 
         amounts = fulfilment_rules.send(order, parcel)
 
-        await call.db.rows(fulfilment.SHIPPED, **fulfilment.shipped(order, parcel))
+        await call.db.rows(fulfilment_queries.SHIPPED, **fulfilment_queries.shipped(order, parcel))
         await self._move(call, order, "ship", events=[OrderShipped(shipment=parcel, amounts=amounts)])
         return rpc.ShipOrderResponse(order=order)
 
@@ -150,7 +150,7 @@ class OrderService(OrderServiceServicer):
         fulfilment_rules.assign(order, request.shipment_id, request.courier_id)
 
         await call.db.rows(
-            fulfilment.ASSIGNED, shipment_id=request.shipment_id, courier_id=request.courier_id
+            fulfilment_queries.ASSIGNED, shipment_id=request.shipment_id, courier_id=request.courier_id
         )
         await self._move(call, order, "assign_courier")
         return rpc.AssignCourierResponse(order=order)
@@ -163,7 +163,7 @@ class OrderService(OrderServiceServicer):
 
         step, parcels = fulfilment_rules.deliver(order, request.shipment_id, courier_id, timestamp(time))
 
-        await call.db.rows(fulfilment.DELIVERED, shipment_ids=parcels, time=time)
+        await call.db.rows(fulfilment_queries.DELIVERED, shipment_ids=parcels, time=time)
         events = [OrderParcelDelivered(shipment_id=parcel) for parcel in parcels]
         await self._move(call, order, step, events=events)
         return rpc.DeliverOrderResponse(order=order)
@@ -182,7 +182,7 @@ class OrderService(OrderServiceServicer):
 
         step, amounts = fulfilment_rules.take_back(order, returned)
 
-        await call.db.rows(fulfilment.RETURNED, **fulfilment.returned(order, returned))
+        await call.db.rows(fulfilment_queries.RETURNED, **fulfilment_queries.returned(order, returned))
         await self._move(
             call,
             order,
@@ -286,7 +286,7 @@ async def _check_paid(call: Call, order: Order) -> None:
 async def _complete(call: Call, statement: Statement, order_id: str) -> Order:
     """Return an order that the caller may see, with its shipments and returns; a courier sees those they carry."""
     order = await _visible(call, statement, order_id)
-    while not await fulfilment.complete(call.db, order):
+    while not await fulfilment_queries.complete(call.db, order):
         order = await _visible(call, statement, order_id)
     if call.caller.role == "COURIER":
         if not fulfilment_rules.carries(order, call.caller.subject):

@@ -16,7 +16,7 @@ from commerce.payment.v1.payment_events_pb2 import (
 from commerce.payment.v1.payment_pb2 import CaptureMode, DisputeStatus
 from sqlalchemy import select, update
 
-from services.order import months, queries
+from services.order import queries, statistics
 from services.order.money_rules import Known, News, Note, learn
 from services.order.queries import BIGINTS
 from services.order.rules import Bought
@@ -130,7 +130,7 @@ class MoneyTold:
             spent.append((known[news.order_id].order, bought))
             notes[news.order_id] += [(note, news) for note in told]
         await self._write(work, list(known.values()), gathered)
-        await months.change(work, spent)
+        await statistics.change(work, spent)
         await self._note(work, known, notes)
 
     async def _note(

@@ -3,7 +3,7 @@
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceServicer
 
-from services.order import driving, rules, situations
+from services.order import driving_rules, rules, situations
 from services.order.driver import Driver
 from services.order.queries import Row
 from services.runtime.pages import DEFAULT_SIZE
@@ -31,7 +31,7 @@ class OperationsService(OperationsServiceServicer):
 
     async def RetryOrder(self, request: rpc.RetryOrderRequest, call: Call) -> rpc.RetryOrderResponse:
         state = (await _visible(call, situations.SITUATION_LOCKED, request.order_id))["state"]
-        if state not in driving.DRIVEN:
+        if state not in driving_rules.DRIVEN:
             message = f"The driver has nothing to do for an order that is {rules.name_of(state)}"
             raise rules.not_allowed("retry", state, message)
 

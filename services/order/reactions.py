@@ -21,7 +21,7 @@ from commerce.payment.v1.payment_events_pb2 import (
 )
 from google.protobuf.message import Message
 
-from services.order import copies, driving, queries, rules
+from services.order import copies, driving_rules, queries, rules
 from services.order.money import MoneyTold
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry, times
@@ -73,7 +73,7 @@ class Settlements:
         def decided(order: Order, _: datetime) -> tuple[str, str]:
             if order.state in rules.SENT:
                 return ("", "") if order.unpaid_reason else ("uncover", "expired")
-            return driving.lapsed(order.state), driving.LAPSED
+            return driving_rules.lapsed(order.state), driving_rules.LAPSED
 
         payment = event.payment
         news = News(
@@ -83,7 +83,7 @@ class Settlements:
 
     async def unreserved(self, event: ReservationExpired, work: Work) -> None:
         """Let an order expire that is not paid for; call off one that is, for there is nothing to send."""
-        news = News(event.order_id, "SERVICE catalog", lambda order, _: driving.unreserved(order.state))
+        news = News(event.order_id, "SERVICE catalog", lambda order, _: driving_rules.unreserved(order.state))
         work.gather(self._settle, news)
 
     def _gather(
@@ -95,10 +95,10 @@ class Settlements:
         expires: datetime | None = None,
     ) -> None:
         def decided(order: Order, now: datetime) -> tuple[str, str]:
-            if driving.outlived(order, payment.payment_id):
+            if driving_rules.outlived(order, payment.payment_id):
                 return "", ""
-            taken = driving.news(step, order, now)
-            return taken, reason if taken == step else driving.OVERDUE
+            taken = driving_rules.news(step, order, now)
+            return taken, reason if taken == step else driving_rules.OVERDUE
 
         news = News(
             payment.order_id,

@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy import ARRAY, Boolean, Integer, case, func, or_, select, update
 
 from services.order import queries
-from services.order.driving import AT_ONCE, Driven, PutBack
+from services.order.driving_rules import AT_ONCE, Driven, PutBack
 from services.order.queries import BIGINTS, INTEGERS, LINE, TIMES, Row
 from services.order.tables import order_lines, orders
 from services.order.transitions import Move, Transitions

@@ -8,7 +8,7 @@ from commerce.order.v1.operations_service_pb2 import OrderSituation
 from commerce.order.v1.order_pb2 import OrderState
 from sqlalchemy import BigInteger, Integer, and_, cast, func, select, union_all, update
 
-from services.order import driving, rules
+from services.order import driving_rules, rules
 from services.order.queries import Row
 from services.order.tables import order_events, order_returns, orders
 from services.runtime.statements import param, statement
@@ -114,7 +114,7 @@ def situation_of(row: Row, now: datetime) -> OrderSituation:
         situation.unrefunded.CopyFrom(unrefunded)
     if row["due_time"]:
         situation.due_time.CopyFrom(timestamp(row["due_time"]))
-    if row["expire_time"] and state in driving.DRIVEN:
+    if row["expire_time"] and state in driving_rules.DRIVEN:
         situation.expire_time.CopyFrom(timestamp(row["expire_time"]))
     return situation
 
@@ -135,7 +135,7 @@ def _then(row: Row, state: OrderState.ValueType, now: datetime) -> str:
         return "; the driver is about to look"
     if row["last_error"] and row["attempts"]:
         return f"; that failed, and is tried again at {_said(due)} at the latest"
-    if state in driving.AT_ONCE:
+    if state in driving_rules.AT_ONCE:
         return f"; a driver has it in hand until {_said(due)}"
     return f"; it is asked for again at {_said(due)}"
 

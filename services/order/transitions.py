@@ -7,7 +7,7 @@ from typing import Any
 
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
 
-from services.order import coupons, months, queries, rules
+from services.order import coupons, queries, rules, statistics
 from services.runtime import logs, times
 from services.runtime.hub import Hub, Update
 from services.runtime.telemetry import Trace
@@ -59,7 +59,7 @@ class Transitions:
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
         await coupons.free(work, [move.order for move in done if move.state in rules.FAILED])
-        await months.change(work, [(move.order, rules.bought(move.step, move.order)) for move in done])
+        await statistics.change(work, [(move.order, rules.bought(move.step, move.order)) for move in done])
         for move in done:
             self._moved(work, move, now)
         return done

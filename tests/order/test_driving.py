@@ -7,13 +7,13 @@ from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.order import driving, rules
-from services.order.driving import Driven
+from services.order import driving_rules, rules
+from services.order.driving_rules import Driven
 from services.runtime.refusals import Refusal
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 states = st.sampled_from([state for state in OrderState.values() if state])
-driven = st.sampled_from(driving.DRIVEN)
+driven = st.sampled_from(driving_rules.DRIVEN)
 # How far away an order's expiry is, in seconds; None for an order of old, which has none.
 distances = st.none() | st.floats(-1000, 1000).filter(lambda seconds: abs(seconds) > 0.001)
 errors = st.sampled_from(["UNAVAILABLE: away", "OVERLOADED: busy", "INTERNAL: ours", "ValueError: no lines"])
@@ -29,37 +29,37 @@ def order(state, seconds):
 
 @given(states, distances)
 def test_an_order_expires_when_its_time_is_over_and_it_is_not_paid_for(state, seconds):
-    expired = driving.expired(order(state, seconds), NOW)
-    assert expired == (state in driving.DRIVEN and seconds is not None and seconds < 0)
+    expired = driving_rules.expired(order(state, seconds), NOW)
+    assert expired == (state in driving_rules.DRIVEN and seconds is not None and seconds < 0)
     assert not expired or ("expire", state) in rules.LIFE
 
 
 @given(st.sampled_from([state for state in PaymentState.values() if state]), states, distances)
 def test_good_news_of_a_payment_that_comes_too_late_lets_the_order_expire(payment, state, seconds):
     step = rules.payment_step(payment)
-    taken = driving.news(step, order(state, seconds), NOW)
-    late = state in driving.DRIVEN and seconds is not None and seconds < 0
+    taken = driving_rules.news(step, order(state, seconds), NOW)
+    late = state in driving_rules.DRIVEN and seconds is not None and seconds < 0
     assert taken == ("expire" if late and step != "decline" else step)
 
 
 @given(st.sampled_from([state for state in PaymentState.values() if state]), driven, distances)
 def test_why_an_order_came_to_nothing_is_told(payment, state, seconds):
-    step = driving.news(rules.payment_step(payment), order(state, seconds), NOW)
-    reason = driving.reason(step, Payment(state=payment))
+    step = driving_rules.news(rules.payment_step(payment), order(state, seconds), NOW)
+    reason = driving_rules.reason(step, Payment(state=payment))
     assert (reason != "") == (step in ("decline", "expire"))
-    assert (reason == driving.OVERDUE) == (step == "expire")
-    assert (reason == driving.LAPSED) == (payment == PaymentState.PAYMENT_STATE_EXPIRED)
+    assert (reason == driving_rules.OVERDUE) == (step == "expire")
+    assert (reason == driving_rules.LAPSED) == (payment == PaymentState.PAYMENT_STATE_EXPIRED)
 
 
 def test_the_providers_own_reason_is_told_when_it_has_one():
     declined = Payment(state=PaymentState.PAYMENT_STATE_FAILED, decline_code="insufficient_funds")
-    assert driving.reason("decline", declined) == "insufficient_funds"
+    assert driving_rules.reason("decline", declined) == "insufficient_funds"
 
 
 @given(states)
 def test_an_order_whose_payment_expired_fails_is_called_off_or_is_for_a_person_to_look_at(state):
     try:
-        after = rules.step(driving.lapsed(state), state)
+        after = rules.step(driving_rules.lapsed(state), state)
     except Refusal:
         assert state in (*rules.SENT, rules.PENDING, rules.REJECTED)
         return
@@ -76,19 +76,19 @@ def test_an_order_whose_payment_expired_fails_is_called_off_or_is_for_a_person_t
 def test_only_an_order_that_failed_with_a_payment_hears_no_more_of_it(state, payment_id):
     failed = Order(state=state, payment_id=payment_id)
     expected = state == rules.PAYMENT_FAILED and payment_id == "the payment"
-    assert driving.outlived(failed, "the payment") == expected
+    assert driving_rules.outlived(failed, "the payment") == expected
 
 
 def test_no_payment_will_ever_come_of_some_refusals_and_of_no_silence():
     for error in ("GATEWAY_UNKNOWN: none takes it", "PAYMENT_METHOD_NOT_FOUND: gone", "INVALID_ARGUMENT"):
-        assert driving.is_hopeless(error)
-    for error in ("PAYMENT_MISMATCH: another sum", "INTERNAL", *driving.AWAY):
-        assert not driving.is_hopeless(error)
+        assert driving_rules.is_hopeless(error)
+    for error in ("PAYMENT_MISMATCH: another sum", "INTERNAL", *driving_rules.AWAY):
+        assert not driving_rules.is_hopeless(error)
 
 
 @given(states)
 def test_without_a_reservation_an_order_expires_is_called_off_or_is_past_caring(state):
-    step, reason = driving.unreserved(state)
+    step, reason = driving_rules.unreserved(state)
     if step:
         assert rules.step(step, state) in (rules.EXPIRED, rules.CANCELLED)
         assert reason
@@ -98,7 +98,7 @@ def test_without_a_reservation_an_order_expires_is_called_off_or_is_past_caring(
 
 @given(driven, distances, st.floats(0, 2000))
 def test_nothing_is_due_later_than_it_expires(state, seconds, wait):
-    due = driving.due(order(state, seconds), NOW, wait)
+    due = driving_rules.due(order(state, seconds), NOW, wait)
     assert due >= NOW
     assert seconds is None or seconds < 0 or due <= NOW + timedelta(seconds=seconds)
     assert due <= NOW + timedelta(seconds=wait)
@@ -110,8 +110,8 @@ def test_an_order_is_parked_when_its_step_fails_eight_times_in_a_row_and_nobody_
 ):
     placed, in_a_row = Driven(order(state, seconds)), 0
     for error in happened:
-        back = driving.failed(placed, error, NOW, chance, last)
-        in_a_row = 0 if driving.is_away(error) else in_a_row + 1
+        back = driving_rules.failed(placed, error, NOW, chance, last)
+        in_a_row = 0 if driving_rules.is_away(error) else in_a_row + 1
         expires = seconds is not None and seconds < 0 and not last
         assert back.parked == (in_a_row >= 8 and not expires)
         assert back.last_error == error
@@ -122,7 +122,7 @@ def test_an_order_is_parked_when_its_step_fails_eight_times_in_a_row_and_nobody_
 @given(driven, distances)
 def test_one_that_is_parked_is_looked_at_again_when_it_expires_if_ever(state, seconds):
     placed = Driven(order(state, seconds), attempts=7, last_error="INTERNAL: ours")
-    back = driving.failed(placed, "INTERNAL: ours", NOW, 0.5, last=True)
+    back = driving_rules.failed(placed, "INTERNAL: ours", NOW, 0.5, last=True)
     assert back.parked
     expires = seconds is not None and seconds > 0
     assert back.due_time == (NOW + timedelta(seconds=seconds) if expires else None)
@@ -130,7 +130,7 @@ def test_one_that_is_parked_is_looked_at_again_when_it_expires_if_ever(state, se
 
 @given(driven, st.integers(0, 100), st.sampled_from(["", "UNAVAILABLE: away"]))
 def test_asking_again_for_a_payment_is_no_failure_and_becomes_more_seldom(state, attempts, last_error):
-    back = driving.unsettled(Driven(order(state, None), attempts=attempts, last_error=last_error), NOW)
+    back = driving_rules.unsettled(Driven(order(state, None), attempts=attempts, last_error=last_error), NOW)
     assert not back.parked
     assert back.last_error == ""
     assert back.attempts == (1 if last_error else attempts + 1)
@@ -139,10 +139,10 @@ def test_asking_again_for_a_payment_is_no_failure_and_becomes_more_seldom(state,
 
 
 def test_an_error_is_kept_as_far_as_there_is_room():
-    back = driving.failed(Driven(order(rules.PENDING, None)), "INTERNAL: " + "x" * 1000, NOW, 0.5)
+    back = driving_rules.failed(Driven(order(rules.PENDING, None)), "INTERNAL: " + "x" * 1000, NOW, 0.5)
     assert len(back.last_error) == 500
 
 
 @given(st.integers(0, 1000), chances)
 def test_the_back_off_grows_to_a_bound_and_is_never_nothing(attempts, chance):
-    assert 0.1 <= driving.back_off_seconds(attempts, chance) <= 20
+    assert 0.1 <= driving_rules.back_off_seconds(attempts, chance) <= 20

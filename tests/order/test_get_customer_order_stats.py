@@ -13,7 +13,7 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1 import order_service_pb2 as rpc
 from commerce.order.v1.order_pb2 import Order
 
-from services.order import months, rules
+from services.order import rules, statistics
 from services.order.money_rules import Known, News, learn
 from tests.bulk import id_at
 from tests.order import bulk
@@ -295,7 +295,9 @@ async def test_a_hundred_thousand_orders_are_read_from_a_few_hundred_rows(shop):
     async with bulk.administrator(shop) as connection:
         await bulk.write(connection, shop.store_id, placed, lines=False)
         await connection.execute(MONTHS, customer)
-        ((plan,),) = await connection.fetch("EXPLAIN (ANALYZE, FORMAT JSON) " + months.MONTHS.sql, customer)
+        ((plan,),) = await connection.fetch(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + statistics.MONTHS.sql, customer
+        )
     plan = json.loads(plan)[0]["Plan"]
     stats = await stats_of(shop, customer)
 

@@ -12,7 +12,7 @@ from typing import Any
 from commerce.order.v1.order_pb2 import Order
 from google.protobuf.message import Message
 
-from services.order import months, queries, records, rules
+from services.order import queries, records, rules, statistics
 from services.runtime.database import unavailable
 from services.runtime.hub import Update
 from services.runtime.statements import Statement
@@ -145,7 +145,7 @@ class Transaction:
             return [dict(row) for row in found if row is not None]
         if statement is queries.MOVED:
             return [moved for move in _moves(values) if (moved := await self._move(**move))]
-        if statement is months.CHANGED:
+        if statement is statistics.CHANGED:
             return []
         raise NotImplementedError(statement.name)
 

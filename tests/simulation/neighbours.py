@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 
 from services.catalog import levels
 from services.catalog import rules as catalog
-from services.order import neighbours
-from services.order.driving import Driven
+from services.order import clients
+from services.order.driving_rules import Driven
 
 PENDING = PaymentState.PAYMENT_STATE_PENDING
 UNKNOWN = PaymentState.PAYMENT_STATE_UNKNOWN
@@ -47,7 +47,7 @@ class Warehouse:
     def reserve(self, batch: Sequence[Driven]) -> list[ReservationResult]:
         """Decide for each order."""
         stock = levels.Stock(self.product_id, self.store_id, self.on_hand, self.reserved)
-        wanted = [neighbours._reservation(each) for each in batch]
+        wanted = [clients._reservation(each) for each in batch]
         customers = {each.customer_id: 1_000_000 for each in wanted}
         offers = {self.product_id: catalog.Offer(stock, "EUR", self.price)}
         results, held = catalog.reserve(wanted, offers, self.reservations, customers)

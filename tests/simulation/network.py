@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.order.neighbours import Unanswered
+from services.order.clients import Unanswered
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 
 

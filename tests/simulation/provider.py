@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.order.neighbours import Unanswered
+from services.order.clients import Unanswered
 from services.payment.gateways.gateway import Abilities
 from services.payment.rules.outcomes import (
     DISPUTED,

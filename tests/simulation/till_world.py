@@ -22,7 +22,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from services.order.neighbours import Unanswered
+from services.order.clients import Unanswered
 from services.payment.gateways.guard import Guard
 from services.payment.gateways.registry import Gateways
 from services.payment.payments.driver import Driver

@@ -17,9 +17,9 @@ from commerce.order.v1.order_pb2 import Order, OrderLine
 from google.protobuf.message import Message
 
 from services.order import queries, rules
+from services.order.clients import Unanswered
 from services.order.driver import Driver
-from services.order.driving import Driven
-from services.order.neighbours import Unanswered
+from services.order.driving_rules import Driven
 from services.order.reactions import reactions
 from services.order.records import Records
 from services.order.transitions import Move, Transitions

@@ -17,7 +17,7 @@ from commerce.payment.v1.payment_service_pb2 import AuthorizePaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 from services.order import prices
-from services.order.driving import Driven
+from services.order.driving_rules import Driven
 from services.runtime import telemetry
 from services.runtime.ids import new_id
 from services.runtime.refusals import reason_of

@@ -1,0 +1,28 @@
+"""SettingsService: one method per RPC, in the order of the contract."""
+
+from commerce.order.v1 import settings_service_pb2 as rpc
+from commerce.order.v1.settings_service_pb2_grpc import SettingsServiceServicer
+
+from services.order import store_settings
+from services.runtime.work import Call
+
+
+class SettingsService(SettingsServiceServicer):
+    """How a store's orders are priced, and how long they wait to be paid for."""
+
+    async def GetOrderSettings(
+        self, request: rpc.GetOrderSettingsRequest, call: Call
+    ) -> rpc.GetOrderSettingsResponse:
+        settings = await store_settings.of_store(call.db, request.store_id)
+        return rpc.GetOrderSettingsResponse(settings=settings)
+
+    async def SetOrderSettings(
+        self, request: rpc.SetOrderSettingsRequest, call: Call
+    ) -> rpc.SetOrderSettingsResponse:
+        settings = store_settings.settings_of(request.settings.SerializeToString())
+        await call.db.rows(
+            store_settings.SETTINGS_SET,
+            store_id=request.store_id,
+            settings=settings.SerializeToString(deterministic=True),
+        )
+        return rpc.SetOrderSettingsResponse(settings=settings)
