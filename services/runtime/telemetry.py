@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from functools import lru_cache
 from random import getrandbits
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -214,12 +213,6 @@ def _leave(token: Token[Trace | None]) -> None:
         _current.reset(token)
     except ValueError:
         pass
-
-
-@lru_cache(maxsize=1024)
-def rpc_attributes(full_method: str) -> Mapping[str, Value]:
-    """Attributes of an RPC's span, for "/pkg.Service/Method" with or without its first slash."""
-    return {"rpc.system.name": "grpc", "rpc.method": full_method.removeprefix("/")}
 
 
 def end_rpc(span: Span, code: grpc.StatusCode | str) -> None:

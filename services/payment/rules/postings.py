@@ -1,7 +1,7 @@
 """Double entry: what each movement of money debits and credits, and for which line of the order. Pure, and balanced.
 
 customer_receivable against authorizations is a memo of what customers have promised and nobody has taken yet.
-provider_clearing is what the provider owes us. bank is what it has sent us.
+provider_clearing is what the provider owes us.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,6 @@ DISCOUNTS = "discounts"
 REFUNDS = "refunds"
 FEES = "fees"
 DISPUTES = "disputes"
-BANK = "bank"
 
 
 class Posting(NamedTuple):
