@@ -206,11 +206,11 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
         state=state,
         provider_reference=told.reference or payment.provider_reference,
         decline_code=told.decline_code,
-        next_action_url=told.next_action_url if state == REQUIRES_ACTION else "",
-        client_secret=told.client_secret if state == REQUIRES_ACTION else "",
         expire_time=_expires(payment, told, state),
         captures_once=told.captures_once,
     )
+    if name == "challenge":
+        after = replace(after, next_action_url=told.next_action_url, client_secret=told.client_secret)
     if name in ("challenge", "process"):
         # One that was given up for its cancelled order stays given up.
         ended = replace(operation, state=OPERATION_PENDING) if operation.open else operation
@@ -271,8 +271,6 @@ def _given_up(
         next_version(payment, now),
         voided=payment.voided + (payment.capturable if held else 0),
         provider_reference=payment.provider_reference or (told.reference if told else ""),
-        next_action_url="",
-        client_secret="",
         expire_time=None,
     )
     if payment.state in TAKEN:
@@ -299,8 +297,6 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
         after = replace(
             after,
             state=step(name, payment),
-            next_action_url="",
-            client_secret="",
             expire_time=None,
             decline_code=refused.code if kind == "authorize" else payment.decline_code,
         )
@@ -372,12 +368,22 @@ def followed(
         # It waits for the customer, who is not asked any more.
         operation = _ended(operation, OPERATION_FAILED, now)
         after = after.with_changed(operation)
+    after = _without_what_is_of_no_use(after)
     following = _following(wanted, after, operation, now) if wanted else None
     if not (begun or following or after.in_flight or after.cancelled):
         following = _anew(after, now)
     return Change(
         before=before, payment=after, operation=operation, booked=booked, begun=begun, next=following
     )
+
+
+def _without_what_is_of_no_use(payment: Payment) -> Payment:
+    """Forget what the customer confirms with, once they are not waited for any more."""
+    if payment.state == REQUIRES_ACTION and payment.authorization.open:
+        return payment
+    if not (payment.next_action_url or payment.client_secret):
+        return payment
+    return replace(payment, next_action_url="", client_secret="")
 
 
 def _following(kind: str, payment: Payment, operation: Operation, now: datetime) -> Operation:

@@ -3,7 +3,7 @@
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 
-from tests.payment.till import done
+from tests.payment.till import done, said
 from tests.shop import new_id, refused
 
 
@@ -72,6 +72,17 @@ async def test_shows_when_the_provider_is_asked_next_while_nobody_knows(till):
     (operation,) = (await till.until(payment, "AUTHORIZED")).operations
     assert operation.attempts > 1
     assert operation.HasField("settle_time") and not operation.HasField("due_time")
+
+
+async def test_nobody_is_sent_to_confirm_what_is_being_given_up(till):
+    payment = await till.authorize("requires_action")
+    assert (await till.get(payment)).next_action_url == payment.next_action_url != ""
+
+    async with till.frozen():
+        await till.applied(await till.cancelled(payment))
+        waits = await till.get(payment)
+
+    assert (said(waits), waits.next_action_url) == ("REQUIRES_ACTION", "")
 
 
 async def test_a_customer_sees_their_own_and_nobody_elses(till, shop):

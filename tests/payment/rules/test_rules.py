@@ -41,6 +41,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 AMOUNT = 1999
 STATUSES = sorted(NEWS)
+URL, SECRET = "https://bank.example/confirm", "pi_1_secret_2"
 SHOE, HAT = str(new_id()), str(new_id())
 LINES = (Line(SHOE, 1000, 100, 171), Line(HAT, 500, 0, 95), Line("", 300, 0, 33))
 
@@ -136,6 +137,8 @@ class Books:
             currency_code="EUR",
             captured=self.sum("capture"),
             refunded=self.sum("refund"),
+            next_action_url=URL if status == "requires_action" else "",
+            client_secret=SECRET if status == "requires_action" else "",
         )
 
     def happen(self, what):
@@ -245,6 +248,8 @@ class Books:
             )
         if now.state in life.TAKEN:
             assert now.state == life.stands(now)
+        waits = now.state == life.REQUIRES_ACTION and now.operations[0].open
+        assert (now.next_action_url, now.client_secret) == ((URL, SECRET) if waits else ("", ""))
         assert sum(one.open for one in now.operations) <= 1
 
 
@@ -510,6 +515,30 @@ def test_a_capture_that_finds_the_charge_voided_gives_the_promise_up():
 
     books.add_up()
     assert books.payment.state == life.VOIDED
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *[(("outcome", 0, status, 0)) for status in ("authorized", "declined", "voided", "expired")],
+        ("outcome", 0, Refused("card_declined"), 0),
+        ("cancelled", 0, None, 0),
+        ("overdue", 0, None, 0),
+        ("unasked", 0, None, 0),
+    ],
+    ids=lambda what: what[2] if isinstance(what[2], str) else what[0],
+)
+def test_what_the_customer_confirms_with_is_kept_while_they_are_waited_for_and_no_longer(what):
+    books = Books()
+    books.happen(("outcome", 0, "requires_action", 0))
+    # Old news that comes late, and the same once more.
+    for status in ("processing", "requires_action"):
+        books.happen(("outcome", 0, status, 0))
+        assert (books.payment.next_action_url, books.payment.client_secret) == (URL, SECRET)
+
+    books.happen(what)
+
+    assert (books.payment.next_action_url, books.payment.client_secret) == ("", "")
 
 
 @given(steps, states)

@@ -230,7 +230,8 @@ class Payment(message.Message):
     capture_mode: CaptureMode.ValueType
     """When the money is taken, as the store had it when the payment was asked for."""
     client_secret: builtins.str
-    """What the provider's own library (Stripe.js) goes on with in the buyer's browser, while the payment is REQUIRES_ACTION.
+    """What the provider's own library (Stripe.js) goes on with in the buyer's browser, while the payment is REQUIRES_ACTION
+    and nobody gives it up.
     Told by GetPayment to the buyer of this payment, and to nobody else; whoever has it can confirm the payment.
     """
     @builtins.property
