@@ -4,15 +4,18 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.runtime.places import Places, Turns
 from services.runtime.shares import BURST_SECONDS, Bucket
 
+# Three stores take all sixteen places, and a fourth comes.
+FULL = [(store, True) for store, times in enumerate((12, 3, 1, 1)) for _ in range(times)]
 steps = st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=400)
 
 
+@example(16, FULL)
 @given(st.integers(1, 200), steps)
 def test_a_store_is_let_in_to_its_own_places_whatever_others_hold(most, steps):
     places, held = Places(most), Counter[int]()
