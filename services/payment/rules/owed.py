@@ -34,7 +34,8 @@ def next_owed(payment: Payment) -> Owed | None:
     """Return what is to be given back now, of the first return that is owed something."""
     if payment.disputed:
         return None
-    returns = dict.fromkeys(one.request_id for one in payment.operations if one.wanted and one.request_id)
+    refunds = [one for one in payment.operations if one.kind == "refund" and one.wanted]
+    returns = dict.fromkeys(one.request_id for one in refunds if one.request_id)
     return next(filter(None, (_owed(payment, return_id) for return_id in returns)), None)
 
 
