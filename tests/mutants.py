@@ -685,6 +685,12 @@ MUTANTS: tuple[Mutant, ...] = (
             raise
         except Exception:""",
         """            await self._apply(batch)
+        except AWAY as error:
+            for received in batch:
+                if received.attempt >= self._settings.delivery_attempts:
+                    await self._bury(received.event, error)
+                    await received.message.ack()
+            raise
         except Exception:""",
         (f"{NO_FAULT}[away-3]",),
     ),
