@@ -5,6 +5,7 @@ Exits 1 when one survives: a promise that nobody keeps watch over.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ SECONDS = 300
 
 
 def caught(mutant: Mutant, scratch: Path) -> bool:
-    """Tell whether the mutant's test fails in a copy of the tree that has it."""
+    """Tell whether the mutant's test fails in a copy of the tree that has it. What did not begin has not failed."""
     copy = scratch / "copy"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     try:
@@ -41,6 +42,9 @@ def caught(mutant: Mutant, scratch: Path) -> bool:
         )
         if ran.returncode not in (0, 1):
             raise RuntimeError(f"{mutant.name}: pytest did not run\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+        *_, summary = ran.stdout.splitlines()
+        if ran.returncode and not re.match(r"=*\s*\d+ failed", summary):
+            raise RuntimeError(f"{mutant.name}: its test did not begin or end\n{ran.stdout[-2000:]}")
         return ran.returncode == 1
     except subprocess.TimeoutExpired:
         return True  # It hangs: that is noticed, too.
