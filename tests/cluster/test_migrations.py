@@ -359,7 +359,7 @@ async def test_hold_what_was_reserved(catalog):
     assert [tuple(row) for row in rows] == [(1, [2], None, None), (2, [4], None, None), (3, [1], None, None)]
 
 
-async def test_let_operations_of_payments_wait_and_ask_once_a_request(upgraded):
+async def test_let_operations_of_payments_wait_and_ask_one_at_a_time_for_a_request(upgraded):
     payment_id, request_id = uuid4(), uuid4()
 
     def operation(state: int, **given: object) -> dict[str, object]:
@@ -398,10 +398,11 @@ async def test_let_operations_of_payments_wait_and_ask_once_a_request(upgraded):
     await schema.insert("operations", **operation(5))
     with pytest.raises(asyncpg.CheckViolationError):
         await schema.insert("operations", **operation(5, settle_time=AUTUMN))
+    await schema.insert("operations", **operation(5, request_id=request_id))
     with pytest.raises(asyncpg.UniqueViolationError):
         await schema.insert("operations", **operation(5, request_id=request_id))
     states = await schema.rows("SELECT state FROM operations ORDER BY state")
-    assert [row["state"] for row in states] == [2, 4, 5]
+    assert [row["state"] for row in states] == [2, 4, 5, 5]
 
 
 @pytest.mark.parametrize("code", CHAINS)

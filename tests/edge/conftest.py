@@ -27,6 +27,8 @@ def quiet_logs(cluster):
     yield
     for log, size in sizes.items():
         lines = log.read_bytes()[size:].decode().splitlines()
+        # Other tests of this cluster tell of orders that do not exist; a minute later that is given up.
+        lines = [line for line in lines if "Something happened to an order that does not exist" not in line]
         faults = [line for line in lines if any(fault in line for fault in FAULTS)]
         assert not faults, f"{log.stem}: {faults[0]}"
 

@@ -19,11 +19,14 @@ Lines = pytest.CaptureFixture[str]
 def configured() -> Any:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
+    # What it was bound to when somebody in this process first wrote, it keeps.
+    vars(logs.log).pop("bind", None)
     logs.configure("order", "INFO")
     yield
     root.handlers[:] = before
     root.setLevel(level)
     structlog.reset_defaults()
+    vars(logs.log).pop("bind", None)
 
 
 def lines(captured: Lines) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from tests.shop import Shop, new_id, refused
 MANY = 30_000
 PAGE = 50
 # Rows that may be read for a page; for amounts within bounds, which no index can hold in order of time, a few more.
-READ, READ_ACROSS = 20 * PAGE, 10 * math.isqrt(PAGE * MANY)
+READ, READ_ACROSS = 40 * PAGE, 10 * math.isqrt(PAGE * MANY)
 
 
 def ask(shop, **given):

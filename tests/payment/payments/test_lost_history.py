@@ -30,6 +30,11 @@ async def losing(shop, order_id):
                     f" SELECT * FROM json_populate_recordset(NULL::payment.{table}, $1)",
                     json.dumps([json.loads(row) for row in saved[table]]),
                 )
+            # The chain, too: the next sealer would find these transactions sealed already, and stop for ever.
+            await connection.execute(
+                "DELETE FROM payment.ledger_chain WHERE transaction_id NOT IN"
+                " (SELECT transaction_id FROM payment.ledger_entries)"
+            )
             await connection.execute("DELETE FROM payment.first_replies")
             await connection.execute("DELETE FROM payment.inbox")
     finally:
