@@ -56,7 +56,22 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The cluster's directory; default: COMMERCE_HOME, else .commerce"),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
+
+
+def _output(text: str) -> Output:
+    """Read -o. Typer's own words for a wrong one begin with those of the library that it asks."""
+    try:
+        return Output(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, map(str, Output)))}") from None
+
+
+OutputOption = Annotated[
+    Output,
+    typer.Option(
+        "-o", "--output", help="For people, or for programs.", parser=_output, metavar="[text|json]"
+    ),
+]
 DOWN_SECONDS = 60.0
 
 
@@ -98,7 +113,7 @@ def status(
     home: HomeOption = None,
 ) -> None:
     """Tell where everything is. Exit code 1 when no cluster runs."""
-    from services.cluster.output import print_json
+    from services.cluster.output import counted, print_json
 
     with told():
         state = _home(home).state()
@@ -111,7 +126,7 @@ def status(
         soft_wrap=True,
     )
     for name, process in state["processes"].items():
-        again = f"  restarted {process['restarts']} times" if process["restarts"] else ""
+        again = f"  restarted {counted(process['restarts'], 'time')}" if process["restarts"] else ""
         line = f"{name:<12} {process['state']:<10} {process['address']}  pid {process['pid']}{again}"
         console.print(line, soft_wrap=True, highlight=False)
 
@@ -135,6 +150,8 @@ def token(
         from services.cluster import tokens
         from services.cluster.output import print_json
 
+        if lacking := tokens.lacking(role, store=store, customer=customer):
+            raise typer.BadParameter(f"a token of the role {role} needs {lacking}")
         place = _home(home)
         tokens.require_development(tokens.environment(place))
         minted = tokens.mint(place, role, store, customer, subject, lifetime)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from services.cluster.cluster import Cluster
 from services.cluster.foreground import SIGNALS
 from services.cluster.home import Home, HomeError
+from services.cluster.output import counted
 from services.cluster.processes import Process, StartFailed, State
 from services.cluster.progress import Progress
 from services.cluster.story import (
@@ -168,7 +169,7 @@ async def _explain(failed: StepFailed, cluster: Cluster, console: Console) -> No
     processes = list(cluster.processes.values())
     for process, well in zip(processes, await asyncio.gather(*map(_well, processes)), strict=True):
         if not well or process.restarts:
-            what = f"was restarted {process.restarts} times" if well else "does not answer"
+            what = f"was restarted {counted(process.restarts, 'time')}" if well else "does not answer"
             console.print(
                 f"  {process.name} {what}: {_near(process.spec.log)}", highlight=False, soft_wrap=True
             )

@@ -20,7 +20,7 @@ from rich.markup import escape
 from services.cluster import envoy, postgres, readiness, symptoms
 from services.cluster import nats as nats_server
 from services.cluster.home import Home
-from services.cluster.output import Output, print_json
+from services.cluster.output import Output, counted, print_json
 from services.cluster.ports import is_free
 from services.cluster.processes import StartFailed, State
 from services.runtime.definition import Unsatisfied, chosen
@@ -153,7 +153,7 @@ def _supervisor(home: Home, status: dict[str, Any]) -> Finding:
 async def _process(name: str, process: dict[str, Any], status: dict[str, Any]) -> Finding:
     """Whether a process runs and does its work: one that is there and says nothing hangs."""
     pid, where = process["pid"], f"{name} at {process['address']}"
-    again = f", restarted {process['restarts']} times" if process["restarts"] else ""
+    again = f", restarted {counted(process['restarts'], 'time')}" if process["restarts"] else ""
     again += f", {process['hangs']} of them because it hung" if process.get("hangs") else ""
     look = f"; its log is {process['log']}"
     if process["state"] != State.READY or not Path(f"/proc/{pid}").exists():

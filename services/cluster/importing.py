@@ -27,7 +27,7 @@ from rich.progress import Progress
 from services.cluster import sheets
 from services.cluster.follow import CALL_SECONDS, gateway
 from services.cluster.home import Home, HomeError
-from services.cluster.output import Output, checked_id, print_json, to_dict
+from services.cluster.output import Output, checked_id, counted, print_json, to_dict
 from services.cluster.processes import backoff_seconds
 
 NEEDED = ("sku", "name", "price", "currency")
@@ -81,13 +81,13 @@ async def bring(
         checked_id(import_id or str(uuid.uuid4()), "an import's id"),
     )
     total = len(sheet.rows) + len(sheet.faults)
-    console.print(f"import {import_id}: {total:,} rows", highlight=False, soft_wrap=True)
+    console.print(f"import {import_id}: {counted(total, 'row')}", highlight=False, soft_wrap=True)
     async with gateway(home) as (channel, metadata):
         sender = _Sender(ImportServiceStub(channel), metadata, store_id, import_id)
         try:
             if all_or_none and (faults := sheet.faults + await sender.judge(sheet)):
                 _tell(faults, console)
-                _say(console, f"{total:,} rows: nothing was taken in, for {len(faults):,} cannot be")
+                _say(console, f"{counted(total, 'row')}: nothing was taken in, for {len(faults):,} cannot be")
                 _answer(output, Import(import_id=import_id), faults)
                 return False
             whole = await sender.send(sheet.rows, console)
@@ -98,7 +98,7 @@ async def bring(
             raise HomeError(f"{error.code().name}: {error.details()}; {again}") from None
     failed = whole.failed + len(sheet.faults)
     told = ", ".join(f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged"))
-    _say(console, f"{total:,} rows: {told}, {failed:,} failed")
+    _say(console, f"{counted(total, 'row')}: {told}, {failed:,} failed")
     _answer(output, whole, faults)
     return not failed
 

@@ -23,6 +23,7 @@ from services.cluster.home import Home, HomeError
 from services.cluster.output import (
     Output,
     checked_id,
+    counted,
     print_json,
     print_lines,
     print_next,
@@ -136,7 +137,9 @@ def _record(order: rpc.OrderSituation) -> dict[str, str]:
         "since": time_of(order.update_time),
         "reason": order.reason,
         "waits": order.waits_for,
-        "failed": f"{order.attempts} times, last with {order.last_error}" if order.last_error else "",
+        "failed": f"{counted(order.attempts, 'time')}, last with {order.last_error}"
+        if order.last_error
+        else "",
         "lacks": f"{format_money(order.unrefunded)}, {order.unrefunded_reason}" if lacks else "",
         "trace": order.trace_id,
         "expires": f"{time_of(order.expire_time)}, unless it is paid for" if expires else "",
@@ -156,7 +159,7 @@ def _said(payment: Payment) -> dict[str, str]:
     last = payment.operations[-1]
     answer = PaymentOperationState.Name(last.state).removeprefix("PAYMENT_OPERATION_STATE_")
     lines["asked"] = (
-        f"{payment.gateway} to {last.kind}, {last.attempts} times since {time_of(last.create_time)}"
+        f"{payment.gateway} to {last.kind}, {counted(last.attempts, 'time')} since {time_of(last.create_time)}"
     )
     code = last.failure_code or (payment.decline_code if last.kind == "authorize" else "")
     words = ", ".join(filter(None, (code, last.provider_message)))

@@ -59,6 +59,11 @@ def print_next(console: Console, *commands: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Say how many there are: 1 row, 1,200 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def checked_id(text: str, what: str = "an id") -> str:
     """Return an id as services know it. Raises ValueError when it is none."""
     try:

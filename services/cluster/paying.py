@@ -22,7 +22,15 @@ from rich.console import Console
 
 from services.cluster.follow import CALL_SECONDS, check_gateway, gateway
 from services.cluster.home import Home, HomeError
-from services.cluster.output import Output, checked_id, print_json, print_next, print_records, time_of
+from services.cluster.output import (
+    Output,
+    checked_id,
+    counted,
+    print_json,
+    print_next,
+    print_records,
+    time_of,
+)
 from services.runtime.currencies import format_money
 
 LISTED = 500
@@ -158,7 +166,7 @@ def _print(payment: Payment, output: Output, console: Console) -> None:
 
 def _operation_record(one: PaymentOperation) -> dict[str, str]:
     return {
-        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times",
+        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {counted(one.attempts, 'time')}",
         "id": one.operation_id,
         **_words(one),
         "provider": one.provider_reference,
@@ -172,7 +180,7 @@ def _unsettled_record(each: rpc.UnsettledOperation) -> dict[str, str]:
     one = each.operation
     return {
         "payment": f"{each.payment_id}  {_payment_state(each.state)}",
-        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {one.attempts} times of {each.gateway}",
+        one.kind: f"{format_money(one.amount)}  {_state(one)}, asked {counted(one.attempts, 'time')} of {each.gateway}",
         **_words(one),
         "since": time_of(one.create_time),
         "asked": "" if _state(one) == "FAILED" else f"next {_due(one)}",

@@ -21,7 +21,7 @@ from services.cluster import settlement_csv
 from services.cluster.follow import CALL_SECONDS, check_gateway, gateway
 from services.cluster.home import Home, HomeError
 from services.cluster.importing import BROKEN_OFF, TRIES
-from services.cluster.output import Output, checked_id, print_json, print_next, print_records
+from services.cluster.output import Output, checked_id, counted, print_json, print_next, print_records
 from services.cluster.processes import backoff_seconds
 from services.runtime.currencies import format_money
 from services.runtime.times import timestamp
@@ -70,7 +70,9 @@ async def bring(
         request_id=checked_id(settlement_id, "a settlement's id") if settlement_id else str(uuid.uuid4()),
     )
     if output is Output.TEXT:
-        console.print(f"settlement {whole.request_id}: {len(lines):,} lines", highlight=False, soft_wrap=True)
+        console.print(
+            f"settlement {whole.request_id}: {counted(len(lines), 'line')}", highlight=False, soft_wrap=True
+        )
     async with _settlements(home, code) as (settlements, metadata):
         with Progress(
             console=console, transient=True, disable=output is Output.JSON or not console.is_terminal
@@ -114,7 +116,7 @@ def _settlement_record(each: rpc.Settlement) -> dict[str, str]:
     return {
         "settlement": each.settlement_id + ("" if each.complete else "  broke off"),
         "of": f"{each.gateway}, {_minute(each.begin_time)} until {_minute(each.end_time)} UTC",
-        "lines": f"{each.lines:,}: {each.matched:,} agree, {each.discrepancies:,} differ",
+        "lines": f"{each.lines:,}: {each.matched:,} in agreement, {counted(each.discrepancies, 'difference')}",
         "net": _sums(each.net),
         "fees": _sums(each.fees),
     }
@@ -173,7 +175,8 @@ def _told(settlement: rpc.Settlement, output: Output, console: Console) -> bool:
         print_json(settlement)
         return not settlement.discrepancies
     counts = (
-        f"{settlement.lines:,} lines: {settlement.matched:,} agree, {settlement.discrepancies:,} differences"
+        f"{counted(settlement.lines, 'line')}: {settlement.matched:,} in agreement, "
+        f"{counted(settlement.discrepancies, 'difference')}"
     )
     net = f"net {_sums(settlement.net) or 'nothing'}, fees {_sums(settlement.fees) or 'none'}"
     console.print(f"{counts}\n{net}", highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey
 
 from services.cluster.home import Home, HomeError, write_private
 from services.cluster.output import checked_id
+from services.runtime.claims import needed
 
 ISSUER = AUDIENCE = "commerce"
 LIFETIME_SECONDS = 12 * 3600
@@ -83,6 +84,12 @@ def mint(
     customer = customer and checked_id(customer, "a customer's id")
     role = checked_role(role)
     return _sign(home, role, subject or customer or str(uuid.uuid4()), store, customer, lifetime)
+
+
+def lacking(role: str, **given: str | None) -> str:
+    """Return the options that a token of a role needs and was not given. Raises ValueError for an unknown role."""
+    names = [name.removesuffix("_id") for name in needed(checked_role(role))]
+    return " and ".join(f"--{name}" for name in names if not given[name])
 
 
 def for_service(home: Home, code: str) -> str:

@@ -127,6 +127,10 @@ async def test_money_has_its_currencys_decimals(shop, typed, currency, shown):
     "arguments, said",
     [
         (["token", "--role", "store_admin", "--store", "abc"], "a store's id is a UUID, as in"),
+        (["token", "--role", "store_admin"], "needs --store"),
+        (["token", "--role", "courier", "--store", ""], "needs --store"),
+        (["token", "--role", "customer"], "needs --store and --customer"),
+        (["token", "--role", "customer", "--store", new_id()], "needs --customer"),
         (["token", "--role", "king"], "no role is called king; there are"),
         (["token", "--role", "store_admin", "--lifetime", "0"], "greater than or equal to 1"),
         (["token", "--role", "store_admin", "--lifetime", "nan"], "a valid integer"),
@@ -147,3 +151,4 @@ async def test_a_wrong_value_is_an_error_that_names_the_right_ones(typed, argume
     assert out == ""
     assert said in complaint
     assert "Traceback" not in complaint
+    assert "Value error" not in complaint

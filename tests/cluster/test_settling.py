@@ -52,7 +52,7 @@ async def test_a_file_is_compared_and_what_differs_is_listed_with_both_figures(s
     code, out, complaint = await typed("settlements", "import", "sandbox", str(file))
 
     assert (code, complaint) == (1, "")
-    assert "2 lines: 1 agree, 1 differences" in out
+    assert "2 lines: 1 in agreement, 1 difference\n" in out
     assert "net 39.22 EUR, fees 1.76 EUR" in out
     assert "next     commerce discrepancies" in out
     code, out, _ = await typed("discrepancies", "--store", shop.store_id)
@@ -73,7 +73,7 @@ async def test_the_providers_own_report_is_fetched(shop, typed):
     code, out, complaint = await typed("settlements", "fetch", "sandbox", "--day", today)
 
     assert complaint == ""
-    assert " agree, " in out
+    assert " in agreement, " in out
     assert code == (", 0 differences" not in out)
     code, out, _ = await typed("discrepancies", "--store", shop.store_id)
     assert (code, out) == (0, "no differences are open\n")
@@ -113,7 +113,7 @@ async def test_a_file_without_lines_is_of_no_day_that_it_names(typed, tmp_path):
     code, out, _ = await typed("settlements", "import", "sandbox", str(file), "--day", "2021-03-05")
 
     assert code == 0
-    assert "0 lines: 0 agree, 0 differences" in out
+    assert "0 lines: 0 in agreement, 0 differences" in out
 
 
 async def test_what_cannot_be_is_one_line_and_the_reason(typed, tmp_path):
