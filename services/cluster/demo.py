@@ -102,7 +102,7 @@ class Demo:
         except (StartFailed, HomeError) as error:
             console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             return 1
-        teller = Teller(console)
+        teller = Teller(console, lambda: not self._interrupted)
         try:
             console.print("\n[bold]The story[/]")
             held = await _story(self._cluster, teller)

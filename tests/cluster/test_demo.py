@@ -7,7 +7,11 @@ import re
 import signal
 import sys
 
+import pytest
+from rich.console import Console
+
 from services.cluster.home import Home
+from services.cluster.story.teller import Teller
 from tests.cluster.toys import REPOSITORY, gone, processes_of
 
 STEPS = [
@@ -170,6 +174,14 @@ async def test_an_interrupt_leaves_nothing_running(tmp_path):
         assert await demo.end() == 130
     assert "interrupted; everything is stopped" in demo.said
     assert await gone(tmp_path / "late")
+
+
+async def test_no_step_begins_once_the_story_was_interrupted():
+    teller = Teller(Console(quiet=True), is_wanted=lambda: False)
+
+    with pytest.raises(asyncio.CancelledError):
+        async with teller.step("Another step"):
+            pytest.fail("it began")
 
 
 async def test_leaves_a_cluster_alone_that_runs_in_the_same_place(tmp_path):

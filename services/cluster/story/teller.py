@@ -59,13 +59,17 @@ class Step:
 class Teller:
     """Tells steps on a console, one line each, and counts them."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, is_wanted: Callable[[], bool] = lambda: True) -> None:
         self.console = console
+        self._is_wanted = is_wanted
         self.held = 0
 
     @asynccontextmanager
     async def step(self, title: str, seconds: float = STEP_SECONDS) -> AsyncIterator[Step]:
         """A block that is one step. Raises StepFailed for whatever goes wrong in it, also when it takes too long."""
+        # Whoever was interrupted may have swallowed it: what they waited for had come at that moment.
+        if not self._is_wanted():
+            raise asyncio.CancelledError
         step = Step(title)
         began = time.monotonic()
         try:
