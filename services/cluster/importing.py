@@ -35,6 +35,8 @@ OPTIONAL = ("quantity", "category_id", "tax_class")
 BATCH = 500
 # What the messages have room for; the contract's own bounds are told by the catalog.
 LARGEST = {"price": 2**63 - 1, "quantity": 2**31 - 1}
+# The file's words for what the contract calls otherwise.
+_COLUMNS = {"price.currency_code": "currency", "price.minor_units": "price"}
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 TRIES = 10
@@ -170,7 +172,7 @@ def _whole(name: str, text: str, must: str) -> int:
 
 
 def _fault(sheet: Sheet, error: ImportError) -> Fault:
-    return Fault(sheet.lines[error.row - 1], error.sku, error.field, error.reason)
+    return Fault(sheet.lines[error.row - 1], error.sku, _COLUMNS.get(error.field, error.field), error.reason)
 
 
 class _Sender:

@@ -22,6 +22,15 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# What people take for a table, by its first bytes.
+_SAVE = 'save its sheet as "CSV UTF-8"'
+_NO_TABLES = {
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"PK\x03\x04": f"a workbook of a spreadsheet, or a zip file: {_SAVE}",
+    b"\xd0\xcf\x11\xe0": f"an old workbook of Excel: {_SAVE}",
+    b"%PDF-": "a PDF: export the table from where it was made",
+}
+_LOOKED_AT = 2000
 # Excel's way to say which separator a file has; the line is no row.
 _HINT = re.compile(r'"?sep=(.)"?(\r\n|\r|\n)', re.IGNORECASE)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -63,10 +72,15 @@ def decode(data: bytes, encoding: str = "") -> str:
     if encoding and encoding.lower() not in ENCODINGS:
         raise ValueError(f"--encoding is one of {', '.join(ENCODINGS)}, not {encoding}")
     marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
-    if not marked and not encoding and b"\0" in data:
-        raise ValueError(
-            'it seems to be UTF-16 without its mark: save it as "CSV UTF-8", or give --encoding utf-16'
-        )
+    if other := next((words for begin, words in _NO_TABLES.items() if data.startswith(begin)), ""):
+        raise ValueError(f"it is {other}")
+    if b"\0" in data and not marked and encoding.lower() != "utf-16":
+        if not encoding and _is_like_utf16(data):
+            raise ValueError(
+                'it seems to be UTF-16 without its mark: save it as "CSV UTF-8", or give --encoding utf-16'
+            )
+        line = len(_LINE_END.findall(data[: data.index(b"\0")])) + 1
+        raise ValueError(f"line {line}: it holds a NUL byte, as no text does: is it a table?")
     try:
         return data.decode(marked or encoding or "utf-8")
     except UnicodeDecodeError as error:
@@ -80,6 +94,12 @@ def decode(data: bytes, encoding: str = "") -> str:
         raise ValueError(
             f'{byte}. Save the file as "CSV UTF-8", or say what it is in: --encoding cp1252, if it is to be {guess!r}'
         ) from None
+
+
+def _is_like_utf16(data: bytes) -> bool:
+    """Tell whether every other byte is a NUL, as in UTF-16 of a language that is written in Latin letters."""
+    even, odd = (data[first:_LOOKED_AT:2].count(0) * 2 / min(len(data), _LOOKED_AT) for first in (0, 1))
+    return min(even, odd) < 0.1 and max(even, odd) > 0.5
 
 
 def _separator(text: str, needed: Sequence[str]) -> str:

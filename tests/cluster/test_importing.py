@@ -1,6 +1,7 @@
 """`commerce import`, as a person types it."""
 
 import asyncio
+import gzip
 import io
 
 import pytest
@@ -75,7 +76,7 @@ async def test_tells_the_rows_that_were_refused_with_their_lines_and_exits_with_
         "line 7  PAN  price",
         "line 8  JUG  price",
         "line 9  JAR  price",
-        "line 11  TIN  price.currency_code",
+        "line 11  TIN  currency",
     ]
     assert (
         "line 7  PAN  price: must be in whole minor units (1999 is 19.99 EUR, or 1999 JPY), not '19.99'"
@@ -174,6 +175,16 @@ async def test_takes_an_encoding_that_it_is_told(shop, typed):
         (HEADER.encode() + b'\nA,"B,1,EUR,,,\nC,D,1,EUR,,,', "line 2: a quotation mark opens here"),
         (HEADER.encode() + b'\nA,B,1,EUR,,,\nC,"5"" or 6" wide",1,EUR,,,', "line 3: a quotation mark within"),
         ("sku,name,price,currency\nA,B,1,EUR".encode("utf-16-le"), "UTF-16 without its mark"),
+        ("sku,name,price,currency\nA,B,1,EUR".encode("utf-16-be"), "UTF-16 without its mark"),
+        (
+            gzip.compress(b"sku,name,price,currency\nA,B,1,EUR", mtime=0),
+            "compressed by gzip: unpack it first",
+        ),
+        (b"PK\x03\x04\0\0", "a workbook of a spreadsheet, or a zip file: save its sheet as"),
+        (b"\xd0\xcf\x11\xe0\0\0", "an old workbook of Excel: save its sheet as"),
+        (b"%PDF-1.7\n\0", "a PDF"),
+        (b"\0" * 64, "line 1: it holds a NUL byte, as no text does"),
+        (b"sku,name,price,currency\nA,B\0,1,EUR", "line 2: it holds a NUL byte, as no text does"),
         (b"\xff\xfes\x00k\x00u", "line 1: the byte 0x75 is no UTF-16"),
         (b"", "its first line lacks sku, name, price, currency"),
     ],
