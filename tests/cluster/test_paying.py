@@ -81,7 +81,7 @@ async def test_parked_shows_each_message_with_its_problem_and_replay_tries_again
 
     out = await typed(shop, "webhooks", "parked")
     assert sent["id"] in out
-    assert "2500" in out and "1999" in out
+    assert "25.00 EUR" in out and "19.99 EUR" in out
     assert applied["id"] not in out
     assert "commerce webhooks replay GATEWAY EVENT" in out
 
@@ -89,7 +89,7 @@ async def test_parked_shows_each_message_with_its_problem_and_replay_tries_again
     home = str(shop.clients.cluster.home.path)
     code, out, _ = await command("webhooks", "replay", "sandbox", sent["id"], "--home", home)
     assert code == 1
-    assert f"still parked: {sent['id']}  amount is 2500 there and 1999 here" in out
+    assert f"still parked: {sent['id']}  amount is 25.00 EUR there and 19.99 EUR here" in out
 
 
 async def test_what_cannot_be_done_is_one_line_and_the_reason(till, shop):

@@ -20,6 +20,7 @@ from services.payment.rules.life import PENDING
 from services.payment.rules.payment import Payment
 from services.payment.store_settings import queries as store_settings
 from services.runtime import times
+from services.runtime.currencies import format_money
 from services.runtime.database import Runs
 from services.runtime.ids import new_id
 from services.runtime.pages import Pages
@@ -154,7 +155,7 @@ def _asked(
     """The payment as it is recorded, before anybody is asked; the first of the gateways will be."""
     lines, amount = lines_of(request.lines), request.amount.minor_units
     if lines and sum(line.total for line in lines) != amount:
-        raise invalid("lines", f"must add up to the amount: {amount}")
+        raise invalid("lines", f"must add up to the amount: {format_money(request.amount)}")
     now = times.now()
     payment = Payment(
         payment_id=str(new_id()),

@@ -45,7 +45,7 @@ def refund(payment: Payment, money: Money | None) -> int:
     limit = left_to_give(payment)
     amount = limit if money is None else _fitting(payment, money, limit, "REFUND")
     if not amount and (payment.captured or payment.in_flight):
-        raise _too_large("REFUND", limit)
+        raise _too_large(payment, "REFUND", limit)
     return amount
 
 
@@ -56,7 +56,7 @@ def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -
     """
     cost = sum(each.amount.minor_units for each in amounts)
     if not 0 <= cost <= payment.amount:
-        raise _too_large("CAPTURE", payment.amount)
+        raise _too_large(payment, "CAPTURE", payment.amount)
     if payment.asked_under(shipment_id):
         return 0
     return min(cost, left_to_take(payment))
@@ -67,7 +67,7 @@ def returned(payment: Payment, return_id: str, money: Money) -> int:
     if money.currency_code != payment.currency_code:
         raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
     if not 0 <= money.minor_units <= payment.amount:
-        raise _too_large("REFUND", payment.amount)
+        raise _too_large(payment, "REFUND", payment.amount)
     return money.minor_units if _is_new(payment, return_id, money.minor_units) else 0
 
 
@@ -124,7 +124,7 @@ def _misfit(
     if any(each.amount.currency_code != payment.currency_code for each in lines):
         return f"must be in the payment's currency: {payment.currency_code}"
     if sum(each.amount.minor_units for each in lines) != amount:
-        return f"must add up to the amount: {amount}"
+        return f"must add up to the amount: {payment.sum_in_words(amount)}"
     for each in lines:
         product_id = each.product_id.lower()
         if not 0 <= each.amount.minor_units <= limits.get(product_id, 0) - before.get(product_id, 0):
@@ -148,13 +148,13 @@ def _fitting(payment: Payment, money: Money, limit: int, what: str) -> int:
     if money.currency_code != payment.currency_code:
         raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
     if not 0 <= money.minor_units <= limit:
-        raise _too_large(what, limit)
+        raise _too_large(payment, what, limit)
     return money.minor_units
 
 
-def _too_large(what: str, limit: int) -> Refusal:
+def _too_large(payment: Payment, what: str, limit: int) -> Refusal:
     return Refusal(
         ErrorReason.Value(f"ERROR_REASON_{what}_TOO_LARGE"),
-        f"No more than {limit} is left to {'take' if what == 'CAPTURE' else 'give back'}",
+        f"No more than {payment.sum_in_words(limit)} is left to {'take' if what == 'CAPTURE' else 'give back'}",
         limit=str(limit),
     )

@@ -20,7 +20,8 @@ def told(payment: Payment, news: DisputeTold, dispute_id: str, now: datetime) ->
         raise Contradiction(f"the currency is {news.currency_code} there and {payment.currency_code} here")
     ours = known.amount if known else payment.captured - payment.disputed - payment.charged_back
     if not 0 < news.amount <= ours or (known and known.amount != news.amount):
-        raise Contradiction(f"the disputed amount is {news.amount} there and {ours} here")
+        there, here = payment.sum_in_words(news.amount), payment.sum_in_words(ours)
+        raise Contradiction(f"the disputed amount is {there} there and {here} here")
     if known and (news.status == known.status or news.status == DISPUTE_OPEN):
         return None
     if known and known.status != DISPUTE_OPEN:

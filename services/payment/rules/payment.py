@@ -5,12 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.payment_pb2 import (
     CaptureMode,
     DisputeStatus,
     PaymentOperationState,
     PaymentState,
 )
+
+from services.runtime.currencies import format_money
 
 State: TypeAlias = PaymentState.ValueType
 OperationState: TypeAlias = PaymentOperationState.ValueType
@@ -172,6 +175,10 @@ class Payment:
     def kept(self) -> int:
         """What was taken, and has not gone back to the customer, nor is held back."""
         return self.captured - self.refunded - self.disputed - self.charged_back
+
+    def sum_in_words(self, minor_units: int) -> str:
+        """Return a sum of this payment's currency as people write it."""
+        return format_money(Money(currency_code=self.currency_code, minor_units=minor_units))
 
     def unsettled(self, kind: str) -> int:
         """Return what operations of a kind that are not settled will take, or give back."""

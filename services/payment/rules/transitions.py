@@ -326,11 +326,12 @@ def _agree(payment: Payment, operation: Operation, told: Told) -> None:
         "captured": payment.captured + operation.amount if captures else captured,
         "refunded": payment.refunded + operation.amount if refunds else told.refunded,
     }
-    for field, ours in expected.items():
-        if getattr(told, field) != ours:
-            raise Contradiction(f"{field} is {getattr(told, field)} there and {ours} here")
     if told.currency_code != payment.currency_code:
         raise Contradiction(f"the currency is {told.currency_code} there and {payment.currency_code} here")
+    for field, ours in expected.items():
+        if getattr(told, field) != ours:
+            there, here = payment.sum_in_words(getattr(told, field)), payment.sum_in_words(ours)
+            raise Contradiction(f"{field} is {there} there and {here} here")
     if told.reference and payment.provider_reference not in ("", told.reference):
         raise Contradiction("it is another charge there")
 

@@ -45,7 +45,7 @@ async def test_one_that_cannot_be_applied_stays_parked_with_its_problem(till, sh
 
     webhook = await replay(shop, sent["id"])
 
-    assert webhook.problem == "amount is 2500 there and 1999 here"
+    assert webhook.problem == "amount is 25.00 EUR there and 19.99 EUR here"
     assert (await parked_webhooks(shop))[sent["id"]] == webhook
     assert said(await till.get(payment)) == "REQUIRES_ACTION"
 
@@ -107,4 +107,4 @@ async def test_by_rest(till, shop):
     operator = shop.as_("platform_admin")
     reply = await operator.rest("POST", f"/v1/webhooks/sandbox/{sent['id']}:replay", {"requestId": new_id()})
     assert reply.status == 200, reply.body
-    assert reply.body["webhook"]["problem"] == "amount is 2000 there and 1999 here"
+    assert reply.body["webhook"]["problem"] == "amount is 20.00 EUR there and 19.99 EUR here"

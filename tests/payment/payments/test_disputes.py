@@ -262,7 +262,12 @@ async def test_a_dispute_that_is_decided_before_we_hear_of_it_is_told_at_once(ti
 @pytest.mark.parametrize(
     ("status", "minor_units", "changed", "problem"),
     [
-        ("open", TOTAL + 1, {}, f"the disputed amount is {TOTAL + 1} there and {TOTAL} here"),
+        (
+            "open",
+            TOTAL + 1,
+            {},
+            f"the disputed amount is {TOTAL / 100 + 0.01:.2f} EUR there and {TOTAL / 100:.2f} EUR here",
+        ),
         ("open", 500, {"currency_code": "USD"}, "the currency is USD there and EUR here"),
         (
             "lost",
@@ -288,7 +293,7 @@ async def test_disputes_of_more_than_there_is_are_parked(till, shop, taken):
 
     await send(shop, sent)
 
-    assert await problems(shop, sent) == ["the disputed amount is 501 there and 500 here"]
+    assert await problems(shop, sent) == ["the disputed amount is 5.01 EUR there and 5.00 EUR here"]
     assert (await till.get(taken)).disputed.minor_units == 1_500
 
 
@@ -300,7 +305,7 @@ async def test_a_dispute_is_decided_once(till, shop, taken):
     await send(shop, another_sum)
 
     assert await problems(shop, otherwise) == ["the dispute was decided otherwise before"]
-    assert await problems(shop, another_sum) == ["the disputed amount is 400 there and 500 here"]
+    assert await problems(shop, another_sum) == ["the disputed amount is 4.00 EUR there and 5.00 EUR here"]
     assert said(await till.get(taken)) == "CAPTURED"
 
 

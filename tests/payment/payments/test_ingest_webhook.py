@@ -176,7 +176,7 @@ async def test_news_of_a_refund_that_cannot_be_true_is_parked(till, shop):
         assert (await till.get(payment)).refunded.minor_units == 0
     await refunding
 
-    assert await problems(shop, more) == ["refunded is 501 there and 500 here"]
+    assert await problems(shop, more) == ["refunded is 5.01 EUR there and 5.00 EUR here"]
     assert await problems(shop, waits) == ["a refund that was refused, or not asked for yet, was done there"]
     settled = await till.until(payment, "PARTIALLY_REFUNDED")
     assert settled.refunded.minor_units == 800
@@ -186,7 +186,7 @@ async def test_news_of_a_refund_that_cannot_be_true_is_parked(till, shop):
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"amount_minor_units": 1}, "amount is 1 there and 1999 here"),
+        ({"amount_minor_units": 1}, "amount is 0.01 EUR there and 19.99 EUR here"),
         ({"currency_code": "USD"}, "the currency is USD there and EUR here"),
         ({"id": "ch_other"}, "it is another charge there"),
         ({"status": "captured"}, "captured as the answer to authorize"),
@@ -215,7 +215,7 @@ async def test_an_event_that_is_known_is_not_applied_though_it_now_says_more(til
     await send(shop, event(payment) | {"id": sent["id"]})
 
     assert said(await till.get(payment)) == "REQUIRES_ACTION"
-    assert await problems(shop, sent) == ["amount is 1 there and 1999 here"]
+    assert await problems(shop, sent) == ["amount is 0.01 EUR there and 19.99 EUR here"]
 
 
 async def test_a_dispute_that_comes_before_its_capture_is_sent_again(till, shop):
@@ -454,7 +454,7 @@ async def test_a_sum_that_is_not_ours_is_never_applied_and_raises_an_alarm(till,
 
     (parked,) = await stored(shop, "777101")
 
-    problem = "amount is 777101 there and 777001 here"
+    problem = "amount is 7771.01 EUR there and 7770.01 EUR here"
     assert parked["problem"] == problem
     (alarm,) = log_lines(shop, problem)
     assert (alarm["level"], alarm["event"]) == ("error", "webhook parked")
@@ -474,7 +474,7 @@ async def test_a_part_of_another_sum_is_never_applied(till, shop):
         assert (await till.get(payment)).captured.minor_units == 0
     await taking
 
-    assert await problems(shop, sent) == ["captured is 1999 there and 500 here"]
+    assert await problems(shop, sent) == ["captured is 19.99 EUR there and 5.00 EUR here"]
     assert (await till.until(payment, "PARTIALLY_CAPTURED")).captured.minor_units == 500
     await till.agrees(payment)
 

@@ -128,8 +128,8 @@ async def test_refuses_to_take_nothing_or_less(till, payment, minor_units):
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ([line_amount(SHIRT, 99)], "must add up to the amount: 100"),
-        ([line_amount(SHIRT, 60), line_amount(HAT, 60)], "must add up to the amount: 100"),
+        ([line_amount(SHIRT, 99)], "must add up to the amount: 1.00 EUR"),
+        ([line_amount(SHIRT, 60), line_amount(HAT, 60)], "must add up to the amount: 1.00 EUR"),
         ([line_amount(SHIRT, 100, "USD")], "must be in the payment's currency: EUR"),
         ([line_amount(SHIRT, -1), line_amount(HAT, 101)], f"has more of {SHIRT} than is left of it"),
         ([line_amount(SHIRT, 50), line_amount(SHIRT, 50)], "must name each product once"),
@@ -155,7 +155,7 @@ async def test_refuses_more_of_a_line_than_is_left_of_it(till, payment):
 async def test_refuses_a_payment_whose_lines_do_not_add_up(till):
     with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said_of:
         await till.authorize(minor_units=TOTAL + 1, lines=LINES)
-    assert said_of.violations == {"lines": f"must add up to the amount: {TOTAL + 1}"}
+    assert said_of.violations == {"lines": f"must add up to the amount: {(TOTAL + 1) / 100:.2f} EUR"}
 
 
 async def test_one_request_sent_again_takes_its_part_once(till, payment):
