@@ -58,7 +58,7 @@ async def test_production_has_no_sandbox(tmp_path):
             with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
                 await shop.orders.CreateOrder(create(shop, customer, (product, 1), method=method))
             assert said.violations.keys() == {"payment_method"}
-        with refused(ErrorReason.ERROR_REASON_GATEWAY_UNKNOWN):
+        with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
             request = SavePaymentMethodRequest(
                 store_id=shop.store_id, customer_id=customer, token="pm_sandbox_ok", request_id=new_id()
             )

@@ -8,7 +8,7 @@ from commerce.payment.v1.settings_service_pb2 import PaymentSettings
 from services.payment.gateways.gateway import HOSTED
 from services.payment.gateways.guard import Guard
 from services.payment.rules.payment import Payment
-from services.runtime.refusals import Refusal
+from services.runtime.refusals import Refusal, invalid
 
 
 class Gateways:
@@ -28,11 +28,11 @@ class Gateways:
             raise unknown(code, f"There is no gateway {code}") from None
 
     def of_token(self, token: str) -> Guard:
-        """Return the gateway that a payment method names: pm_<code>_… Refused with GATEWAY_UNKNOWN."""
+        """Return the gateway that a payment method names: pm_<code>_… Refused when it names none."""
         for gateway in self:
             if token != HOSTED and _takes(gateway, token):
                 return gateway
-        raise unknown("", "No gateway takes this payment method")
+        raise invalid("token", "is of no gateway: the provider's own form makes it, as in pm_…")
 
     def taking(self, payment_method: str, currency_code: str, settings: PaymentSettings) -> Sequence[str]:
         """Return the codes of a store's gateways that take a method in a currency, the preferred one first.

@@ -121,10 +121,11 @@ async def test_refuses_a_token_that_the_provider_does_not_know_and_keeps_nothing
     assert await wallet.list() == []
 
 
-@pytest.mark.parametrize("token", ["pm_elsewhere_ok", "hosted", "default", "x"])
+@pytest.mark.parametrize("token", ["pm_elsewhere_ok", "hosted", "default", "x", "visa"])
 async def test_refuses_a_token_of_no_gateway(wallet, token):
-    with refused(ErrorReason.ERROR_REASON_GATEWAY_UNKNOWN):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
         await wallet.save(token)
+    assert said.violations.keys() == {"token"}
 
 
 async def test_refuses_while_the_provider_is_away_and_saves_when_it_is_back(wallet, till):

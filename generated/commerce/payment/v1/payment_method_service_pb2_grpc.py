@@ -65,8 +65,8 @@ class PaymentMethodServiceServicer:
         """Keep a provider's token for a customer. The first one is their default.
 
         The provider is asked what it is. A token that the customer has saved already is that one. Refused with CUSTOMER_NOT_FOUND
-        when the store has no such customer, GATEWAY_UNKNOWN, PAYMENT_METHOD_REFUSED, PAYMENT_METHODS_TOO_MANY or
-        GATEWAY_UNAVAILABLE.
+        when the store has no such customer, INVALID_ARGUMENT when no gateway takes the token, PAYMENT_METHOD_REFUSED,
+        PAYMENT_METHODS_TOO_MANY or GATEWAY_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

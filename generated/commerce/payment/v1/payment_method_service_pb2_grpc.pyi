@@ -20,8 +20,8 @@ class PaymentMethodServiceStub:
     """Keep a provider's token for a customer. The first one is their default.
 
     The provider is asked what it is. A token that the customer has saved already is that one. Refused with CUSTOMER_NOT_FOUND
-    when the store has no such customer, GATEWAY_UNKNOWN, PAYMENT_METHOD_REFUSED, PAYMENT_METHODS_TOO_MANY or
-    GATEWAY_UNAVAILABLE.
+    when the store has no such customer, INVALID_ARGUMENT when no gateway takes the token, PAYMENT_METHOD_REFUSED,
+    PAYMENT_METHODS_TOO_MANY or GATEWAY_UNAVAILABLE.
     """
     ListPaymentMethods: aio.UnaryUnaryMultiCallable[payment_method_service_pb2.ListPaymentMethodsRequest, payment_method_service_pb2.ListPaymentMethodsResponse]
     """List a customer's payment methods: the default, then the newest first."""
@@ -48,8 +48,8 @@ class PaymentMethodServiceServicer(metaclass=abc_1.ABCMeta):
         """Keep a provider's token for a customer. The first one is their default.
 
         The provider is asked what it is. A token that the customer has saved already is that one. Refused with CUSTOMER_NOT_FOUND
-        when the store has no such customer, GATEWAY_UNKNOWN, PAYMENT_METHOD_REFUSED, PAYMENT_METHODS_TOO_MANY or
-        GATEWAY_UNAVAILABLE.
+        when the store has no such customer, INVALID_ARGUMENT when no gateway takes the token, PAYMENT_METHOD_REFUSED,
+        PAYMENT_METHODS_TOO_MANY or GATEWAY_UNAVAILABLE.
         """
 
     @abc_1.abstractmethod
