@@ -6,7 +6,7 @@ its turn among the provider's reports, for a line may change what lines of other
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -28,6 +28,8 @@ from services.runtime.validation import violations
 from services.runtime.work import Work
 
 BATCH = 1000
+# Wherever on Earth, a day that has begun ends before then; who asks for more, asks for what nobody can report yet.
+AHEAD = timedelta(days=2)
 
 
 class Report(NamedTuple):
@@ -104,8 +106,14 @@ def report_of(request: rpc.ImportSettlementRequest | rpc.FetchSettlementRequest)
     begin, end = given_time(request, "begin_time"), given_time(request, "end_time")
     assert begin is not None  # The contract requires both.
     assert end is not None
+    # Not rules of the contract: those know the machine's clock only.
+    now = times.now()
+    if begin > now:
+        raise invalid("begin_time", "must have begun")
     if begin >= end:
         raise invalid("end_time", "must be after begin_time")
+    if end > now + AHEAD:
+        raise invalid("end_time", f"must be no later than {AHEAD.days} days from now")
     return Report(str(UUID(request.request_id)), request.gateway, begin, end)
 
 

@@ -229,12 +229,21 @@ async def test_only_who_runs_the_platform_may(shop):
             await shop.as_(role).settlements.FetchSettlement(asking(now()))
 
 
+@pytest.mark.parametrize("until", [datetime(9999, 12, 31, tzinfo=UTC), now() + timedelta(days=3)])
+async def test_a_report_until_a_time_that_is_far_away_is_refused(shop, until):
+    admin = shop.as_("platform_admin").settlements
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
+        await admin.FetchSettlement(asking(now() - timedelta(days=1), end_time=until))
+    assert said.violations.keys() == {"end_time"}
+
+
 async def test_a_report_of_a_time_that_has_not_begun_is_refused(shop):
     admin = shop.as_("platform_admin").settlements
     tomorrow = now() + timedelta(days=1)
-    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
         await admin.FetchSettlement(asking(tomorrow, end_time=tomorrow + timedelta(days=1)))
-    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT):
+    assert said.violations.keys() == {"begin_time"}
+    with refused(ErrorReason.ERROR_REASON_INVALID_ARGUMENT) as said:
         batch = rpc.ImportSettlementRequest(
             gateway="sandbox",
             begin_time=timestamp(tomorrow),
@@ -243,3 +252,4 @@ async def test_a_report_of_a_time_that_has_not_begun_is_refused(shop):
             request_id=new_id(),
         )
         await admin.ImportSettlement(iter([batch]))
+    assert said.violations.keys() == {"begin_time"}

@@ -311,7 +311,9 @@ class ImportSettlementRequest(message.Message):
 
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:
-        """… until this time."""
+        """… until this time, which is after it and no more than two days ahead: wherever on Earth, a day that has begun ends
+        before then.
+        """
 
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[SettlementLine]:
@@ -375,7 +377,9 @@ class FetchSettlementRequest(message.Message):
 
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp:
-        """… until this time."""
+        """… until this time, which is after it and no more than two days ahead: wherever on Earth, a day that has begun ends
+        before then.
+        """
 
     def __init__(
         self,
