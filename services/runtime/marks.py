@@ -101,7 +101,9 @@ def _texts(message: Any, field: FieldDescriptor, kind: Kind, path: str) -> Itera
         for key, text in pairs:
             yield Marked(path + in_brackets(key), kind, text, partial(value.__setitem__, key))
         for key, _ in pairs:
-            yield Marked(path + in_brackets(key), kind, key, partial(_rename, value, key))
+            # A key is the name of what its value says, even where that has many lines.
+            named = options_pb2.TEXT_NAME if kind == options_pb2.TEXT_PROSE else kind
+            yield Marked(path + in_brackets(key), named, key, partial(_rename, value, key))
     elif value.currency_code:  # Of a Money.
         yield Marked(
             f"{path}.currency_code", kind, value.currency_code, partial(setattr, value, "currency_code")

@@ -155,7 +155,9 @@ class _TextEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Text.ValueType], 
     TEXT_CODE: _Text.ValueType  # 6
     """One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
     TEXT_PROSE: _Text.ValueType  # 7
-    """Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
+    """Lines as people write them: a reason. No control characters but the ends of lines and tabs. Of a map, its values; its
+    keys are names.
+    """
     TEXT_SEARCH: _Text.ValueType  # 8
     """What somebody looks for: any text."""
 
@@ -180,7 +182,9 @@ TEXT_NAME: Text.ValueType  # 5
 TEXT_CODE: Text.ValueType  # 6
 """One line that is typed and compared: a SKU, a coupon's code, a mail address. No character that cannot be seen either."""
 TEXT_PROSE: Text.ValueType  # 7
-"""Lines as people write them: a reason. No control characters but the ends of lines and tabs."""
+"""Lines as people write them: a reason. No control characters but the ends of lines and tabs. Of a map, its values; its
+keys are names.
+"""
 TEXT_SEARCH: Text.ValueType  # 8
 """What somebody looks for: any text."""
 
