@@ -137,7 +137,7 @@ REPLIES = (
         status=403,
         code=code_pb2.PERMISSION_DENIED,
         reason="PERMISSION_DENIED",
-        message="the token is for another store",
+        message="The token is for another store",
         metadata={"cause": "another store"},
     ),
     unimplemented(404, "there is no such path"),
