@@ -1,14 +1,19 @@
 """What lists are tested with by the thousand, written into a store by the administrator of its database."""
 
+import json
 import random
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from services.runtime.ids import first_id
+from services.runtime.ids import first_id, new_id
+from services.runtime.statements import Statement
 
+EXPLAIN = "EXPLAIN (ANALYZE, FORMAT JSON)"
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -33,3 +38,28 @@ async def administrator(shop, schema):
         yield connection
     finally:
         await connection.close()
+
+
+async def rows_read(
+    connection: asyncpg.Connection, statement: Statement, arguments: Sequence[object]
+) -> Counter[str]:
+    """How many rows each scan looks at, as PostgreSQL runs a statement.
+
+    By a plan for its values, or, where it is prepared, by whichever plan it has settled for.
+    """
+    if statement.fresh_plan:
+        ((plan,),) = await connection.fetch(f"{EXPLAIN} {statement.sql}", *arguments)
+    else:
+        prepared = await connection.prepare(statement.sql, name=f"settled_{new_id()}")
+        for _ in range(10):
+            await prepared.fetch(*arguments)
+        given = ", ".join(f"'{each}'" for each in arguments)
+        ((plan,),) = await connection.fetch(f'{EXPLAIN} EXECUTE "{prepared.get_name()}" ({given})')
+    scans, parts = Counter[str](), [json.loads(plan)[0]["Plan"]]
+    for part in parts:
+        parts += part.get("Plans", [])
+        if "Relation Name" in part or part["Node Type"] == "Bitmap Index Scan":
+            dropped = sum(count for name, count in part.items() if name.startswith("Rows Removed by"))
+            name = f"{part['Node Type']} {part.get('Index Name', part.get('Relation Name'))}"
+            scans[name] += (part["Actual Rows"] + dropped) * part["Actual Loops"]
+    return scans

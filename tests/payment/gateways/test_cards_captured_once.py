@@ -5,10 +5,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.operations_service_pb2 import ListUnsettledOperationsRequest
 
-from services.cluster.cluster import Cluster
-from tests.cluster.toys import processes_of
 from tests.payment.till import Till, done, line_amount, said
-from tests.providers.stripe.server import StripeServer
 from tests.shop import Clients, Shop, eventually, new_id, refused
 
 AMOUNT = 3000
@@ -16,23 +13,9 @@ CARD, CHALLENGED = "pm_stripe_pm_card_visa", "pm_stripe_pm_card_threeDSecure2Req
 
 
 @pytest.fixture(scope="module")
-async def stripe():
-    async with StripeServer(api_key="sk_test_x", webhook_secret="whsec_x") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def cluster(tmp_path_factory, stripe):
-    home = tmp_path_factory.mktemp("once")
-    environment = {
-        "COMMERCE_STRIPE_URL": stripe.url,
-        "COMMERCE_STRIPE_SECRET_KEY": "sk_test_x",
-        "COMMERCE_STRIPE_WEBHOOK_SECRET": "whsec_x",
-        "COMMERCE_DELIVERY_ATTEMPTS": "2",
-    }
-    async with Cluster(home, ["payment"], environment=environment) as cluster:
+async def cluster(stripe_cluster):
+    async with stripe_cluster(COMMERCE_DELIVERY_ATTEMPTS="2") as cluster:
         yield cluster
-    assert not processes_of(home), "the cluster left processes behind"
 
 
 @pytest.fixture

@@ -10,33 +10,16 @@ from commerce.payment.v1.payment_service_pb2 import (
     ListPaymentsRequest,
 )
 
-from services.cluster.cluster import Cluster
-from tests.cluster.toys import processes_of
 from tests.payment.till import Till, said
-from tests.providers.stripe.server import StripeServer
 from tests.shop import Clients, Shop, new_id, refused
 
 CHALLENGED = "pm_stripe_pm_card_threeDSecure2Required"
 
 
 @pytest.fixture(scope="module")
-async def stripe():
-    async with StripeServer(api_key="sk_test_x", webhook_secret="whsec_x") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def cluster(tmp_path_factory, stripe):
-    home = tmp_path_factory.mktemp("stripe")
-    environment = {
-        "COMMERCE_STRIPE_URL": stripe.url,
-        "COMMERCE_STRIPE_SECRET_KEY": "sk_test_x",
-        "COMMERCE_STRIPE_WEBHOOK_SECRET": "whsec_x",
-        "COMMERCE_LOG_LEVEL": "debug",
-    }
-    async with Cluster(home, ["payment"], environment=environment) as cluster:
+async def cluster(stripe_cluster):
+    async with stripe_cluster(COMMERCE_LOG_LEVEL="debug") as cluster:
         yield cluster
-    assert not processes_of(home), "the cluster left processes behind"
 
 
 @pytest.fixture

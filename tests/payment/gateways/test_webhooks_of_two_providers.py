@@ -9,33 +9,16 @@ import pytest
 from commerce.payment.v1.payment_service_pb2 import IngestWebhookRequest
 from google.api.httpbody_pb2 import HttpBody
 
-from services.cluster.cluster import Cluster
-from tests.cluster.toys import processes_of
+from tests.payment.gateways.conftest import SECRET
 from tests.payment.payments.test_ingest_webhook import event, problems, send
 from tests.payment.till import Till, said
-from tests.providers.stripe.server import StripeServer
 from tests.shop import Clients, Shop, new_id
 
-SECRET = "whsec_x"
-
 
 @pytest.fixture(scope="module")
-async def stripe():
-    async with StripeServer(api_key="sk_test_x", webhook_secret=SECRET) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def cluster(tmp_path_factory, stripe):
-    home = tmp_path_factory.mktemp("both")
-    environment = {
-        "COMMERCE_STRIPE_URL": stripe.url,
-        "COMMERCE_STRIPE_SECRET_KEY": "sk_test_x",
-        "COMMERCE_STRIPE_WEBHOOK_SECRET": SECRET,
-    }
-    async with Cluster(home, ["payment"], environment=environment) as cluster:
+async def cluster(stripe_cluster):
+    async with stripe_cluster() as cluster:
         yield cluster
-    assert not processes_of(home), "the cluster left processes behind"
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """ListPayments."""
 
 import asyncio
-import json
 import math
 import random
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import product as every
 
@@ -15,13 +13,14 @@ from commerce.payment.v1.payment_service_pb2 import ListPaymentsRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.payment.payments import lists
+from tests.bulk import rows_read
 from tests.payment import bulk
 from tests.shop import Shop, new_id, refused
 
 MANY = 30_000
 PAGE = 50
 # Rows that may be read for a page; for amounts within bounds, which no index can hold in order of time, a few more.
-READ, READ_ACROSS = 40 * PAGE, 10 * math.isqrt(PAGE * MANY)
+READ, READ_ACROSS = 20 * PAGE, 10 * math.isqrt(PAGE * MANY)
 
 
 def ask(shop, **given):
@@ -136,6 +135,8 @@ async def many(payment_clients):
     shop, made = Shop(payment_clients), bulk.payments(MANY, customers=200)
     async with bulk.administrator(shop) as connection:
         await bulk.write(connection, shop.store_id, made)
+        # Another store has as many: where nearly all are of one, PostgreSQL goes past those of all others.
+        await bulk.write(connection, new_id(), bulk.payments(MANY, customers=200))
     return shop, made
 
 
@@ -202,40 +203,13 @@ async def test_no_kind_of_question_reads_many_more_rows_than_its_page_holds(many
         for asked in _questions(shop, made):
             statement, values = lists.question(asked)
             arguments = statement.arguments(values | {"size": PAGE + 1})
-            if statement.fresh_plan:
-                explained = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.sql
-                ((plan,),) = await connection.fetch(explained, *arguments)
-            else:
-                plain += 1
-                plan = await _settled_plan(connection, statement.sql, arguments)
+            plain += not statement.fresh_plan
+            scans = await rows_read(connection, statement, arguments)
             across = asked.HasField("amount_from")
-            if (scans := _scans(plan)).total() > (READ_ACROSS if across else READ):
+            if scans.total() > (READ_ACROSS if across else READ):
                 too_much[str(asked)] = scans
     assert plain >= 4
     assert not too_much, "\n".join(f"{asked}{scans}" for asked, scans in too_much.items())
-
-
-async def _settled_plan(connection, sql, arguments):
-    prepared = await connection.prepare(sql, name=f"settled_{new_id()}")
-    for _ in range(10):
-        await prepared.fetch(*arguments)
-    given = ", ".join(f"'{each}'" for each in arguments)
-    ((plan,),) = await connection.fetch(
-        f'EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE "{prepared.get_name()}" ({given})'
-    )
-    return plan
-
-
-def _scans(plan):
-    """How many rows each scan of a plan looked at."""
-    scans, parts = Counter[str](), [json.loads(plan)[0]["Plan"]]
-    for part in parts:
-        parts += part.get("Plans", [])
-        if "Relation Name" in part or part["Node Type"] == "Bitmap Index Scan":
-            dropped = sum(count for name, count in part.items() if name.startswith("Rows Removed by"))
-            name = f"{part['Node Type']} {part.get('Index Name', part.get('Relation Name'))}"
-            scans[name] += (part["Actual Rows"] + dropped) * part["Actual Loops"]
-    return scans
 
 
 async def test_refuses_a_page_token_of_another_query_or_a_forged_one(till, shop):
