@@ -32,8 +32,9 @@ async def losing(shop, order_id):
                 )
             # The chain, too: the next sealer would find these transactions sealed already, and stop for ever.
             await connection.execute(
-                "DELETE FROM payment.ledger_chain WHERE transaction_id NOT IN"
-                " (SELECT transaction_id FROM payment.ledger_entries)"
+                "DELETE FROM payment.ledger_chain links WHERE store_id = $1::uuid AND NOT EXISTS"
+                " (SELECT FROM payment.ledger_entries e WHERE e.transaction_id = links.transaction_id)",
+                shop.store_id,
             )
             await connection.execute("DELETE FROM payment.first_replies")
             await connection.execute("DELETE FROM payment.inbox")
