@@ -109,6 +109,9 @@ class Pull:
             self._sort(message, batch)
             while self._subscription.pending_msgs and len(batch) < self._batch:
                 self._sort(await self._subscription.next_msg(1), batch)
+            if (task := asyncio.current_task()) and task.cancelling():
+                # Python 3.11's wait_for in next_msg loses a cancellation that comes together with a message.
+                raise asyncio.CancelledError
         return batch
 
     def _sort(self, message: Msg, batch: list[Msg]) -> None:

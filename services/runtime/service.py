@@ -36,6 +36,8 @@ from services.runtime.shares import Shares
 from services.runtime.tokens import Tokens
 from services.runtime.work import Reaction, Work
 
+CANCELLED_AGAIN_SECONDS = 2.0
+
 
 class Worker(Protocol):
     """Something that runs as long as the service does."""
@@ -195,8 +197,20 @@ async def _serve(runtime: Runtime, parts: Parts) -> None:
         for hub in parts.hubs:
             hub.close()
         await server.drain()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         for action in parts.on_stop:
             await action()
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, again and again: a library can lose a cancellation.
+
+    Python 3.11's `wait_for` does when what it waits for comes at the same moment. The pause lets a task that heard put
+    its things away.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCELLED_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)

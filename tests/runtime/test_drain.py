@@ -7,10 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import nats
+import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.msg import Msg
 
+from services.runtime.jetstream import STREAM, Pull
+from services.runtime.service import CANCELLED_AGAIN_SECONDS, end
 from tests.runtime.conftest import ask, write
 from tests.shop import eventually, refused
 
@@ -86,3 +91,54 @@ async def test_a_stopping_server_takes_nothing_new(toy):
             assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
         else:
             raise AssertionError("it took a new call")
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_whoever_waits_for_events_stops_though_one_comes_at_that_moment(toy, turns):
+    """So many turns of the loop before it is told to stop. Python 3.11's `wait_for` forgets the stop in one of them."""
+    client = await nats.connect(toy.clients.cluster.nats_url)
+    durable = f"stops-{uuid.uuid4()}"
+    await client.jetstream().add_consumer(STREAM, durable_name=durable, filter_subject=f"commerce.{durable}")
+    try:
+        async with Pull(client, durable, 10) as pull:
+
+            async def forever() -> None:
+                while True:
+                    await pull.next()
+
+            waiting = asyncio.ensure_future(forever())
+            await eventually(lambda: _waits(pull))
+            await _comes(pull, client)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+
+            done, _ = await asyncio.wait({waiting}, timeout=2)
+            assert done
+    finally:
+        await client.jetstream().delete_consumer(STREAM, durable)
+        await client.close()
+
+
+async def _waits(pull):
+    return pull._subscription._pending_queue._getters
+
+
+async def _comes(pull, client):
+    subject = pull._subscription.subject
+    message = Msg(_client=client, subject=subject, reply="an.ack", data=b"")
+    pull._subscription._pending_queue.put_nowait(message)
+
+
+async def test_a_worker_that_lost_a_cancellation_is_told_again():
+    async def deaf() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    worker = asyncio.ensure_future(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(3 * CANCELLED_AGAIN_SECONDS):
+        await end([worker])
+    assert worker.cancelled()
