@@ -9,6 +9,7 @@ from services.cluster.cluster import Cluster
 from tests.cluster.toys import processes_of
 from tests.distribution import Distribution
 from tests.shop import Clients, Shop
+from tests.times import Times
 
 # How fast a machine is says nothing of what is tried on it.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +19,11 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def pytest_addoption(parser):
     parser.addoption("--services", help="run only these (a comma list) in the session's cluster")
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # One of several processes tells the one that prints.
+        config.pluginmanager.register(Times())
 
 
 def pytest_xdist_make_scheduler(config, log):
