@@ -28,6 +28,7 @@ from tests.bench import (
     settlement,
     streams,
     volume,
+    walks,
     writes,
 )
 from tests.bench.figures import Figure
@@ -51,6 +52,7 @@ ROWS: dict[str, Row] = {
     "books": ledger.books,
     "settlement": settlement.settlement,
     "fairness": fairness.fairness,
+    "walks": walks.walks,
 }
 LONG = {
     "curve",
