@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
 from services.catalog.queries import visible
-from services.catalog.tables import ID, categories
+from services.catalog.tables import categories
 from services.catalog.tree import MOST_CATEGORIES
+from services.runtime.columns import ID
 from services.runtime.database import Row, Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement, param, statement

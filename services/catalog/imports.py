@@ -17,8 +17,6 @@ from commerce.catalog.v1.catalog_pb2 import Product
 from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportProductsResponse, ImportRow
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Text,
     any_,
     cast,
@@ -37,9 +35,6 @@ from services.catalog.import_rules import Fault, Known, Outcome
 from services.catalog.movements import RECORD, Movements, stocks_locked, values_of
 from services.catalog.queries import product_of, row_of
 from services.catalog.tables import (
-    ID,
-    INTEGERS,
-    TIME,
     categories,
     import_batches,
     import_errors,
@@ -49,17 +44,16 @@ from services.catalog.tables import (
     stock,
 )
 from services.runtime import times
+from services.runtime.columns import BIGINTS, ID, INTEGERS, NOW, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.database import Row, Runs
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.texts import folded
 from services.runtime.work import Call
 
 # As many as the contract has room for.
 _TOLD = 500
-_BIGINTS = ARRAY(BigInteger)
 _is_import = imports.c.import_id == param("import_id")
 _LOCK = statement(select(imports).where(_is_import).with_for_update(), "import locked")
 _BEGIN = statement(
@@ -100,15 +94,15 @@ _PRODUCTS = statement(
 _KEPT = {
     "product_id": UUIDS,
     "name": TEXTS,
-    "price_minor_units": _BIGINTS,
+    "price_minor_units": BIGINTS,
     "currency_code": TEXTS,
-    "version": _BIGINTS,
-    "update_time": ARRAY(TIME),
+    "version": BIGINTS,
+    "update_time": TIMES,
     "category_id": UUIDS,
     "tax_class": TEXTS,
     "searchable": TEXTS,
 }
-_NEW = {"sku": TEXTS, "sku_folded": TEXTS, "create_time": ARRAY(TIME)} | _KEPT
+_NEW = {"sku": TEXTS, "sku_folded": TEXTS, "create_time": TIMES} | _KEPT
 _new = given(*_NEW.items(), name="new", prefix="new_")
 _created = (
     upsert(products)
@@ -126,7 +120,7 @@ _CHANGE = statement(
     .values({name: _kept.c[name] for name in _KEPT if name != "product_id"}),
     "change products",
 )
-_PRICED = {"product_id": UUIDS, "version": _BIGINTS, "price_minor_units": _BIGINTS, "currency_code": TEXTS}
+_PRICED = {"product_id": UUIDS, "version": BIGINTS, "price_minor_units": BIGINTS, "currency_code": TEXTS}
 _priced = given(*_PRICED.items(), name="priced", prefix="priced_")
 _PRICES = statement(
     insert(price_changes).from_select(

@@ -10,16 +10,16 @@ from typing import Any
 from commerce.catalog.v1.catalog_events_pb2 import StockLow
 from commerce.catalog.v1.catalog_pb2 import StockChange
 from commerce.catalog.v1.stock_service_pb2 import StockUpdate
-from sqlalchemy import ARRAY, SmallInteger, Text, any_, func, insert, literal_column, select, update
+from sqlalchemy import Text, any_, func, insert, literal_column, select, update
 
 from services.catalog import levels
 from services.catalog.levels import Movement, Stock
 from services.catalog.queries import found, visible
-from services.catalog.tables import ID, INTEGERS, products, stock, stock_changes
+from services.catalog.tables import products, stock, stock_changes
+from services.runtime.columns import ID, INTEGERS, SMALLINTS, TEXTS, UUIDS
 from services.runtime.database import Row, Runs
 from services.runtime.hub import Hub, Update
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import Work
 
 STOCK = select(stock, products.c.sku, products.c.low_stock_threshold).join(
@@ -60,7 +60,7 @@ MOVED = (
 _changes = given(
     ("product_id", UUIDS),
     ("store_id", UUIDS),
-    ("kind", ARRAY(SmallInteger)),
+    ("kind", SMALLINTS),
     ("delta", INTEGERS),
     ("on_hand", INTEGERS),
     ("reason", TEXTS),

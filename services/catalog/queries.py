@@ -13,11 +13,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
 from services.catalog.rules import ARCHIVED, searchable_of
-from services.catalog.tables import ID, price_changes, products, stock
+from services.catalog.tables import price_changes, products, stock
+from services.runtime.columns import ID, UUIDS
 from services.runtime.database import Row, Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
-from services.runtime.tables import UUIDS
 from services.runtime.texts import folded
 
 LAST_VERSION = 2**63 - 1

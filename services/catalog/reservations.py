@@ -18,8 +18,6 @@ from commerce.catalog.v1.catalog_pb2 import ReservationState
 from commerce.catalog.v1.stock_service_pb2 import ReservationRequest, ReservationResult
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     SmallInteger,
     any_,
     func,
@@ -35,14 +33,14 @@ from services.catalog import levels, movements, rules
 from services.catalog.levels import Move, Stock
 from services.catalog.movements import HISTORY, MOVED, STOCK, Movements
 from services.catalog.rules import HELD, RELEASED, Offer, Reservation, Return, Settlement, Step
-from services.catalog.tables import INTEGERS, TIME, products, reservations, stock
+from services.catalog.tables import products, reservations, stock
+from services.runtime.columns import BIGINTS, INTEGERS, NOW, SMALLINTS, TIMES, UUIDS
 from services.runtime.database import Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import NOW, UUIDS
 from services.runtime.work import Work
 
-_keys = func.unnest(param("keys", ARRAY(BigInteger))).column_valued("key")
+_keys = func.unnest(param("keys", BIGINTS)).column_valued("key")
 _LOCK_CUSTOMERS = statement(select(func.pg_advisory_xact_lock(_keys)), "customers locked")
 _customers = given(("customer_id", UUIDS), name="customer")
 # No more are counted than matter.
@@ -100,7 +98,7 @@ _LINE = {
     "order_id": UUIDS,
     "store_id": UUIDS,
     "customer_id": UUIDS,
-    "expire_time": ARRAY(TIME),
+    "expire_time": TIMES,
     "product_id": UUIDS,
     "quantity": INTEGERS,
 }
@@ -124,7 +122,7 @@ _held = (
     .cte("held")
 )
 _HOLD = statement(select(_held.c.order_id).add_cte(MOVED), "hold reservations")
-_steps = given(("order_id", UUIDS), ("state", ARRAY(SmallInteger)), name="step", prefix="step_")
+_steps = given(("order_id", UUIDS), ("state", SMALLINTS), name="step", prefix="step_")
 _settled = (
     update(reservations)
     .where(reservations.c.order_id == _steps.c.order_id)

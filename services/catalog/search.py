@@ -8,17 +8,17 @@ A text is looked for by its parts or in that order, as PostgreSQL sees fit for t
 from collections.abc import Sequence
 
 from commerce.catalog.v1.catalog_pb2 import Product
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Integer, SmallInteger, any_, select, true
+from sqlalchemy import ColumnElement, FromClause, Integer, any_, select, true
 
 from services.catalog.queries import product_of
 from services.catalog.tables import products
+from services.runtime.columns import SMALLINTS, UUIDS
 from services.runtime.database import Runs
 from services.runtime.statements import Statement, given, param, statement
-from services.runtime.tables import UUIDS
 from services.runtime.texts import searchable
 
 _p = products.c
-_status = given(("status", ARRAY(SmallInteger)), name="status")
+_status = given(("status", SMALLINTS), name="status")
 _category = given(("category_id", UUIDS), name="category")
 
 

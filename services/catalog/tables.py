@@ -1,12 +1,10 @@
 """Categories, products and their prices, their stock and what is reserved of it for each order, imports."""
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -18,21 +16,28 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSONB
 
-from services.runtime.tables import NOW, TEXTS, UUIDS
+from services.runtime.columns import (
+    ID,
+    INTEGERS,
+    NOW,
+    TEXTS,
+    TIME,
+    UUIDS,
+    text_column,
+    time_column,
+    uuid_column,
+)
 
 METADATA = MetaData()
-ID = UUID(as_uuid=True)
-TIME = DateTime(timezone=True)
-INTEGERS = ARRAY(Integer)
 
 # A tree: whoever changes one holds the store's lock on its tree, so that no circle can close.
 categories = Table(
     "categories",
     METADATA,
-    Column("category_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("category_id", primary_key=True),
+    uuid_column("store_id"),
     Column("parent_id", ID, ForeignKey("categories.category_id")),
     Column("name", Text, nullable=False),
     # What is taken for the same name (texts.folded); nothing where the version before wrote the row.
@@ -56,20 +61,20 @@ Index(
 products = Table(
     "products",
     METADATA,
-    Column("product_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("product_id", primary_key=True),
+    uuid_column("store_id"),
     Column("sku", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("price_minor_units", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Column("create_time", TIME, nullable=False),
-    Column("update_time", TIME, nullable=False),
+    time_column("create_time"),
+    time_column("update_time"),
     Column("status", SmallInteger, nullable=False, server_default="1"),
     Column("category_id", ID, ForeignKey("categories.category_id")),
     Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("image_urls", TEXTS, nullable=False, server_default="{}"),
-    Column("tax_class", Text, nullable=False, server_default=""),
+    text_column("tax_class"),
     Column("low_stock_threshold", Integer, nullable=False, server_default="0"),
     # Name and SKU without case and accents (rules.searchable_of).
     Column("searchable", Text, nullable=False),
@@ -99,11 +104,11 @@ Index(
 price_changes = Table(
     "price_changes",
     METADATA,
-    Column("product_id", ID, ForeignKey("products.product_id"), primary_key=True),
+    uuid_column("product_id", ForeignKey("products.product_id"), primary_key=True),
     Column("version", BigInteger, primary_key=True),
     Column("price_minor_units", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
-    Column("time", TIME, nullable=False),
+    time_column("time"),
     Column("actor", Text, nullable=False),
 )
 
@@ -111,8 +116,8 @@ price_changes = Table(
 stock = Table(
     "stock",
     METADATA,
-    Column("product_id", ID, ForeignKey("products.product_id"), primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("product_id", ForeignKey("products.product_id"), primary_key=True),
+    uuid_column("store_id"),
     Column("on_hand", Integer, nullable=False, server_default="0"),
     Column("reserved", Integer, nullable=False, server_default="0"),
     # One more with each change: watchers tell the newer from the older by it.
@@ -126,9 +131,9 @@ stock = Table(
 stock_changes = Table(
     "stock_changes",
     METADATA,
-    Column("change_id", ID, primary_key=True),
-    Column("product_id", ID, nullable=False),
-    Column("store_id", ID, nullable=False),
+    uuid_column("change_id", primary_key=True),
+    uuid_column("product_id"),
+    uuid_column("store_id"),
     Column("delta", Integer, nullable=False),
     Column("on_hand", Integer, nullable=False),
     Column("reason", Text, nullable=False),
@@ -143,7 +148,7 @@ Index("stock_changes_by_product", stock_changes.c.product_id, stock_changes.c.ch
 reservations = Table(
     "reservations",
     METADATA,
-    Column("order_id", ID, primary_key=True),
+    uuid_column("order_id", primary_key=True),
     Column("store_id", ID),
     Column("state", SmallInteger, nullable=False),
     Column("product_ids", UUIDS, nullable=False, server_default="{}"),
@@ -152,7 +157,7 @@ reservations = Table(
     Column("update_time", TIME, nullable=False, server_default=NOW),
     # Who buys, and until when the units are held; empty once the order is confirmed, or nothing is held.
     Column("customer_id", ID),
-    Column("expire_time", TIME),
+    time_column("expire_time", nullable=True),
     CheckConstraint("cardinality(product_ids) = cardinality(quantities)", name="reservations_lines_match"),
     CheckConstraint("0 < ALL (quantities)", name="reservations_quantities_positive"),
     postgresql_with={"fillfactor": 80},
@@ -171,8 +176,8 @@ Index(
 imports = Table(
     "imports",
     METADATA,
-    Column("import_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("import_id", primary_key=True),
+    uuid_column("store_id"),
     Column("complete", Boolean, nullable=False, server_default=false()),
     Column("batches", Integer, nullable=False, server_default="0"),
     Column("rows", Integer, nullable=False, server_default="0"),
@@ -188,7 +193,7 @@ imports = Table(
 import_batches = Table(
     "import_batches",
     METADATA,
-    Column("import_id", ID, ForeignKey("imports.import_id"), primary_key=True),
+    uuid_column("import_id", ForeignKey("imports.import_id"), primary_key=True),
     Column("batch", Integer, primary_key=True),
     Column("hash", LargeBinary, nullable=False),
 )
@@ -196,7 +201,7 @@ import_batches = Table(
 import_errors = Table(
     "import_errors",
     METADATA,
-    Column("import_id", ID, ForeignKey("imports.import_id"), primary_key=True),
+    uuid_column("import_id", ForeignKey("imports.import_id"), primary_key=True),
     Column("row", Integer, primary_key=True),
     Column("sku", Text, nullable=False),
     Column("field", Text, nullable=False),

@@ -7,8 +7,8 @@ from sqlalchemy import and_, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order.tables import customers, order_settings, products
+from services.runtime.columns import UUIDS
 from services.runtime.statements import param, statement
-from services.runtime.tables import UUIDS
 
 # What CreateOrder must know: the customer, the store's settings and the products asked for. Always one row at least.
 _wanted = (

@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.order import prices
 from services.order.tables import coupon_uses, coupons
 from services.runtime import times
+from services.runtime.columns import UUIDS
 from services.runtime.database import Runs
 from services.runtime.refusals import Refusal, invalid
 from services.runtime.statements import Statement, param, statement
-from services.runtime.tables import UUIDS
 from services.runtime.texts import folded
 from services.runtime.times import given_time, timestamp
 from services.runtime.work import Work

@@ -21,14 +21,14 @@ from nats.aio.msg import Msg
 from sqlalchemy import BigInteger, Text, cast, exists, func, select, true, tuple_
 
 from services.order.queries import update_of
-from services.order.tables import ID, order_events
+from services.order.tables import order_events
 from services.runtime import logs, times
+from services.runtime.columns import ID, UUIDS
 from services.runtime.database import Row
 from services.runtime.pages import Seals
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import UUIDS
 
 PAGE = 500
 # Rings of one store are gathered for so long.

@@ -9,10 +9,10 @@ from sqlalchemy import Table, func, insert, select, update
 
 from services.order import fulfilment_rules, rules
 from services.order.queries import Row
-from services.order.tables import INTEGERS, TIME, order_lines, order_returns, orders, shipments
+from services.order.tables import order_lines, order_returns, orders, shipments
+from services.runtime.columns import INTEGERS, TIME, UUIDS
 from services.runtime.database import Runs
 from services.runtime.statements import Statement, given, param, statement
-from services.runtime.tables import UUIDS
 from services.runtime.times import timestamp
 
 _o, _l, _s = orders.c, order_lines.c, shipments.c

@@ -13,7 +13,8 @@ from commerce.order.v1.order_service_pb2 import ListOrdersRequest, OrderSorting
 from sqlalchemy import BigInteger, Integer, select, tuple_
 
 from services.order.queries import LINE
-from services.order.tables import ID, TIME, order_lines, orders
+from services.order.tables import order_lines, orders
+from services.runtime.columns import ID, TIME
 from services.runtime.ids import LAST_ID, first_id, ids_between
 from services.runtime.statements import Statement, param, statement
 from services.runtime.times import ALWAYS, given_time

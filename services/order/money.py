@@ -18,13 +18,12 @@ from sqlalchemy import select, update
 
 from services.order import queries, statistics
 from services.order.money_rules import Known, News, Note, learn
-from services.order.queries import BIGINTS
 from services.order.rules import Bought
 from services.order.tables import order_returns, orders
 from services.order.transitions import Move, Transitions
+from services.runtime.columns import BIGINTS, TEXTS, UUIDS
 from services.runtime.ids import is_uuid
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import Work
 
 ACTOR = "SERVICE payment"

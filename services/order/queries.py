@@ -7,10 +7,7 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
 from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderLine, OrderUpdate
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
-    Integer,
-    SmallInteger,
     Text,
     case,
     cast,
@@ -22,18 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order.tables import BOOLEANS, ID, TIME, customer_months, order_events, order_lines, orders
+from services.order.tables import customer_months, order_events, order_lines, orders
+from services.runtime.columns import BIGINTS, BOOLEANS, ID, INTEGERS, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import time_of, timestamp
 from services.runtime.work import closing
 
 Row: TypeAlias = Mapping[str, Any]
-
-INTEGERS = ARRAY(Integer)
-BIGINTS = ARRAY(BigInteger)
-SMALLINTS = ARRAY(SmallInteger)
-TIMES = ARRAY(TIME)
 
 
 _o, _l, _e = orders.c, order_lines.c, order_events.c

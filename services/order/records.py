@@ -7,18 +7,18 @@ from itertools import groupby
 from operator import itemgetter
 
 import asyncpg
-from sqlalchemy import ARRAY, Boolean, Integer, case, func, or_, select, update
+from sqlalchemy import Integer, case, func, or_, select, update
 
 from services.order import queries
 from services.order.driving_rules import AT_ONCE, Driven, PutBack
-from services.order.queries import BIGINTS, INTEGERS, LINE, TIMES, Row
+from services.order.queries import LINE, Row
 from services.order.tables import order_lines, orders
 from services.order.transitions import Move, Transitions
 from services.runtime import logs, telemetry
+from services.runtime.columns import BIGINTS, BOOLEANS, INTEGERS, NOW, TEXTS, TIMES, UUIDS
 from services.runtime.database import ATTEMPTS, AWAY, RETRIED, unavailable
 from services.runtime.service import Runtime
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import NOW, TEXTS, UUIDS
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
 
@@ -64,7 +64,7 @@ _back = given(
     ("due_time", TIMES),
     ("attempts", INTEGERS),
     ("last_error", TEXTS),
-    ("parked", ARRAY(Boolean)),
+    ("parked", BOOLEANS),
 )
 _LATER = statement(
     update(orders)

@@ -9,16 +9,15 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1 import order_service_pb2 as rpc
 from commerce.order.v1.order_pb2 import Order
 from commerce.order.v1.settings_service_pb2 import OrderSettings
-from sqlalchemy import ARRAY, Date, Integer, func, literal_column, select, tuple_, update
+from sqlalchemy import Integer, func, literal_column, select, tuple_, update
 
 from services.order import calendars, prices
-from services.order.queries import BIGINTS, INTEGERS
 from services.order.rules import Bought
-from services.order.tables import TIME, customer_months, order_settings, orders
+from services.order.tables import customer_months, order_settings, orders
 from services.runtime import times
+from services.runtime.columns import BIGINTS, DATES, INTEGERS, TEXTS, TIMES, UUIDS
 from services.runtime.database import Runs
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.times import timestamp
 from services.runtime.work import Work
 
@@ -27,7 +26,7 @@ UTC_NAMES = ("", "UTC", "Etc/UTC")
 _KEY = ("customer_id", "month", "currency_code")
 _COLUMNS = {
     "customer_id": UUIDS,
-    "month": ARRAY(Date),
+    "month": DATES,
     "currency_code": TEXTS,
     "cancelled": INTEGERS,
     "paid": INTEGERS,
@@ -71,9 +70,9 @@ MONTHS = statement(
     select(customer_months, *_none_moved).where(_is_customers).order_by(_c.month, _c.currency_code),
     "customer's months",
 )
-_SPAN = {"begin": ARRAY(TIME), "end": ARRAY(TIME), "first_id": UUIDS, "last_id": UUIDS}
+_SPAN = {"begin": TIMES, "end": TIMES, "first_id": UUIDS, "last_id": UUIDS}
 _edge = given(
-    ("month", ARRAY(Date)),
+    ("month", DATES),
     *((f"{which}_{name}", kind) for which in ("earlier", "later") for name, kind in _SPAN.items()),
     name="edge",
     prefix="edge_",

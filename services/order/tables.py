@@ -1,13 +1,11 @@
 """Orders with all that belongs to them, coupons, stores' settings; copies of others' products and customers."""
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -19,61 +17,61 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
-from services.runtime.tables import UUIDS
+from services.runtime.columns import (
+    BOOLEANS,
+    ID,
+    INTEGERS,
+    UUIDS,
+    amount_column,
+    text_column,
+    time_column,
+    uuid_column,
+)
 
 METADATA = MetaData()
-ID = UUID(as_uuid=True)
-TIME = DateTime(timezone=True)
-INTEGERS = ARRAY(Integer)
-BOOLEANS = ARRAY(Boolean)
-
-
-def _money(name: str) -> Column[int]:
-    return Column(f"{name}_minor_units", BigInteger, nullable=False, server_default="0")
 
 
 orders = Table(
     "orders",
     METADATA,
-    Column("order_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
-    Column("customer_id", ID, nullable=False),
+    uuid_column("order_id", primary_key=True),
+    uuid_column("store_id"),
+    uuid_column("customer_id"),
     Column("state", SmallInteger, nullable=False),
     Column("total_minor_units", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
     Column("payment_method", Text, nullable=False),
     Column("delivery_address", LargeBinary, nullable=False),
-    Column("reason", Text, nullable=False, server_default=""),
+    text_column("reason"),
     Column("payment_id", ID),
-    Column("next_action_url", Text, nullable=False, server_default=""),
+    text_column("next_action_url"),
     Column("sequence", BigInteger, nullable=False),
-    Column("create_time", TIME, nullable=False),
-    Column("update_time", TIME, nullable=False),
+    time_column("create_time"),
+    time_column("update_time"),
     Column("traceparent", Text, nullable=False),
     # When the driver is to look at the order, at the latest; empty when there is nothing to do.
-    Column("due_time", TIME),
+    time_column("due_time", nullable=True),
     Column("attempts", Integer, nullable=False, server_default="0"),
     # How the driver's last attempt failed; a parked order is not tried again until somebody says so.
-    Column("last_error", Text, nullable=False, server_default=""),
+    text_column("last_error"),
     Column("parked", Boolean, nullable=False, server_default=false()),
     # Unpaid by then, it expires.
-    Column("expire_time", TIME),
-    _money("subtotal"),
-    _money("discount"),
-    _money("tax"),
+    time_column("expire_time", nullable=True),
+    amount_column("subtotal_minor_units"),
+    amount_column("discount_minor_units"),
+    amount_column("tax_minor_units"),
     Column("tax_included", Boolean, nullable=False, server_default=false()),
-    _money("shipping"),
+    amount_column("shipping_minor_units"),
     # Within shipping, and not in tax.
-    _money("shipping_tax"),
+    amount_column("shipping_tax_minor_units"),
     Column("shipping_tax_rate_ppm", Integer, nullable=False, server_default="0"),
-    _money("refunded"),
-    Column("coupon_code", Text, nullable=False, server_default=""),
+    amount_column("refunded_minor_units"),
+    text_column("coupon_code"),
     # What its payment tells: what was taken, until when the rest is promised, why it is not paid for any more.
-    _money("captured"),
-    Column("payment_expire_time", TIME),
-    Column("unpaid_reason", Text, nullable=False, server_default=""),
+    amount_column("captured_minor_units"),
+    time_column("payment_expire_time", nullable=True),
+    text_column("unpaid_reason"),
     # The store's feed: of its last transition, see order_events.
     Column("feed", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("total_minor_units >= 0", name="orders_total_not_negative"),
@@ -105,15 +103,15 @@ Index("orders_due", orders.c.due_time, postgresql_where=orders.c.due_time.is_not
 order_lines = Table(
     "order_lines",
     METADATA,
-    Column("order_id", ID, ForeignKey("orders.order_id"), primary_key=True),
+    uuid_column("order_id", ForeignKey("orders.order_id"), primary_key=True),
     Column("position", SmallInteger, primary_key=True),
-    Column("product_id", ID, nullable=False),
+    uuid_column("product_id"),
     Column("sku", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price_minor_units", BigInteger, nullable=False),
-    _money("discount"),
-    _money("tax"),
+    amount_column("discount_minor_units"),
+    amount_column("tax_minor_units"),
     Column("tax_rate_ppm", Integer, nullable=False, server_default="0"),
     Column("shipped_quantity", Integer, nullable=False, server_default="0"),
     Column("returned_quantity", Integer, nullable=False, server_default="0"),
@@ -128,15 +126,15 @@ order_lines = Table(
 order_events = Table(
     "order_events",
     METADATA,
-    Column("order_id", ID, ForeignKey("orders.order_id"), primary_key=True),
+    uuid_column("order_id", ForeignKey("orders.order_id"), primary_key=True),
     Column("sequence", BigInteger, primary_key=True),
     Column("step", Text, nullable=False),
     Column("state", SmallInteger, nullable=False),
-    Column("time", TIME, nullable=False),
+    time_column("time"),
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("trace_id", Text, nullable=False),
-    Column("store_id", ID, nullable=False),
+    uuid_column("store_id"),
     # Where the transition stands in its store's feed: the id of the transaction that wrote it, or of the order's
     # transition before it, whichever is larger. So (feed, order_id, sequence) sorts each order's transitions as they
     # came, and what lies below every transaction still running is complete (feed.py).
@@ -154,15 +152,15 @@ Index(
 shipments = Table(
     "shipments",
     METADATA,
-    Column("shipment_id", ID, primary_key=True),
-    Column("order_id", ID, ForeignKey("orders.order_id"), nullable=False),
+    uuid_column("shipment_id", primary_key=True),
+    uuid_column("order_id", ForeignKey("orders.order_id")),
     Column("product_ids", UUIDS, nullable=False),
     Column("quantities", INTEGERS, nullable=False),
     Column("carrier", Text, nullable=False),
     Column("tracking_number", Text, nullable=False),
     Column("courier_id", Text, nullable=False),
-    Column("ship_time", TIME, nullable=False),
-    Column("deliver_time", TIME),
+    time_column("ship_time"),
+    time_column("deliver_time", nullable=True),
     CheckConstraint("cardinality(product_ids) = cardinality(quantities)", name="shipments_lines_match"),
 )
 Index("shipments_by_order", shipments.c.order_id, shipments.c.shipment_id)
@@ -171,18 +169,18 @@ Index("shipments_by_order", shipments.c.order_id, shipments.c.shipment_id)
 order_returns = Table(
     "order_returns",
     METADATA,
-    Column("return_id", ID, primary_key=True),
-    Column("order_id", ID, ForeignKey("orders.order_id"), nullable=False),
+    uuid_column("return_id", primary_key=True),
+    uuid_column("order_id", ForeignKey("orders.order_id")),
     Column("product_ids", UUIDS, nullable=False),
     Column("quantities", INTEGERS, nullable=False),
     Column("restocks", BOOLEANS, nullable=False),
     Column("refund_minor_units", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("create_time", TIME, nullable=False),
+    time_column("create_time"),
     # What went back for it, and what did not, as its payment tells.
-    _money("refunded"),
-    _money("unrefunded"),
-    Column("unrefunded_reason", Text, nullable=False, server_default=""),
+    amount_column("refunded_minor_units"),
+    amount_column("unrefunded_minor_units"),
+    text_column("unrefunded_reason"),
     CheckConstraint(
         "cardinality(product_ids) = cardinality(quantities) AND cardinality(product_ids) = cardinality(restocks)",
         name="order_returns_lines_match",
@@ -194,23 +192,23 @@ Index("order_returns_by_order", order_returns.c.order_id, order_returns.c.return
 coupons = Table(
     "coupons",
     METADATA,
-    Column("coupon_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("coupon_id", primary_key=True),
+    uuid_column("store_id"),
     Column("code", Text, nullable=False),
     # One of the two: a share of the subtotal, or a sum.
     Column("percentage_ppm", Integer),
     Column("amount_minor_units", BigInteger),
     # Of the sum and of the minimum; empty for any.
     Column("currency_code", Text, nullable=False),
-    _money("minimum"),
-    Column("begin_time", TIME),
-    Column("end_time", TIME),
+    amount_column("minimum_minor_units"),
+    time_column("begin_time", nullable=True),
+    time_column("end_time", nullable=True),
     # How many orders may use it, and how many of one customer; 0 for any number.
     Column("use_limit", Integer, nullable=False),
     Column("customer_limit", Integer, nullable=False),
     Column("used", Integer, nullable=False, server_default="0"),
     Column("disabled", Boolean, nullable=False, server_default=false()),
-    Column("create_time", TIME, nullable=False),
+    time_column("create_time"),
     UniqueConstraint("store_id", "code", name="coupons_code_key"),
     CheckConstraint("num_nonnulls(percentage_ppm, amount_minor_units) = 1", name="coupons_one_kind"),
     CheckConstraint("used >= 0 AND (use_limit = 0 OR used <= use_limit)", name="coupons_used_within_limit"),
@@ -221,9 +219,9 @@ Index("coupons_by_store", coupons.c.store_id, coupons.c.coupon_id)
 coupon_uses = Table(
     "coupon_uses",
     METADATA,
-    Column("order_id", ID, primary_key=True),
-    Column("coupon_id", ID, ForeignKey("coupons.coupon_id"), nullable=False),
-    Column("customer_id", ID, nullable=False),
+    uuid_column("order_id", primary_key=True),
+    uuid_column("coupon_id", ForeignKey("coupons.coupon_id")),
+    uuid_column("customer_id"),
 )
 Index("coupon_uses_by_customer", coupon_uses.c.coupon_id, coupon_uses.c.customer_id)
 
@@ -231,7 +229,7 @@ Index("coupon_uses_by_customer", coupon_uses.c.coupon_id, coupon_uses.c.customer
 order_settings = Table(
     "order_settings",
     METADATA,
-    Column("store_id", ID, primary_key=True),
+    uuid_column("store_id", primary_key=True),
     Column("settings", LargeBinary, nullable=False),
 )
 
@@ -239,16 +237,16 @@ order_settings = Table(
 customer_months = Table(
     "customer_months",
     METADATA,
-    Column("customer_id", ID, primary_key=True),
+    uuid_column("customer_id", primary_key=True),
     Column("month", Date, primary_key=True),
     Column("currency_code", Text, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("store_id"),
     Column("orders", Integer, nullable=False),
     Column("cancelled", Integer, nullable=False),
     Column("paid", Integer, nullable=False),
-    _money("spent"),
-    Column("first_order_time", TIME, nullable=False),
-    Column("last_order_time", TIME, nullable=False),
+    amount_column("spent_minor_units"),
+    time_column("first_order_time"),
+    time_column("last_order_time"),
     postgresql_with={"fillfactor": 50},
 )
 
@@ -256,21 +254,21 @@ customer_months = Table(
 products = Table(
     "products",
     METADATA,
-    Column("product_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("product_id", primary_key=True),
+    uuid_column("store_id"),
     Column("sku", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("price_minor_units", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("archived", Boolean, nullable=False, server_default=false()),
-    Column("tax_class", Text, nullable=False, server_default=""),
+    text_column("tax_class"),
 )
 
 # Customers that were seen to exist.
 customers = Table(
     "customers",
     METADATA,
-    Column("customer_id", ID, primary_key=True),
-    Column("store_id", ID, nullable=False),
+    uuid_column("customer_id", primary_key=True),
+    uuid_column("store_id"),
 )

@@ -18,12 +18,13 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.runtime import failpoints, jetstream, logs, telemetry
+from services.runtime.columns import UUIDS
 from services.runtime.database import AWAY, RETRIED, Database
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import UUIDS, dead_letters, inbox
+from services.runtime.tables import dead_letters, inbox
 from services.runtime.work import Event, Reaction, Work
 
 BATCH = 100

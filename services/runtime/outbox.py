@@ -16,11 +16,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.runtime import failpoints, jetstream, logs, telemetry, times
 from services.runtime.bell import Bell
+from services.runtime.columns import NOW, UUIDS
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.statements import param, statement
-from services.runtime.tables import NOW, UUIDS, event_streams, outbox
+from services.runtime.tables import event_streams, outbox
 from services.runtime.work import Event
 
 BATCH = 500

@@ -1,33 +1,27 @@
 """The runtime's own tables, in the schema of every service: see work.py, outbox.py and consumers.py for their use."""
 
 from sqlalchemy import (
-    ARRAY,
     Column,
-    DateTime,
     Index,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
-    func,
 )
-from sqlalchemy.dialects.postgresql import UUID
+
+from services.runtime.columns import ID, NOW, TIME, time_column, uuid_column
 
 METADATA = MetaData()
-NOW = func.clock_timestamp()
-UUIDS = ARRAY(UUID(as_uuid=True))
-TEXTS = ARRAY(Text)
-BYTES = ARRAY(LargeBinary)
 
 # The first reply to each request_id, written in the transaction of its effect. The hash begins with who asked.
 first_replies = Table(
     "first_replies",
     METADATA,
-    Column("request_id", UUID(as_uuid=True)),
+    Column("request_id", ID),
     Column("request_hash", LargeBinary, nullable=False),
     Column("reply", LargeBinary, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("create_time", TIME, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("request_id", name="first_replies_pkey"),
     Index("first_replies_by_time", "create_time"),
 )
@@ -36,12 +30,12 @@ first_replies = Table(
 outbox = Table(
     "outbox",
     METADATA,
-    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    uuid_column("event_id", primary_key=True),
     Column("type", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("traceparent", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
-    Column("publish_time", DateTime(timezone=True)),
+    Column("create_time", TIME, nullable=False, server_default=NOW),
+    time_column("publish_time", nullable=True),
 )
 Index("outbox_unpublished", outbox.c.create_time, postgresql_where=outbox.c.publish_time.is_(None))
 Index("outbox_by_time", outbox.c.create_time, postgresql_using="brin")
@@ -50,8 +44,8 @@ Index("outbox_by_time", outbox.c.create_time, postgresql_using="brin")
 inbox = Table(
     "inbox",
     METADATA,
-    Column("event_id", UUID(as_uuid=True), primary_key=True),
-    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    uuid_column("event_id", primary_key=True),
+    Column("create_time", TIME, nullable=False, server_default=NOW),
     Index("inbox_by_time", "create_time", postgresql_using="brin"),
 )
 
@@ -59,12 +53,12 @@ inbox = Table(
 dead_letters = Table(
     "dead_letters",
     METADATA,
-    Column("event_id", UUID(as_uuid=True), primary_key=True),
+    uuid_column("event_id", primary_key=True),
     Column("type", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("traceparent", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("create_time", TIME, nullable=False, server_default=NOW),
 )
 
 # When the JetStream stream that our events went to was created: another time means that its store was lost.

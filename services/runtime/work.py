@@ -15,10 +15,11 @@ from sqlalchemy.sql.base import Executable
 
 from services.runtime import failpoints, telemetry
 from services.runtime.callers import FINGERPRINT_BYTES, Caller
+from services.runtime.columns import BYTES, TEXTS, UUIDS
 from services.runtime.database import Connection, Database, Row, is_sound_after
 from services.runtime.ids import new_id
 from services.runtime.statements import Statement, given, statement
-from services.runtime.tables import BYTES, TEXTS, UUIDS, first_replies, outbox
+from services.runtime.tables import first_replies, outbox
 
 
 def _inserted(table: Table, *columns: tuple[str, Any]) -> Any:

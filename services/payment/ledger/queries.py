@@ -8,9 +8,10 @@ from typing import Any
 from commerce.payment.v1.ledger_service_pb2 import ListLedgerEntriesRequest
 from sqlalchemy import BigInteger, Date, Integer, SmallInteger, func, or_, select, tuple_, union_all
 
-from services.payment.ledger.seal_queries import ALL_DAYS, ID, PLACE, SEAL, TIME
+from services.payment.ledger.seal_queries import ALL_DAYS, PLACE, SEAL
 from services.payment.tables.ledger import ledger_days, ledger_entries, ledger_seal
 from services.payment.tables.payments import payments
+from services.runtime.columns import ID, TIME
 from services.runtime.database import Row, Runs
 from services.runtime.ids import LAST_ID
 from services.runtime.statements import Statement, param, statement

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Date,
-    DateTime,
     Integer,
     LargeBinary,
     Text,
@@ -22,15 +21,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, UUID, aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.tables.ledger import ledger_chain, ledger_days, ledger_entries, ledger_seal
+from services.runtime.columns import BIGINTS, BYTES, ID, TIME, UUIDS
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import BYTES, UUIDS
 
-ID = UUID(as_uuid=False)
-TIME = DateTime(timezone=True)
 ALL_DAYS = cast(literal_column("'infinity'"), Date)
 _e, _c, _s = ledger_entries.c, ledger_chain.c, ledger_seal.c
 _HORIZON = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
@@ -94,7 +91,7 @@ CHAIN_ENDS = statement(
 def _chained() -> Any:
     links = given(
         ("store_ids", UUIDS),
-        ("numbers", ARRAY(BigInteger)),
+        ("numbers", BIGINTS),
         ("transaction_ids", UUIDS),
         ("hashes", BYTES),
         name="links",

@@ -18,9 +18,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from services.payment.payments.queries import OPERATION, TIME
+from services.payment.payments.queries import OPERATION
 from services.payment.rules.payment import OPERATION_SUCCEEDED, OPERATION_WAITING
 from services.payment.tables.payments import FAILED, OPEN, operations, payments
+from services.runtime.columns import TIME
 from services.runtime.statements import param, statement
 
 # Longer than a weekend and a holiday; what nobody has mended by then is in the payment's own history.

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any
 
 from commerce.payment.v1.payment_service_pb2 import ListPaymentsRequest
-from sqlalchemy import BigInteger, DateTime, Integer, select
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy import BigInteger, Integer, select
 
 from services.payment.tables.payments import payments
+from services.runtime.columns import ID, TIME
 from services.runtime.ids import LAST_ID, ids_between
 from services.runtime.statements import Statement, param, statement
 from services.runtime.times import ALWAYS, given_time
@@ -26,15 +26,14 @@ PLAIN = (
 )
 
 
-_ID, _TIME = UUID(as_uuid=False), DateTime(timezone=True)
 _p = payments.c
 _NAMES = ("store_id", "state", "customer_id", "gateway", "currency_code")
 _EQUAL = {name: _p[name] == param(name) for name in _NAMES}
 _CREATED = (
-    _p.payment_id >= param("first_id", _ID),
-    _p.payment_id < param("last_id", _ID),
-    _p.create_time >= param("created_from", _TIME),
-    _p.create_time < param("created_before", _TIME),
+    _p.payment_id >= param("first_id", ID),
+    _p.payment_id < param("last_id", ID),
+    _p.create_time >= param("created_from", TIME),
+    _p.create_time < param("created_before", TIME),
 )
 _AMOUNT = (
     _p.amount_minor_units >= param("amount_from", BigInteger),
@@ -73,7 +72,7 @@ def _page(given: Sequence[str], bounded: bool = False) -> Statement:
         conditions += (*_CREATED, *_AMOUNT) if "currency_code" in given else _CREATED
     return statement(
         select(payments)
-        .where(*conditions, _p.payment_id < param("before", _ID))
+        .where(*conditions, _p.payment_id < param("before", ID))
         .order_by(_p.payment_id.desc())
         .limit(param("size", Integer)),
         f"payments by {', '.join(given)}",

@@ -7,10 +7,8 @@ is no longer the payment's version, the column is set to NULL, which the table r
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
-    DateTime,
     Float,
     Integer,
     SmallInteger,
@@ -26,21 +24,17 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID, aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.payments.rows import CHANGING
 from services.payment.rules.payment import OPERATION_PENDING
 from services.payment.tables.ledger import ledger_entries
 from services.payment.tables.payments import OPEN, disputes, operations, payments
+from services.runtime.columns import BIGINTS, ID, SMALLINTS, TEXTS, TIME, UUIDS
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import TEXTS, UUIDS
 from services.runtime.work import closing
 
-ID = UUID(as_uuid=False)
-TIME = DateTime(timezone=True)
-BIGINTS = ARRAY(BigInteger)
-SMALLINTS = ARRAY(SmallInteger)
 _is_open = text(OPEN)
 
 

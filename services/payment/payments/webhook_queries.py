@@ -1,9 +1,10 @@
 """The SQL of providers' webhooks, by name."""
 
-from sqlalchemy import DateTime, Integer, Text, func, select, text, tuple_, update
+from sqlalchemy import Integer, Text, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.tables.payments import webhooks
+from services.runtime.columns import TIME
 from services.runtime.statements import param, statement
 
 _w = webhooks.c
@@ -27,9 +28,7 @@ WEBHOOK_STORED = statement(
 WEBHOOK_PARKED = statement(update(webhooks).where(*_key).values(problem=param("problem")), "webhook parked")
 WEBHOOK_LOCKED = statement(select(webhooks).where(*_key).with_for_update(), "webhook locked")
 WEBHOOK = statement(select(webhooks).where(*_key), "webhook")
-_after = tuple_(
-    param("before_time", DateTime(timezone=True)), param("before_gateway", Text), param("before_event", Text)
-)
+_after = tuple_(param("before_time", TIME), param("before_gateway", Text), param("before_event", Text))
 WEBHOOKS_PARKED = statement(
     select(*_place, _w.problem)
     .where(_parked, tuple_(*_place) < _after)

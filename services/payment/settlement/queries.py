@@ -4,10 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Boolean,
-    DateTime,
     Integer,
     SmallInteger,
     Text,
@@ -27,7 +24,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.rules.payment import OPERATION_SUCCEEDED
@@ -35,12 +31,10 @@ from services.payment.settlement.rules import MISSING_THERE, PAYOUT
 from services.payment.tables.ledger import ledger_entries
 from services.payment.tables.payments import disputes, operations, payments
 from services.payment.tables.settlements import discrepancies, settlement_lines, settlements
+from services.runtime.columns import BIGINTS, BOOLEANS, ID, NOW, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.database import Row
 from services.runtime.statements import given, param, statement
-from services.runtime.tables import NOW, TEXTS, UUIDS
 
-ID, TIME = UUID(as_uuid=False), DateTime(timezone=True)
-BIGINTS, SMALLINTS, TIMES = ARRAY(BigInteger), ARRAY(SmallInteger), ARRAY(TIME)
 _o, _p, _x, _l, _d = operations.c, payments.c, disputes.c, settlement_lines.c, discrepancies.c
 _gateway = param("gateway", Text)
 _is_settlement = settlements.c.settlement_id == param("settlement_id")
@@ -147,7 +141,7 @@ KEPT = {
     "payment_id": UUIDS,
     "operation_id": UUIDS,
     "dispute_id": UUIDS,
-    "matched": ARRAY(Boolean),
+    "matched": BOOLEANS,
 }
 _kept = given(*KEPT.items(), name="kept")
 _keep = upsert(settlement_lines).from_select(

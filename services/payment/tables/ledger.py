@@ -14,9 +14,9 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
-from services.payment.tables.columns import METADATA, amount_column, time_column, uuid_column
+from services.payment.tables.metadata import METADATA
+from services.runtime.columns import ID, amount_column, time_column, uuid_column
 
 # Accounts with few entries among many.
 RARE = ("bank", "disputes", "fees", "refunds")
@@ -34,9 +34,9 @@ ledger_entries = Table(
     Column("currency_code", Text, nullable=False),
     amount_column("debit_minor_units"),
     amount_column("credit_minor_units"),
-    Column("payment_id", UUID(as_uuid=False)),
-    Column("order_id", UUID(as_uuid=False)),
-    Column("product_id", UUID(as_uuid=False)),
+    Column("payment_id", ID),
+    Column("order_id", ID),
+    Column("product_id", ID),
     time_column("create_time"),
     Column(
         "xid",

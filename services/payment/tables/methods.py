@@ -2,7 +2,8 @@
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, SmallInteger, Table, Text
 
-from services.payment.tables.columns import METADATA, text_column, time_column, uuid_column
+from services.payment.tables.metadata import METADATA
+from services.runtime.columns import text_column, time_column, uuid_column
 
 # How customers pay: providers' tokens. One that was removed stays, for its payments.
 payment_methods = Table(

@@ -15,18 +15,11 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
 from services.payment.rules.payment import OPEN as OPEN_STATES
 from services.payment.rules.payment import OPERATION_FAILED, OPERATION_WAITING, UNSETTLED
-from services.payment.tables.columns import (
-    METADATA,
-    amount_column,
-    json_column,
-    text_column,
-    time_column,
-    uuid_column,
-)
+from services.payment.tables.metadata import METADATA
+from services.runtime.columns import ID, amount_column, json_column, text_column, time_column, uuid_column
 
 OPEN = f"operations.state IN {OPEN_STATES}"
 FAILED = f"operations.state = {OPERATION_FAILED} AND operations.kind IN ('capture', 'refund')"
@@ -101,7 +94,7 @@ operations = Table(
     amount_column("amount_minor_units"),
     Column("attempts", Integer, nullable=False),
     text_column("traceparent"),
-    Column("request_id", UUID(as_uuid=False)),
+    Column("request_id", ID),
     time_column("create_time"),
     time_column("due_time"),
     time_column("settle_time", nullable=True),

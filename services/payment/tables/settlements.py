@@ -12,9 +12,9 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
-from services.payment.tables.columns import METADATA, text_column, time_column, uuid_column
+from services.payment.tables.metadata import METADATA
+from services.runtime.columns import ID, text_column, time_column, uuid_column
 
 # Providers' reports. `batches`: so many were taken in.
 settlements = Table(
@@ -44,9 +44,9 @@ settlement_lines = Table(
     Column("gross_minor_units", BigInteger, nullable=False),
     Column("fee_minor_units", BigInteger, nullable=False),
     time_column("time"),
-    Column("payment_id", UUID(as_uuid=False)),
-    Column("operation_id", UUID(as_uuid=False)),
-    Column("dispute_id", UUID(as_uuid=False)),
+    Column("payment_id", ID),
+    Column("operation_id", ID),
+    Column("dispute_id", ID),
     Column("matched", Boolean, nullable=False),
 )
 _s = settlement_lines.c
@@ -66,9 +66,9 @@ discrepancies = Table(
     uuid_column("discrepancy_id", primary_key=True),
     uuid_column("settlement_id", ForeignKey("settlements.settlement_id")),
     Column("gateway", Text, nullable=False),
-    Column("store_id", UUID(as_uuid=False)),
-    Column("payment_id", UUID(as_uuid=False)),
-    Column("operation_id", UUID(as_uuid=False)),
+    Column("store_id", ID),
+    Column("payment_id", ID),
+    Column("operation_id", ID),
     Column("reason", SmallInteger, nullable=False),
     text_column("line_id"),
     text_column("charge_reference"),

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Column, LargeBinary, Table
 
-from services.payment.tables.columns import METADATA, time_column, uuid_column
+from services.payment.tables.metadata import METADATA
+from services.runtime.columns import time_column, uuid_column
 
 # What each store has set, as a PaymentSettings message.
 store_settings = Table(

@@ -1,0 +1,5 @@
+"""What the modules of tables write themselves into."""
+
+from sqlalchemy import MetaData
+
+METADATA = MetaData()
