@@ -87,7 +87,7 @@ def up(
     home: HomeOption = None,
 ) -> None:
     """Start the whole cluster and stay; Ctrl-C stops it all."""
-    from services.cluster.foreground import run
+    from services.cluster.commands.up import run
 
     with told():
         counts = dict(_replica(one) for text in replicas or () for one in text.split(","))
@@ -99,7 +99,7 @@ def up(
 @app.command()
 def down(home: HomeOption = None) -> None:
     """Stop the cluster that runs in this home."""
-    from services.cluster.foreground import end
+    from services.cluster.commands.up import end
 
     with told():
         place = _home(home)
@@ -170,9 +170,9 @@ def watch(
 ) -> None:
     """Follow an order live, a line for each transition, until its last."""
     with told():
-        from services.cluster import follow
+        from services.cluster.commands import watch
 
-        asyncio.run(follow.watch(_home(home), order_id, after_sequence, output, _console()))
+        asyncio.run(watch.watch(_home(home), order_id, after_sequence, output, _console()))
 
 
 @app.command()
@@ -188,7 +188,7 @@ def trace(
 ) -> None:
     """Print each trace of an id as a waterfall, and what the logs say of it."""
     with told():
-        from services.cluster import tracing
+        from services.cluster.traces import tracing
 
         asyncio.run(tracing.show(_home(home), any_id, output, _console()))
 
@@ -197,18 +197,18 @@ def trace(
 def stuck(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the orders that the driver has given up, or that fail again and again; the longest waiting first."""
     with told():
-        from services.cluster import ordering
+        from services.cluster.commands import orders
 
-        asyncio.run(ordering.stuck(_home(home), output, _console()))
+        asyncio.run(orders.stuck(_home(home), output, _console()))
 
 
 @orders.command()
 def explain(order_id: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Say what an order waits for, how it failed last, and when it is tried again."""
     with told():
-        from services.cluster import ordering
+        from services.cluster.commands import orders
 
-        asyncio.run(ordering.explain(_home(home), order_id, output, _console()))
+        asyncio.run(orders.explain(_home(home), order_id, output, _console()))
 
 
 @orders.command()
@@ -221,9 +221,9 @@ def retry(
 ) -> None:
     """Have the driver try an order again at once."""
     with told():
-        from services.cluster import ordering
+        from services.cluster.commands import orders
 
-        asyncio.run(ordering.retry(_home(home), order_id, output, _console()))
+        asyncio.run(orders.retry(_home(home), order_id, output, _console()))
 
 
 @payments.command()
@@ -234,9 +234,9 @@ def unsettled(
 ) -> None:
     """List what providers were asked and have not answered, and what waits; the longest waiting first."""
     with told():
-        from services.cluster import paying
+        from services.cluster.commands import payments
 
-        asyncio.run(paying.unsettled(_home(home), gateway, output, _console()))
+        asyncio.run(payments.unsettled(_home(home), gateway, output, _console()))
 
 
 @payments.command("show")
@@ -247,36 +247,36 @@ def show_payment(
 ) -> None:
     """Print a payment: its state and sums, all that was done with references and traces, what is asked next."""
     with told():
-        from services.cluster import paying
+        from services.cluster.commands import payments
 
-        asyncio.run(paying.show(_home(home), payment_or_order_id, output, _console()))
+        asyncio.run(payments.show(_home(home), payment_or_order_id, output, _console()))
 
 
 @payments.command("settle")
 def settle_payment(payment_id: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Ask the provider at once what became of a payment's open operation."""
     with told():
-        from services.cluster import paying
+        from services.cluster.commands import payments
 
-        asyncio.run(paying.settle(_home(home), payment_id, output, _console()))
+        asyncio.run(payments.settle(_home(home), payment_id, output, _console()))
 
 
 @webhooks.command()
 def parked(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the messages that could not be applied, with the reason; the newest first."""
     with told():
-        from services.cluster import paying
+        from services.cluster.commands import payments
 
-        asyncio.run(paying.parked(_home(home), output, _console()))
+        asyncio.run(payments.parked(_home(home), output, _console()))
 
 
 @webhooks.command()
 def replay(gateway: str, event: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Apply a parked message anew. Exit code 1 when it stays parked."""
     with told():
-        from services.cluster import paying
+        from services.cluster.commands import payments
 
-        applied = asyncio.run(paying.replay(_home(home), gateway, event, output, _console()))
+        applied = asyncio.run(payments.replay(_home(home), gateway, event, output, _console()))
     raise typer.Exit(not applied)
 
 
@@ -297,11 +297,11 @@ def import_(
 ) -> None:
     """Bring a store's products from a CSV file, prices in minor units. Exit code 1 when a row was refused."""
     with told():
-        from services.cluster import importing
+        from services.cluster.commands import imports
 
         console = _console(quiet=output is Output.JSON)
         whole = asyncio.run(
-            importing.bring(_home(home), store_id, file, import_id, console, encoding, all_or_none, output)
+            imports.bring(_home(home), store_id, file, import_id, console, encoding, all_or_none, output)
         )
     raise typer.Exit(not whole)
 
@@ -315,9 +315,9 @@ def fetch(
 ) -> None:
     """Fetch a day's report from the provider and compare it. Exit code 1 when something differs."""
     with told():
-        from services.cluster import settling
+        from services.cluster.commands import settlements
 
-        whole = asyncio.run(settling.fetch(_home(home), gateway, day, output, _console()))
+        whole = asyncio.run(settlements.fetch(_home(home), gateway, day, output, _console()))
     raise typer.Exit(not whole)
 
 
@@ -332,10 +332,12 @@ def import_settlement(
 ) -> None:
     """Compare a report in a CSV file. Exit code 1 when something differs."""
     with told():
-        from services.cluster import settling
+        from services.cluster.commands import settlements
 
         console = _console()
-        whole = asyncio.run(settling.bring(_home(home), gateway, file, day, settlement_id, output, console))
+        whole = asyncio.run(
+            settlements.bring(_home(home), gateway, file, day, settlement_id, output, console)
+        )
     raise typer.Exit(not whole)
 
 
@@ -343,9 +345,9 @@ def import_settlement(
 def list_settlements(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """List the reports taken in, the newest first."""
     with told():
-        from services.cluster import settling
+        from services.cluster.commands import settlements
 
-        asyncio.run(settling.show(_home(home), output, _console()))
+        asyncio.run(settlements.show(_home(home), output, _console()))
 
 
 @app.command()
@@ -356,9 +358,9 @@ def discrepancies(
 ) -> None:
     """List what differs between the books and the providers' reports. Exit code 1 when something does."""
     with told():
-        from services.cluster import settling
+        from services.cluster.commands import settlements
 
-        none = asyncio.run(settling.differences(_home(home), store, output, _console()))
+        none = asyncio.run(settlements.differences(_home(home), store, output, _console()))
     raise typer.Exit(not none)
 
 
@@ -370,12 +372,12 @@ def dead_letters(
 ) -> None:
     """Show the events that could not take effect, with the reason; or give them another chance."""
     with told():
-        from services.cluster import letters
+        from services.cluster.commands import dead_letters
 
         work = (
-            letters.replay(_home(home), replay, output, _console())
+            dead_letters.replay(_home(home), replay, output, _console())
             if replay
-            else letters.show(_home(home), output, _console())
+            else dead_letters.show(_home(home), output, _console())
         )
         asyncio.run(work)
 
@@ -391,7 +393,7 @@ def psql(
 ) -> None:
     """Open PostgreSQL's own client at the cluster's database, to read."""
     with told():
-        from services.cluster.psql import become
+        from services.cluster.commands.psql import become
 
         become(_home(home), role, statement, write)
 
@@ -400,7 +402,7 @@ def psql(
 def doctor(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
     """Look at everything that can be wrong. Exit code 1 when something is, or when no cluster runs."""
     with told():
-        from services.cluster.doctor import report
+        from services.cluster.commands.doctor import report
 
         well = asyncio.run(report(_home(home), output, _console()))
     raise typer.Exit(not well)
@@ -431,7 +433,7 @@ def demo(
     ] = None,
 ) -> None:
     """Tell the story of some orders on a cluster of its own, then stop it."""
-    from services.cluster.demo import main as story
+    from services.cluster.demo.story import main as story
 
     with told():
         code = story(home)

@@ -18,7 +18,7 @@ from services.cluster.home import Home
 from services.cluster.plan import Plan, Surroundings
 from services.cluster.ports import Ports
 from services.cluster.processes import Process, Spec, StartFailed, bound_log
-from services.cluster.spans import Collector
+from services.cluster.traces.spans import Collector
 from services.runtime.definition import Companion, Definition, chosen, with_wanted_companions
 
 HOUSEKEEPING_SECONDS = 5.0

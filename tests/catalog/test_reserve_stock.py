@@ -9,7 +9,7 @@ from commerce.catalog.v1.stock_service_pb2 import ReserveStockRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_events_pb2 import OrderConfirmed
 
-from services.cluster.spans import Spans
+from services.cluster.traces.spans import Spans
 from tests.catalog.orders import (
     at_once,
     commit,

@@ -12,13 +12,15 @@ SHARED = [
     *sorted((ROOT / "services/runtime").rglob("*.py")),
     *sorted((ROOT / "services/gateway").rglob("*.py")),
     *sorted((ROOT / "services/cluster").glob("*.py")),
+    *sorted((ROOT / "services/cluster/commands").glob("*.py")),
+    *sorted((ROOT / "services/cluster/traces").glob("*.py")),
     ROOT / "tests/conftest.py",
 ]
-# The commands that a person types about orders and payments, the card's calls to paste, and the story, are about
-# them; a token's customer is a claim.
+# The commands that a person types about orders and payments, and the card's calls to paste, are about them; a token's
+# customer is a claim.
 SPOKEN = {
-    *{"follow.py", "importing.py", "ordering.py", "paying.py", "settling.py", "settlement_csv.py"},
-    *{"cli.py", "card.py", "demo.py", "tokens.py"},
+    *{"watch.py", "imports.py", "orders.py", "payments.py", "settlements.py", "settlement_csv.py"},
+    *{"cli.py", "card.py", "tokens.py"},
     # What `doctor` asks of orders and payments, and in which tables `trace` looks an id up.
     *{"symptoms.py", "tracing.py"},
 }

@@ -11,7 +11,7 @@ from commerce.order.v1.order_events_pb2 import OrderCreated
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.cluster.spans import Spans
+from services.cluster.traces.spans import Spans
 from tests.order.asks import create, get, name, order_of
 from tests.order.deals import money, new_coupon, paid, set_up, ships, sums, tax, to, used
 from tests.shop import eventually, new_id, refused

@@ -5,7 +5,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.postal_address_pb2 import Location, PostalAddress
 from commerce.order.v1.order_service_pb2 import ListOrdersRequest
 
-from services.cluster.spans import Spans
+from services.cluster.traces.spans import Spans
 from tests.order.asks import cancel, courier, deliver, get, given_back, name, order_of, ship, take_back, watch
 from tests.shop import eventually, new_id, refused
 

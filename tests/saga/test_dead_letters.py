@@ -7,7 +7,7 @@ import pytest
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentReference
 from rich.console import Console
 
-from services.cluster import letters
+from services.cluster.commands import dead_letters
 from services.cluster.output import Output
 from tests.order.asks import get
 from tests.saga.checkouts import no_dead_letters
@@ -34,7 +34,7 @@ def screen():
 async def test_is_shown_with_its_reason(shop, cluster):
     event_id = await bury(shop, PaymentAuthorized(), "ORDER_NOT_FOUND: shown")
     console = screen()
-    await letters.show(cluster.home, Output.TEXT, console)
+    await dead_letters.show(cluster.home, Output.TEXT, console)
     shown = console.file.getvalue()
     assert event_id in shown
     assert "commerce.payment.v1.PaymentAuthorized" in shown
@@ -48,7 +48,7 @@ async def test_takes_effect_when_it_is_sent_again(shop, cluster):
     event = PaymentAuthorized(payment=PaymentReference(payment_id=order.payment_id, order_id=order_id))
     event_id = await bury(shop, event)
 
-    await letters.replay(cluster.home, event_id, Output.TEXT, screen())
+    await dead_letters.replay(cluster.home, event_id, Output.TEXT, screen())
 
     await shop.until(order_id, "CONFIRMED")
     await no_dead_letters(shop)
@@ -56,4 +56,4 @@ async def test_takes_effect_when_it_is_sent_again(shop, cluster):
 
 async def test_one_that_is_not_there_is_named(cluster):
     with pytest.raises(ValueError, match="no dead letter 0191f3a2"):
-        await letters.replay(cluster.home, "0191f3a2-0000-7000-8000-000000000001", Output.TEXT, screen())
+        await dead_letters.replay(cluster.home, "0191f3a2-0000-7000-8000-000000000001", Output.TEXT, screen())
