@@ -26,7 +26,7 @@ down: $(READY) ## stop a cluster that `make up` started elsewhere
 test: $(READY) ## every test, on real parts, in three processes
 	@$(BIN)/python -m pytest $(or $(ARGS),$(AT_ONCE))
 
-check: $(READY) ## format, lint, types, imports, contract, freshness of generated/
+check: $(READY) ## format, lint, types, imports, contract, freshness of what is generated
 	@$(BIN)/python -m tools.check $(ARGS)
 
 bench: $(READY) ## what it costs, each figure beside its limit
@@ -35,8 +35,9 @@ bench: $(READY) ## what it costs, each figure beside its limit
 mutants: $(READY) ## break each promise in a copy: which test notices (some: ARGS="inbox lease")
 	@$(BIN)/python -m tools.mutants $(ARGS)
 
-generate: $(READY) ## write generated/ from protos/, and docs/architecture.md's pictures from the imports
+generate: $(READY) ## write generated/, docker-compose.yml's services and docs/architecture.md's pictures
 	@$(BIN)/python -m tools.generate
+	@$(BIN)/python -m tools.compose
 	@$(BIN)/python -m tools.architecture
 
 format: $(READY) ## format Python and protos, fix what the linter can

@@ -44,6 +44,7 @@ STEPS = [
     Step("contract lint (buf)", ["buf", "lint"]),
     Step("contract breaks no client (buf)", [PYTHON, "-m", "tools.breaking"]),
     Step("generated/ is fresh", [PYTHON, "-m", "tools.generate", "--check"]),
+    Step("docker-compose.yml is fresh", [PYTHON, "-m", "tools.compose", "--check"]),
     Step("docs/architecture.md is fresh", [PYTHON, "-m", "tools.architecture", "--check"]),
     Step("contract and services are whole (pytest)", [PYTHON, "-m", "pytest", "-q", *WHOLE]),
     Step("vendored protos are untouched", [PYTHON, "-m", "tools.vendored"]),

@@ -36,4 +36,5 @@ DEFINITION = Definition(
     ),
     requires=("customer",),
     companions=(SANDBOX,),
+    asks_providers=True,
 )

@@ -65,6 +65,8 @@ class Definition:
     companions: tuple[Companion, ...] = ()
     # PostgreSQL extensions that its schema needs, e.g. "pg_trgm".
     extensions: tuple[str, ...] = ()
+    # Payment providers, on the internet: in containers a service has no way out unless it says so.
+    asks_providers: bool = False
     module: str = ""
 
     @property

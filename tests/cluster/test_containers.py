@@ -16,6 +16,7 @@ from services.payment.settings import PaymentSettings
 from services.runtime.definition import chosen
 from services.runtime.settings import Settings
 from services.sandbox.settings import Settings as SandboxSettings
+from tools.compose import FILE, written
 
 ROOT = Path(__file__).parents[2]
 COMPANIONS = [companion for definition in chosen() for companion in definition.companions]
@@ -23,7 +24,7 @@ COMPANIONS = [companion for definition in chosen() for companion in definition.c
 
 @pytest.fixture(scope="module")
 def containers():
-    return YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
+    return YAML(typ="safe").load(FILE)["services"]
 
 
 def mounts(container):
@@ -33,9 +34,9 @@ def mounts(container):
 
 def settings_of(code):
     """The classes of settings of a service's package, besides a companion's, and what every service is told."""
-    for path in (ROOT / "services" / code).glob("*.py"):
+    for path in (ROOT / "services" / code).rglob("*.py"):
         if "(Settings)" in path.read_text():
-            import_module(f"services.{code}.{path.stem}")
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     own = [each for each in Settings.__subclasses__() if each.__module__.split(".")[1] == code]
     return [Settings, *own]
 
@@ -43,6 +44,27 @@ def settings_of(code):
 def locked(name):
     """Each package's whole entry, hashes included."""
     return set(re.split(r"\n(?=[a-z])", (ROOT / name).read_text().strip()))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  COMMERCE_CALL_SECONDS:",
+        "      - order-settings:/settings/order",
+        "      COMMERCE_CATALOG_ADDRESS: catalog:7003",
+        "    command: [python, -m, services.customer]",
+        "      COMMERCE_ORDER_LEASE_SECONDS:",
+        "    networks: [default, providers]",
+        "    profiles: [sandbox-development, sandbox-yes]",
+        "  sandbox-settings:",
+    ],
+)
+def test_what_follows_from_the_services_is_mended_where_it_is_missing_or_too_much(line):
+    text = FILE.read_text()
+    assert text.count(f"{line}\n") == 1
+
+    assert written(text.replace(f"{line}\n", "")) == text
+    assert written(text.replace(f"{line}\n", f"{line}\n{line.replace('order', 'gone')}\n")) == text
 
 
 @pytest.mark.parametrize("definition", chosen(), ids=lambda definition: definition.code)
@@ -141,7 +163,7 @@ def test_a_providers_key_is_handed_to_the_payment_service_alone(containers):
 
 
 def test_payment_alone_has_a_way_out_besides_those_with_a_port():
-    compose = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+    compose = YAML(typ="safe").load(FILE)
     networks = compose["networks"]
     assert networks["default"] == {"internal": True}
     members = {
