@@ -10,7 +10,6 @@ from services.runtime import times
 from services.runtime.callers import customer_not_found
 from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
-from services.runtime.statements import Statement
 from services.runtime.work import Call
 
 
@@ -40,7 +39,8 @@ class CustomerService(CustomerServiceServicer):
         return reply
 
     async def GetCustomer(self, request: rpc.GetCustomerRequest, call: Call) -> rpc.GetCustomerResponse:
-        return rpc.GetCustomerResponse(customer=await _visible(call, queries.CUSTOMER, request.customer_id))
+        (row,) = await call.visible(queries.CUSTOMER, customer_not_found, customer_id=request.customer_id)
+        return rpc.GetCustomerResponse(customer=queries.customer_of(row))
 
     async def ListCustomers(self, request: rpc.ListCustomersRequest, call: Call) -> rpc.ListCustomersResponse:
         (before,) = self._pages.position(request) or [LAST_ID]
@@ -57,7 +57,10 @@ class CustomerService(CustomerServiceServicer):
     async def UpdateCustomer(
         self, request: rpc.UpdateCustomerRequest, call: Call
     ) -> rpc.UpdateCustomerResponse:
-        customer = await _visible(call, queries.CUSTOMER_LOCKED, request.customer_id)
+        (row,) = await call.visible(
+            queries.CUSTOMER_LOCKED, customer_not_found, customer_id=request.customer_id
+        )
+        customer = queries.customer_of(row)
 
         changed = rules.changed(customer, request)
 
@@ -68,11 +71,3 @@ class CustomerService(CustomerServiceServicer):
         call.publish(CustomerUpdated(customer=changed))
         await call.commit(queries.CUSTOMER_CHANGED, reply, id=changed.customer_id, **queries.values(changed))
         return reply
-
-
-async def _visible(call: Call, statement: Statement, customer_id: str) -> Customer:
-    """Return a customer that the caller may see; another's is answered like one that does not exist."""
-    row = await call.db.row(statement, customer_id=customer_id)
-    if row is None or not call.caller.may_see(str(row["store_id"]), str(row["customer_id"])):
-        raise customer_not_found(customer_id)
-    return queries.customer_of(row)

@@ -1,14 +1,11 @@
 """CouponService: one method per RPC, in the order of the contract."""
 
-from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import coupon_service_pb2 as rpc
-from commerce.order.v1.coupon_pb2 import Coupon
 from commerce.order.v1.coupon_service_pb2_grpc import CouponServiceServicer
 
 from services.order import coupons
 from services.runtime.ids import LAST_ID, new_id
 from services.runtime.pages import Pages
-from services.runtime.refusals import Refusal
 from services.runtime.work import Call
 
 
@@ -26,7 +23,8 @@ class CouponService(CouponServiceServicer):
         return rpc.CreateCouponResponse(coupon=coupons.coupon_of(row))
 
     async def GetCoupon(self, request: rpc.GetCouponRequest, call: Call) -> rpc.GetCouponResponse:
-        return rpc.GetCouponResponse(coupon=await _visible(call, request.coupon_id))
+        (row,) = await call.visible(coupons.COUPON, coupons.not_found, coupon_id=request.coupon_id)
+        return rpc.GetCouponResponse(coupon=coupons.coupon_of(row))
 
     async def ListCoupons(self, request: rpc.ListCouponsRequest, call: Call) -> rpc.ListCouponsResponse:
         (before,) = self._pages.position(request) or [LAST_ID]
@@ -40,15 +38,6 @@ class CouponService(CouponServiceServicer):
         return rpc.ListCouponsResponse(coupons=map(coupons.coupon_of, page), next_page_token=more)
 
     async def DisableCoupon(self, request: rpc.DisableCouponRequest, call: Call) -> rpc.DisableCouponResponse:
-        await _visible(call, request.coupon_id)
+        await call.visible(coupons.COUPON, coupons.not_found, coupon_id=request.coupon_id)
         (row,) = await call.db.rows(coupons.COUPON_DISABLED, coupon_id=request.coupon_id)
         return rpc.DisableCouponResponse(coupon=coupons.coupon_of(row))
-
-
-async def _visible(call: Call, coupon_id: str) -> Coupon:
-    """Return a coupon that the caller may see; another store's is answered like one that does not exist."""
-    row = await call.db.row(coupons.COUPON, coupon_id=coupon_id)
-    if row is None or not call.caller.may_see(str(row["store_id"])):
-        message = f"There is no coupon {coupon_id}"
-        raise Refusal(ErrorReason.ERROR_REASON_COUPON_NOT_FOUND, message, coupon_id=coupon_id)
-    return coupons.coupon_of(row)

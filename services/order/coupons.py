@@ -106,6 +106,12 @@ async def free(work: Work, orders: Sequence[Order]) -> None:
         await work.rows(COUPONS_FREED, order_ids=order_ids)
 
 
+def not_found(coupon_id: str) -> Refusal:
+    """Refuse because the caller's store has no such coupon."""
+    message = f"There is no coupon {coupon_id}"
+    return Refusal(ErrorReason.ERROR_REASON_COUPON_NOT_FOUND, message, coupon_id=coupon_id)
+
+
 async def taken(db: Runs, store_id: str, code: str) -> Refusal:
     """Return the refusal of a code that is taken: COUPON_CODE_TAKEN, with the coupon that has it."""
     row = await db.row(COUPON_BY_CODE, store_id=store_id, code=code)

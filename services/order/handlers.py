@@ -268,10 +268,8 @@ class OrderService(OrderServiceServicer):
 
 async def _visible(call: Call, statement: Statement, order_id: str) -> Order:
     """Return an order that the caller may see; another's is answered like one that does not exist."""
-    orders = queries.orders_of(await call.db.rows(statement, order_id=order_id))
-    if not orders or not call.caller.may_see(orders[0].store_id, orders[0].customer_id):
-        raise rules.not_found(order_id)
-    return orders[0]
+    (order,) = queries.orders_of(await call.visible(statement, rules.not_found, order_id=order_id))
+    return order
 
 
 async def _check_paid(call: Call, order: Order) -> None:

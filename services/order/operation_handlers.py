@@ -5,9 +5,7 @@ from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceServi
 
 from services.order import driving_rules, rules, situations
 from services.order.driver import Driver
-from services.order.queries import Row
 from services.runtime.pages import DEFAULT_SIZE
-from services.runtime.statements import Statement
 from services.runtime.times import now
 from services.runtime.work import Call
 
@@ -26,11 +24,12 @@ class OperationsService(OperationsServiceServicer):
         return rpc.ListStuckOrdersResponse(orders=[situations.situation_of(row, now()) for row in rows])
 
     async def ExplainOrder(self, request: rpc.ExplainOrderRequest, call: Call) -> rpc.ExplainOrderResponse:
-        row = await _visible(call, situations.SITUATION, request.order_id)
+        (row,) = await call.visible(situations.SITUATION, rules.not_found, order_id=request.order_id)
         return rpc.ExplainOrderResponse(situation=situations.situation_of(row, now()))
 
     async def RetryOrder(self, request: rpc.RetryOrderRequest, call: Call) -> rpc.RetryOrderResponse:
-        state = (await _visible(call, situations.SITUATION_LOCKED, request.order_id))["state"]
+        (row,) = await call.visible(situations.SITUATION_LOCKED, rules.not_found, order_id=request.order_id)
+        state = row["state"]
         if state not in driving_rules.DRIVEN:
             message = f"The driver has nothing to do for an order that is {rules.name_of(state)}"
             raise rules.not_allowed("retry", state, message)
@@ -38,13 +37,5 @@ class OperationsService(OperationsServiceServicer):
         await call.db.rows(situations.ORDER_RETRIED, order_id=request.order_id)
 
         call.after_commit(self._driver.wake)
-        row = await _visible(call, situations.SITUATION, request.order_id)
+        (row,) = await call.visible(situations.SITUATION, rules.not_found, order_id=request.order_id)
         return rpc.RetryOrderResponse(situation=situations.situation_of(row, now()))
-
-
-async def _visible(call: Call, statement: Statement, order_id: str) -> Row:
-    """Return the situation of an order that the caller may see; another's is answered like one that does not exist."""
-    row = await call.db.row(statement, order_id=order_id)
-    if row is None or not call.caller.may_see(str(row["store_id"])):
-        raise rules.not_found(order_id)
-    return row

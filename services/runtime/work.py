@@ -16,8 +16,9 @@ from sqlalchemy.sql.base import Executable
 from services.runtime import failpoints, telemetry
 from services.runtime.callers import FINGERPRINT_BYTES, Caller
 from services.runtime.columns import BYTES, TEXTS, UUIDS
-from services.runtime.database import Connection, Database, Row, is_sound_after
+from services.runtime.database import Connection, Database, Row, Runs, is_sound_after
 from services.runtime.ids import new_id
+from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement, given, statement
 from services.runtime.tables import first_replies, outbox
 
@@ -231,6 +232,20 @@ class Call(Work):
         super().__init__(database, key, *names)
         self.caller = caller
         self.metadata = metadata
+
+    async def visible(
+        self, statement: Statement, not_found: Callable[[str], Refusal], *, db: Runs | None = None, **key: str
+    ) -> list[Row]:
+        """Return the rows of something that the caller may see, by its store and, if it has one, its customer.
+
+        Another's is answered like what does not exist: with `not_found` of the last part of its key. The statement
+        runs in the call's transaction unless `db` is given.
+        """
+        rows = await (db or self).rows(statement, **key)
+        if not rows or not self.caller.may_see(str(rows[0]["store_id"]), str(rows[0].get("customer_id", ""))):
+            *_, last = key.values()
+            raise not_found(last)
+        return rows
 
 
 Reaction = Callable[[Any, Work], Awaitable[None]]

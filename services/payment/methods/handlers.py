@@ -66,7 +66,12 @@ class PaymentMethodService(PaymentMethodServiceServicer):
     ) -> rpc.SetDefaultPaymentMethodResponse:
         customer_id = call.caller.own_customer(request.customer_id)
         await call.db.rows(queries.CUSTOMER_LOCKED, customer_id=customer_id)
-        row = await _visible(call.db, call, customer_id, request.payment_method_id)
+        (row,) = await call.visible(
+            queries.METHOD,
+            queries.not_found,
+            customer_id=customer_id,
+            payment_method_id=request.payment_method_id,
+        )
         row = await _prefer(call, row)
         return rpc.SetDefaultPaymentMethodResponse(payment_method=queries.method_of(row))
 
@@ -74,7 +79,13 @@ class PaymentMethodService(PaymentMethodServiceServicer):
         self, request: rpc.RemovePaymentMethodRequest, call: Call
     ) -> rpc.RemovePaymentMethodResponse:
         customer_id, method_id = call.caller.own_customer(request.customer_id), request.payment_method_id
-        row = await _visible(self._db, call, customer_id, method_id)
+        (row,) = await call.visible(
+            queries.METHOD,
+            queries.not_found,
+            db=self._db,
+            customer_id=customer_id,
+            payment_method_id=method_id,
+        )
         await self._forget(row)
         await call.db.rows(queries.CUSTOMER_LOCKED, customer_id=customer_id)
         if not await call.db.rows(queries.METHOD_REMOVED, payment_method_id=method_id):
@@ -120,14 +131,6 @@ async def _kept(call: Call, whose: dict[str, str]) -> list[Row]:
     """Lock a customer's payment methods, and return those of a store: the preferred one, then the newest first."""
     await call.db.rows(queries.CUSTOMER_LOCKED, customer_id=whose["customer_id"])
     return await call.db.rows(queries.METHODS_IN_STORE, **whose)
-
-
-async def _visible(db: Runs, call: Call, customer_id: str, payment_method_id: str) -> Row:
-    """Return a payment method that the caller may see; another's is answered like one that does not exist."""
-    row = await db.row(queries.METHOD, customer_id=customer_id, payment_method_id=payment_method_id)
-    if row is None or not call.caller.may_see(str(row["store_id"]), customer_id):
-        raise queries.not_found(payment_method_id)
-    return row
 
 
 async def _prefer(call: Call, row: Row) -> Row:
