@@ -20,9 +20,5 @@ class SettingsService(SettingsServiceServicer):
         self, request: rpc.SetOrderSettingsRequest, call: Call
     ) -> rpc.SetOrderSettingsResponse:
         settings = store_settings.settings_of(request.settings.SerializeToString())
-        await call.db.rows(
-            store_settings.SETTINGS_SET,
-            store_id=request.store_id,
-            settings=settings.SerializeToString(deterministic=True),
-        )
+        await store_settings.STORED.replace(call.db, request.store_id, settings)
         return rpc.SetOrderSettingsResponse(settings=settings)

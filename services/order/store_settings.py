@@ -3,25 +3,14 @@
 from datetime import timedelta
 
 from commerce.order.v1.settings_service_pb2 import OrderSettings
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.order.tables import order_settings
 from services.runtime.database import Runs
-from services.runtime.statements import param, statement
+from services.runtime.store_settings import StoreSettings
 
 PAYMENT_WAIT_SECONDS = 3600
 
-SETTINGS = statement(
-    select(order_settings.c.settings).where(order_settings.c.store_id == param("store_id")), "settings"
-)
-_settings = upsert(order_settings).values(store_id=param("store_id"), settings=param("settings"))
-SETTINGS_SET = statement(
-    _settings.on_conflict_do_update(
-        index_elements=["store_id"], set_={"settings": _settings.excluded.settings}
-    ),
-    "settings set",
-)
+STORED = StoreSettings(order_settings)
 
 
 def settings_of(stored: bytes | None) -> OrderSettings:
@@ -43,8 +32,7 @@ def _say_zeros(settings: OrderSettings) -> None:
 
 async def of_store(db: Runs, store_id: str) -> OrderSettings:
     """Return a store's settings."""
-    row = await db.row(SETTINGS, store_id=store_id)
-    return settings_of(row["settings"] if row else None)
+    return settings_of(await STORED.read(db, store_id))
 
 
 def payment_wait(settings: OrderSettings) -> timedelta:

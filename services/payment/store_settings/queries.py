@@ -4,13 +4,12 @@ import time
 from collections import OrderedDict
 
 from commerce.payment.v1.settings_service_pb2 import PaymentSettings
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import func
 
 from services.payment.rules.payment import ON_ACCEPTANCE
 from services.payment.tables.store_settings import store_settings
 from services.runtime.database import Runs
-from services.runtime.statements import param, statement
+from services.runtime.store_settings import StoreSettings
 from services.runtime.work import Call
 
 ACTION_WAIT_SECONDS = 900
@@ -18,19 +17,7 @@ ACTION_WAIT_SECONDS = 900
 KEPT_SECONDS = 2.0
 _MOST = 10_000
 
-SETTINGS = statement(
-    select(store_settings.c.settings).where(store_settings.c.store_id == param("store_id")), "settings"
-)
-_set = upsert(store_settings).values(
-    store_id=param("store_id"), settings=param("settings"), update_time=func.now()
-)
-SETTINGS_SET = statement(
-    _set.on_conflict_do_update(
-        index_elements=["store_id"],
-        set_={"settings": _set.excluded.settings, "update_time": _set.excluded.update_time},
-    ),
-    "settings set",
-)
+_STORED = StoreSettings(store_settings, update_time=func.now())
 
 _kept: OrderedDict[str, tuple[float, PaymentSettings]] = OrderedDict()
 
@@ -51,14 +38,13 @@ async def of(db: Runs, store_id: str) -> PaymentSettings:
 
 async def read(db: Runs, store_id: str) -> PaymentSettings:
     """Return a store's settings as they are now, with the defaults where nothing is set."""
-    row = await db.row(SETTINGS, store_id=store_id)
-    return whole(PaymentSettings.FromString(row["settings"]) if row else PaymentSettings())
+    return whole(PaymentSettings.FromString(await _STORED.read(db, store_id)))
 
 
 async def replace(call: Call, store_id: str, settings: PaymentSettings) -> PaymentSettings:
     """Set a store's settings, and return them."""
     store_id = store_id.lower()
-    await call.db.rows(SETTINGS_SET, store_id=store_id, settings=settings.SerializeToString())
+    await _STORED.replace(call.db, store_id, settings)
     call.after_commit(lambda: _forget(store_id))
     return whole(settings)
 
