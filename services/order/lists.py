@@ -10,14 +10,13 @@ from typing import Any
 
 from commerce.order.v1.order_pb2 import Order
 from commerce.order.v1.order_service_pb2 import ListOrdersRequest, OrderSorting
-from sqlalchemy import BigInteger, Integer, select, tuple_
+from sqlalchemy import Integer, select, tuple_
 
 from services.order.queries import LINE
 from services.order.tables import order_lines, orders
-from services.runtime.columns import ID, TIME
-from services.runtime.ids import LAST_ID, first_id, ids_between
+from services.runtime.bounds import Bounds
+from services.runtime.ids import LAST_ID, first_id
 from services.runtime.statements import Statement, param, statement
-from services.runtime.times import ALWAYS, given_time
 
 NEWEST, OLDEST = OrderSorting.ORDER_SORTING_NEWEST_FIRST, OrderSorting.ORDER_SORTING_OLDEST_FIRST
 DESCENDING = (NEWEST, OrderSorting.ORDER_SORTING_LARGEST_FIRST)
@@ -29,16 +28,9 @@ _START = {True: (LAST_ID, 2**63 - 1), False: (str(first_id(0)), -1)}
 
 _o, _l = orders.c, order_lines.c
 _EQUAL = {name: _o[name] == param(name) for name in ("store_id", "state", "customer_id", "currency_code")}
-_PLACED = (
-    _o.order_id >= param("first_id", ID),
-    _o.order_id < param("last_id", ID),
-    _o.create_time >= param("placed_from", TIME),
-    _o.create_time < param("placed_before", TIME),
-)
-_TOTAL = (
-    _o.total_minor_units >= param("total_from", BigInteger),
-    _o.total_minor_units < param("total_before", BigInteger),
-)
+_BOUNDS = Bounds(time="placed", amount="total")
+_PLACED = _BOUNDS.of_time(_o.order_id, _o.create_time)
+_TOTAL = _BOUNDS.of_amount(_o.total_minor_units)
 
 
 def question(
@@ -50,20 +42,9 @@ def question(
     after_id, after_total = position or _START[order_by in DESCENDING]
     values = {name: getattr(asked, name) for name in given}
     values |= {"after_order_id": after_id, "after_total_minor_units": int(after_total)}
-    placed = given_time(asked, "placed_from"), given_time(asked, "placed_before")
-    if given in PLAIN and order_by == NEWEST and placed == (None, None):
+    if given in PLAIN and order_by == NEWEST and not _BOUNDS.bound_time(asked):
         return _page(given, order_by), values
-    begin, end = (time or always for time, always in zip(placed, ALWAYS, strict=True))
-    first, last = ids_between(begin, end)
-    values |= {
-        "first_id": first,
-        "last_id": last,
-        "placed_from": begin,
-        "placed_before": end,
-        "total_from": asked.total_from,
-        "total_before": asked.total_before if asked.HasField("total_before") else 2**63 - 1,
-    }
-    return _page(given, order_by, bounded=True), values
+    return _page(given, order_by, bounded=True), values | _BOUNDS.values(asked)
 
 
 def position(order: Order) -> list[str]:

@@ -8,13 +8,13 @@ from functools import cache
 from typing import Any
 
 from commerce.payment.v1.payment_service_pb2 import ListPaymentsRequest
-from sqlalchemy import BigInteger, Integer, select
+from sqlalchemy import Integer, select
 
 from services.payment.tables.payments import payments
-from services.runtime.columns import ID, TIME
-from services.runtime.ids import LAST_ID, ids_between
+from services.runtime.bounds import Bounds
+from services.runtime.columns import ID
+from services.runtime.ids import LAST_ID
 from services.runtime.statements import Statement, param, statement
-from services.runtime.times import ALWAYS, given_time
 
 # What is asked for by these alone an index holds in order, whatever their values.
 PLAIN = (
@@ -29,16 +29,9 @@ PLAIN = (
 _p = payments.c
 _NAMES = ("store_id", "state", "customer_id", "gateway", "currency_code")
 _EQUAL = {name: _p[name] == param(name) for name in _NAMES}
-_CREATED = (
-    _p.payment_id >= param("first_id", ID),
-    _p.payment_id < param("last_id", ID),
-    _p.create_time >= param("created_from", TIME),
-    _p.create_time < param("created_before", TIME),
-)
-_AMOUNT = (
-    _p.amount_minor_units >= param("amount_from", BigInteger),
-    _p.amount_minor_units < param("amount_before", BigInteger),
-)
+_BOUNDS = Bounds(time="created", amount="amount")
+_CREATED = _BOUNDS.of_time(_p.payment_id, _p.create_time)
+_AMOUNT = _BOUNDS.of_amount(_p.amount_minor_units)
 
 
 def question(
@@ -48,20 +41,9 @@ def question(
     given = tuple(name for name in _NAMES if getattr(asked, name))
     (before,) = position or (LAST_ID,)
     values = {name: getattr(asked, name) for name in given} | {"before": before}
-    created = given_time(asked, "created_from"), given_time(asked, "created_before")
-    if given in PLAIN and created == (None, None):
+    if given in PLAIN and not _BOUNDS.bound_time(asked):
         return _page(given), values
-    begin, end = (time or always for time, always in zip(created, ALWAYS, strict=True))
-    first, last = ids_between(begin, end)
-    values |= {
-        "first_id": first,
-        "last_id": last,
-        "created_from": begin,
-        "created_before": end,
-        "amount_from": asked.amount_from,
-        "amount_before": asked.amount_before if asked.HasField("amount_before") else 2**63 - 1,
-    }
-    return _page(given, bounded=True), values
+    return _page(given, bounded=True), values | _BOUNDS.values(asked)
 
 
 @cache
