@@ -5,6 +5,9 @@ BIN   := .venv/bin
 AT_ONCE := --numprocesses=3 --dist=loadfile
 READY := .venv/.ready
 
+# Each process would compile our modules again, and the tests start many: a fourth of a service's start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test check bench mutants generate format lock clean
 
