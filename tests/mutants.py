@@ -326,7 +326,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a dispute that comes before its capture is forgotten",
         "services/payment/payments/webhooks.py",
-        'if notice.dispute and payment.unsettled("capture"):',
+        "if notice.dispute and payment.unsettled(Kind.CAPTURE):",
         "if False:",
         (
             "tests/payment/payments/test_ingest_webhook.py::test_a_dispute_that_comes_before_its_capture_is_sent_again",
@@ -336,7 +336,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "capture beyond the authorized",
         "services/payment/rules/amounts.py",
-        'return payment.capturable - payment.unsettled("capture")',
+        "return payment.capturable - payment.unsettled(Kind.CAPTURE)",
         "return payment.amount",
         ("tests/payment/payments/test_partial_captures.py::test_refuses_more_than_is_left_and_asks_nobody",),
     ),

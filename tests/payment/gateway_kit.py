@@ -24,6 +24,7 @@ from services.payment.rules.payment import (
     OPERATION_UNKNOWN,
     OPERATION_WAITING,
     VOIDS,
+    Kind,
     Operation,
     Payment,
 )
@@ -33,15 +34,15 @@ from services.runtime.refusals import Refusal
 AMOUNT = 1999
 PART = 700
 DONE = {
-    "authorize": "authorized",
-    "capture": "captured",
-    "void": "voided",
-    "expire": "voided",
-    "refund": "refunded",
+    Kind.AUTHORIZE: "authorized",
+    Kind.CAPTURE: "captured",
+    Kind.VOID: "voided",
+    Kind.EXPIRE: "voided",
+    Kind.REFUND: "refunded",
 }
 # It may also be told as what it is to the provider.
-ENDS = {"expire": "expired"}
-KINDS = ("authorize", "capture", "void", "refund")
+ENDS = {Kind.EXPIRE: "expired"}
+KINDS = (Kind.AUTHORIZE, Kind.CAPTURE, Kind.VOID, Kind.REFUND)
 # What is asked was not done …
 BEFORE = ("silent_before", "error_500", "error_429")
 # … or was, but the answer does not tell.
@@ -185,10 +186,10 @@ class Purchase:
     def reference(self) -> str:
         return self.payment.provider_reference
 
-    def asked(self, kind: str, amount: int | None = None) -> Operation:
+    def asked(self, kind: Kind, amount: int | None = None) -> Operation:
         """Put an operation on record; all that is there to take or to give back unless told how much."""
         payment = self.payment
-        left = {"authorize": payment.amount, "refund": payment.captured - payment.refunded}
+        left = {Kind.AUTHORIZE: payment.amount, Kind.REFUND: payment.captured - payment.refunded}
         operation = Operation(
             operation_id=str(new_id()),
             kind=kind,
@@ -205,27 +206,27 @@ class Purchase:
     async def look_up(self, operation: Operation, gateway: Gateway | None = None) -> Any:
         return self.noted(operation, await (gateway or self.gateway).look_up(operation, self.payment))
 
-    async def do(self, kind: str, amount: int | None = None) -> Any:
+    async def do(self, kind: Kind, amount: int | None = None) -> Any:
         return await self.perform(self.asked(kind, amount))
 
-    async def done(self, kind: str, amount: int | None = None) -> Told:
+    async def done(self, kind: Kind, amount: int | None = None) -> Told:
         """Do it, and see it done."""
         told = await self.do(kind, amount)
         assert isinstance(told, Told), told
         assert told.status in (DONE[kind], ENDS.get(kind)), told
         return told
 
-    async def ready_for(self, kind: str) -> Self:
+    async def ready_for(self, kind: Kind) -> Self:
         """Go so far that an operation of this kind may be asked for."""
-        if kind != "authorize":
-            await self.done("authorize")
-        if kind == "refund":
-            await self.done("capture")
+        if kind != Kind.AUTHORIZE:
+            await self.done(Kind.AUTHORIZE)
+        if kind == Kind.REFUND:
+            await self.done(Kind.CAPTURE)
         return self
 
     def found_by_key(self, operation: Operation) -> bool:
         """Whether looking an operation up must find it, or not find it, whatever was lost."""
-        return self.world.finds_authorizations or operation.kind != "authorize"
+        return self.world.finds_authorizations or operation.kind != Kind.AUTHORIZE
 
     async def settle(self, operation: Operation) -> Any:
         """Find out about an operation as the service does: look it up, and perform it when it was never seen."""
@@ -257,9 +258,9 @@ class Purchase:
         changed = replace(operation, state=state, provider_reference=told.operation_reference)
         payment = replace(self.payment.with_changed(changed), provider_reference=told.reference)
         if state == OPERATION_SUCCEEDED:
-            taken = operation.amount if operation.kind == "capture" else 0
+            taken = operation.amount if operation.kind == Kind.CAPTURE else 0
             given_up = payment.capturable if operation.kind in VOIDS else 0
-            given_back = operation.amount if operation.kind == "refund" else 0
+            given_back = operation.amount if operation.kind == Kind.REFUND else 0
             payment = replace(
                 payment,
                 state=_state(payment, operation),
@@ -272,17 +273,17 @@ class Purchase:
 
 def _state(payment: Payment, operation: Operation) -> PaymentState.ValueType:
     match operation.kind:
-        case "authorize":
+        case Kind.AUTHORIZE:
             return PaymentState.PAYMENT_STATE_AUTHORIZED
-        case "capture" if operation.amount < payment.capturable:
+        case Kind.CAPTURE if operation.amount < payment.capturable:
             return PaymentState.PAYMENT_STATE_PARTIALLY_CAPTURED
-        case "capture":
+        case Kind.CAPTURE:
             return PaymentState.PAYMENT_STATE_CAPTURED
-        case "void" | "expire" if not payment.captured:
+        case Kind.VOID | Kind.EXPIRE if not payment.captured:
             return PaymentState.PAYMENT_STATE_VOIDED
-        case "refund" if payment.refunded + operation.amount < payment.captured:
+        case Kind.REFUND if payment.refunded + operation.amount < payment.captured:
             return PaymentState.PAYMENT_STATE_PARTIALLY_REFUNDED
-        case "refund":
+        case Kind.REFUND:
             return PaymentState.PAYMENT_STATE_REFUNDED
     return PaymentState.PAYMENT_STATE_CAPTURED
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
 from services.payment.rules.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 
 # The customer tells the provider how they pay, at next_action_url.
 HOSTED = "hosted"
@@ -44,7 +44,7 @@ class Abilities:
             return "multiple_capture"
         if not self.partial_capture:
             return "partial_capture"
-        another = payment.captured or payment.unsettled("capture")
+        another = payment.captured or payment.unsettled(Kind.CAPTURE)
         return "multiple_capture" if another and not self.multiple_capture else ""
 
 

@@ -30,7 +30,15 @@ from services.payment.rules.outcomes import (
     Unknown,
     Words,
 )
-from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, VOIDS, Operation, Payment
+from services.payment.rules.payment import (
+    DISPUTE_LOST,
+    DISPUTE_OPEN,
+    DISPUTE_WON,
+    VOIDS,
+    Kind,
+    Operation,
+    Payment,
+)
 from services.payment.settings import PaymentSettings
 from services.runtime import times
 from services.runtime.ids import is_uuid
@@ -38,12 +46,12 @@ from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300
 SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
-PATHS = {
-    "authorize": "/v1/charges",
-    "capture": "/v1/charges/{charge_id}/capture",
-    "void": "/v1/charges/{charge_id}/void",
-    "expire": "/v1/charges/{charge_id}/void",
-    "refund": "/v1/charges/{charge_id}/refund",
+PATHS: Mapping[Kind, str] = {
+    Kind.AUTHORIZE: "/v1/charges",
+    Kind.CAPTURE: "/v1/charges/{charge_id}/capture",
+    Kind.VOID: "/v1/charges/{charge_id}/void",
+    Kind.EXPIRE: "/v1/charges/{charge_id}/void",
+    Kind.REFUND: "/v1/charges/{charge_id}/refund",
 }
 LOOKUP = "/v1/operations/{key}"
 METHOD = "/v1/payment_methods/{token}"
@@ -149,7 +157,7 @@ class SandboxGateway:
         if answer.body.get("status") == "refused":
             return _refused(_code(answer.body), charge_status, answer.words)
         told = _told(answer.body, operation.kind)
-        if operation.kind == "authorize" and charge_status == "expired" and isinstance(told, Told):
+        if operation.kind == Kind.AUTHORIZE and charge_status == "expired" and isinstance(told, Told):
             return _told(answer.body | {"status": "expired"}, operation.kind)
         return told
 
@@ -237,7 +245,7 @@ class SandboxGateway:
 
 def _body(operation: Operation, payment: Payment) -> dict[str, Any]:
     match operation.kind:
-        case "authorize":
+        case Kind.AUTHORIZE:
             hosted = payment.payment_method == HOSTED
             return {
                 "amount_minor_units": operation.amount,
@@ -245,12 +253,12 @@ def _body(operation: Operation, payment: Payment) -> dict[str, Any]:
                 "payment_method": "pm_sandbox_hosted" if hosted else payment.payment_method,
                 "reference": payment.order_id,
             }
-        case "void" | "expire":
+        case Kind.VOID | Kind.EXPIRE:
             return {}
     return {"amount_minor_units": operation.amount}
 
 
-def _told(charge: dict[str, Any], kind: str) -> Told | Unknown:
+def _told(charge: dict[str, Any], kind: Kind | None) -> Told | Unknown:
     """Return what a charge tells; a field that is missing or of another type makes it no answer."""
     numbers = [charge.get(f"{name}_minor_units") for name in ("amount", "captured", "refunded")]
     status, reference, currency = charge.get("status"), charge.get("id"), charge.get("currency_code")
@@ -295,7 +303,7 @@ def _code(body: dict[str, Any]) -> str:
 
 def _of_charge(event_id: str, name: str, data: dict[str, Any]) -> Notice:
     reference = str(data.get("operation_reference") or "")
-    told = _told(data, "void" if reference.startswith("void_") else "")
+    told = _told(data, Kind.VOID if reference.startswith("void_") else None)
     true = isinstance(told, Told) and name == f"charge.{data['status']}"
     return Notice(
         event_id=event_id,

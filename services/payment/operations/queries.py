@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from services.payment.payments.queries import OPERATION
-from services.payment.rules.payment import OPERATION_SUCCEEDED, OPERATION_WAITING
+from services.payment.rules.payment import OPERATION_SUCCEEDED, OPERATION_WAITING, Kind
 from services.payment.tables.payments import FAILED, OPEN, operations, payments
 from services.runtime.columns import TIME
 from services.runtime.statements import param, statement
@@ -49,12 +49,12 @@ _longest = (
 )
 _later = operations.alias("later")
 _left = case(
-    (operations.c.kind == "capture", payments.c.amount_minor_units - payments.c.captured_minor_units),
+    (operations.c.kind == Kind.CAPTURE, payments.c.amount_minor_units - payments.c.captured_minor_units),
     else_=payments.c.captured_minor_units - payments.c.refunded_minor_units,
 )
 # A refund by hand of the same amount makes good for a return. A capture by hand cannot be told from a parcel's.
 _the_same_by_hand = and_(
-    _later.c.kind == "refund",
+    _later.c.kind == Kind.REFUND,
     _later.c.wanted_minor_units == 0,
     _later.c.amount_minor_units == operations.c.amount_minor_units,
 )

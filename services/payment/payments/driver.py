@@ -27,6 +27,7 @@ from services.payment.rules.payment import (
     OPERATION_PENDING,
     OPERATION_UNKNOWN,
     OPERATION_WAITING,
+    Kind,
     Operation,
     Payment,
     Share,
@@ -50,7 +51,7 @@ Answer = Callable[[Payment], Message]
 class Asked:
     """An operation that a caller asks for; `money` is how much of it, None for all that is left."""
 
-    kind: str
+    kind: Kind
     payment_id: str
     request_id: str
     money: Money | None = None
@@ -160,7 +161,7 @@ class Driver:
         if payment.asked_under(asked.request_id):
             return payment, None
         amount, lines = _wanted(asked, payment)
-        if asked.kind == "capture":
+        if asked.kind == Kind.CAPTURE:
             self._gateways.may_capture(payment, amount, asked.final)
         operation = started(
             asked.kind,
@@ -313,7 +314,7 @@ async def locked(work: Work, lock: Statement, **by: str) -> Payment | None:
 
 
 def started(
-    kind: str,
+    kind: Kind,
     payment: Payment,
     amount: int,
     *,
@@ -355,12 +356,12 @@ def not_found(payment_id: str) -> Refusal:
 
 def _wanted(asked: Asked, payment: Payment) -> tuple[int, tuple[Share, ...]]:
     """How much a caller's operation is of, and how that is spread over the lines. Refused when it may not be."""
-    if asked.kind == "void":
+    if asked.kind == Kind.VOID:
         transitions.may_void(payment)
         return payment.capturable, ()
-    if asked.kind == "capture" and asked.final and payment.unsettled("capture"):
-        raise not_allowed("capture", payment)
-    amount = (amounts.capture if asked.kind == "capture" else amounts.refund)(payment, asked.money)
+    if asked.kind == Kind.CAPTURE and asked.final and payment.unsettled(Kind.CAPTURE):
+        raise not_allowed(Kind.CAPTURE, payment)
+    amount = (amounts.capture if asked.kind == Kind.CAPTURE else amounts.refund)(payment, asked.money)
     return amount, amounts.spread(asked.kind, payment, amount, asked.lines, strict=True)
 
 
@@ -378,7 +379,7 @@ def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent)
         )
         return None
     failed = change is not None and change.operation.state == OPERATION_FAILED
-    asked = operation.kind != "authorize" and transitions.foregone(operation, payment) is None
+    asked = operation.kind != Kind.AUTHORIZE and transitions.foregone(operation, payment) is None
     if failed and isinstance(outcome, Refused) and asked:
         logs.log.error(
             "the provider refuses an operation",

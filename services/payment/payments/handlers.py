@@ -17,7 +17,7 @@ from services.payment.payments import lists, queries, rows, webhooks
 from services.payment.payments.driver import Asked, Driver, not_found, started
 from services.payment.payments.messages import gateway_message, lines_of, message, summary
 from services.payment.rules.life import PENDING
-from services.payment.rules.payment import Payment
+from services.payment.rules.payment import Kind, Payment
 from services.payment.store_settings import queries as store_settings
 from services.runtime import times
 from services.runtime.currencies import format_money
@@ -63,7 +63,7 @@ class PaymentService(PaymentServiceServicer):
         self, request: rpc.CapturePaymentRequest, call: Call
     ) -> rpc.CapturePaymentResponse:
         asked = Asked(
-            kind="capture",
+            kind=Kind.CAPTURE,
             payment_id=request.payment_id,
             request_id=_id(request.request_id),
             money=request.amount if request.HasField("amount") else None,
@@ -73,12 +73,12 @@ class PaymentService(PaymentServiceServicer):
         return _captured(await self._driver.operate(asked, call, _captured))
 
     async def VoidPayment(self, request: rpc.VoidPaymentRequest, call: Call) -> rpc.VoidPaymentResponse:
-        asked = Asked(kind="void", payment_id=request.payment_id, request_id=_id(request.request_id))
+        asked = Asked(kind=Kind.VOID, payment_id=request.payment_id, request_id=_id(request.request_id))
         return _voided(await self._driver.operate(asked, call, _voided))
 
     async def RefundPayment(self, request: rpc.RefundPaymentRequest, call: Call) -> rpc.RefundPaymentResponse:
         asked = Asked(
-            kind="refund",
+            kind=Kind.REFUND,
             payment_id=request.payment_id,
             request_id=_id(request.request_id),
             money=request.amount if request.HasField("amount") else None,
@@ -173,7 +173,7 @@ def _asked(
         create_time=now,
         update_time=now,
     )
-    return payment.with_operation(started("authorize", payment, payment.amount, attempts=1))
+    return payment.with_operation(started(Kind.AUTHORIZE, payment, payment.amount, attempts=1))
 
 
 def _id(request_id: str) -> str:

@@ -16,7 +16,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.payment.gateways.guard import Guard
 from services.payment.rules import life, owed, transitions
 from services.payment.rules.change import Change
-from services.payment.rules.payment import DISPUTE_OPEN, OPERATION_FAILED, Dispute, Line, Operation, Payment
+from services.payment.rules.payment import (
+    DISPUTE_OPEN,
+    OPERATION_FAILED,
+    Dispute,
+    Kind,
+    Line,
+    Operation,
+    Payment,
+)
 from services.runtime.callers import Caller
 from services.runtime.times import timestamp
 
@@ -170,14 +178,14 @@ def _voided(change: Change, reference: events.PaymentReference) -> events.Paymen
     return events.PaymentVoided(
         payment=reference,
         captured=_money(payment.captured, payment.currency_code),
-        expired=over or change.operation.kind == "expire",
+        expired=over or change.operation.kind == Kind.EXPIRE,
         capture_mode=payment.capture_mode,
     )
 
 
 def _failures_told(change: Change) -> list[Message]:
     operation, payment = change.operation, change.payment
-    failed = operation.kind in ("capture", "refund") and operation.state == OPERATION_FAILED
+    failed = operation.kind in (Kind.CAPTURE, Kind.REFUND) and operation.state == OPERATION_FAILED
     if not failed or change.before.operation(operation.operation_id).state == OPERATION_FAILED:
         return []
     return [

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.payment.payments.rows import CHANGING
-from services.payment.rules.payment import OPERATION_PENDING
+from services.payment.rules.payment import OPERATION_PENDING, Kind
 from services.payment.tables.ledger import ledger_entries
 from services.payment.tables.payments import OPEN, disputes, operations, payments
 from services.runtime.columns import BIGINTS, ID, SMALLINTS, TEXTS, TIME, UUIDS
@@ -52,7 +52,7 @@ _operation = {
     "operation_id": param("operation_id", ID),
     "payment_id": _payment.c.payment_id,
     "store_id": _payment.c.store_id,
-    "kind": literal("authorize"),
+    "kind": literal(Kind.AUTHORIZE, Text),
     "state": literal(OPERATION_PENDING, SmallInteger),
     "amount_minor_units": param("amount_minor_units", BigInteger),
     "attempts": literal(1),

@@ -19,7 +19,7 @@ from services.payment.payments import queries, rows
 from services.payment.payments.driver import Driver, locked, started
 from services.payment.rules import amounts, transitions
 from services.payment.rules.life import VOIDED
-from services.payment.rules.payment import Payment
+from services.payment.rules.payment import Kind, Payment
 from services.runtime import times
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
@@ -50,8 +50,8 @@ async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> N
         return
     amount = amounts.shipped(payment, shipment_id, event.amounts)
     if amount:
-        lines = amounts.spread("capture", payment, amount, event.amounts)
-        operation = started("capture", payment, amount, request_id=shipment_id, lines=lines)
+        lines = amounts.spread(Kind.CAPTURE, payment, amount, event.amounts)
+        operation = started(Kind.CAPTURE, payment, amount, request_id=shipment_id, lines=lines)
         await driver.begin(operation, payment, work)
 
 
@@ -60,8 +60,8 @@ async def _take_whole(payment: Payment, shipment_id: str, driver: Driver, work: 
     known = payment.asked_under(shipment_id) is not None
     amount = 0 if known else amounts.left_to_take(payment)
     if amount:
-        lines = amounts.spread("capture", payment, amount)
-        operation = started("capture", payment, amount, request_id=shipment_id, reason=WHOLE, lines=lines)
+        lines = amounts.spread(Kind.CAPTURE, payment, amount)
+        operation = started(Kind.CAPTURE, payment, amount, request_id=shipment_id, reason=WHOLE, lines=lines)
         await driver.begin(operation, payment, work)
 
 
@@ -78,7 +78,7 @@ async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) ->
         lines = amounts.worth(payment, amount, event.amounts)
         reason = event.returned.reason
         operation = started(
-            "refund", payment, amount, request_id=return_id, reason=reason, lines=lines, wanted=amount
+            Kind.REFUND, payment, amount, request_id=return_id, reason=reason, lines=lines, wanted=amount
         )
         if operation.open:
             operation = transitions.fitted(operation, payment)

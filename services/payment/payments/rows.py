@@ -7,7 +7,7 @@ from typing import Any
 
 from services.payment.rules.change import Change
 from services.payment.rules.life import REQUIRES_ACTION
-from services.payment.rules.payment import Dispute, Line, Operation, Payment, Share
+from services.payment.rules.payment import Dispute, Kind, Line, Operation, Payment, Share
 from services.runtime import cards
 
 # What a Payment and its row have in common, by the column's name.
@@ -85,7 +85,7 @@ def whole(row: Mapping[str, Any]) -> Payment:
 def _operation_of(row: Mapping[str, Any]) -> Operation:
     return Operation(
         operation_id=str(row["operation_id"]),
-        kind=row["kind"],
+        kind=Kind(row["kind"]),
         state=row["operation_state"],
         amount=row["operation_amount_minor_units"],
         attempts=row["attempts"],

@@ -8,7 +8,7 @@ from services.payment.rules import disputes, transitions
 from services.payment.rules.change import Change
 from services.payment.rules.life import Contradiction
 from services.payment.rules.outcomes import Notice
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 from services.runtime import cards, logs, telemetry, times
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
@@ -40,7 +40,7 @@ async def apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> str
     try:
         change = _change(notice, payment, operation)
     except Contradiction as contradiction:
-        if notice.dispute and payment.unsettled("capture"):
+        if notice.dispute and payment.unsettled(Kind.CAPTURE):
             raise _too_early() from None
         return str(contradiction)
     if change is not None:

@@ -7,7 +7,15 @@ from commerce.common.v1.money_pb2 import LineAmount, Money
 
 from services.payment.rules import postings
 from services.payment.rules.life import OPERATIONS, UNTAKEN, not_allowed
-from services.payment.rules.payment import OPERATION_SUCCEEDED, UNSETTLED, VOIDS, Operation, Payment, Share
+from services.payment.rules.payment import (
+    OPERATION_SUCCEEDED,
+    UNSETTLED,
+    VOIDS,
+    Kind,
+    Operation,
+    Payment,
+    Share,
+)
 from services.runtime.refusals import Refusal, invalid
 
 COUNTED = (OPERATION_SUCCEEDED, *UNSETTLED)
@@ -15,13 +23,13 @@ COUNTED = (OPERATION_SUCCEEDED, *UNSETTLED)
 
 def left_to_take(payment: Payment) -> int:
     """Return what is authorized, and neither taken, given up nor about to be taken."""
-    return payment.capturable - payment.unsettled("capture")
+    return payment.capturable - payment.unsettled(Kind.CAPTURE)
 
 
 def left_to_give(payment: Payment) -> int:
     """Return what is neither given back nor promised to be; of what will be captured, before it is."""
-    taken = payment.amount if payment.state in UNTAKEN else payment.captured + payment.unsettled("capture")
-    gone = payment.refunded + payment.disputed + payment.charged_back + payment.unsettled("refund")
+    taken = payment.amount if payment.state in UNTAKEN else payment.captured + payment.unsettled(Kind.CAPTURE)
+    gone = payment.refunded + payment.disputed + payment.charged_back + payment.unsettled(Kind.REFUND)
     return max(taken - gone, 0)
 
 
@@ -29,19 +37,19 @@ def capture(payment: Payment, money: Money | None) -> int:
     """Return how much a caller takes: all that is left, unless they say how much."""
     given_up = payment.in_flight is not None and payment.in_flight.kind in VOIDS
     given_up |= any(one.final and one.state in UNSETTLED for one in payment.operations)
-    if ("capture", payment.state) not in OPERATIONS or given_up:
-        raise not_allowed("capture", payment)
+    if (Kind.CAPTURE, payment.state) not in OPERATIONS or given_up:
+        raise not_allowed(Kind.CAPTURE, payment)
     limit = left_to_take(payment)
     amount = limit if money is None else _fitting(payment, money, limit, "CAPTURE")
     if not amount and (payment.amount or payment.in_flight):
-        raise not_allowed("capture", payment)
+        raise not_allowed(Kind.CAPTURE, payment)
     return amount
 
 
 def refund(payment: Payment, money: Money | None) -> int:
     """Return how much a caller gets back: all that is left, unless they say how much."""
-    if ("refund", payment.state) not in OPERATIONS:
-        raise not_allowed("refund", payment)
+    if (Kind.REFUND, payment.state) not in OPERATIONS:
+        raise not_allowed(Kind.REFUND, payment)
     limit = left_to_give(payment)
     amount = limit if money is None else _fitting(payment, money, limit, "REFUND")
     if not amount and (payment.captured or payment.in_flight):
@@ -75,17 +83,18 @@ def worth(payment: Payment, amount: int, lines: Sequence[LineAmount]) -> tuple[S
     """Spread what a return is worth over the lines that came back, as its order says."""
     if sum(each.amount.minor_units for each in lines) == amount:
         return tuple(Share(each.product_id.lower(), each.amount.minor_units) for each in lines)
-    return spread("refund", payment, amount)
+    return spread(Kind.REFUND, payment, amount)
 
 
 def asked_for(payment: Payment) -> int:
     """Return how much somebody has asked to take, whatever became of it."""
-    return sum(one.amount for one in payment.operations if one.kind == "capture")
+    return sum(one.amount for one in payment.operations if one.kind == Kind.CAPTURE)
 
 
 def fitted(payment: Payment, refund: Operation, amount: int) -> tuple[Share, ...]:
     """Spread what is given back for a return over the lines that came back, as far as there is money of theirs."""
-    captured, before = payment.shares("capture", *COUNTED), payment.shares("refund", OPERATION_SUCCEEDED)
+    captured = payment.shares(Kind.CAPTURE, *COUNTED)
+    before = payment.shares(Kind.REFUND, OPERATION_SUCCEEDED)
     shares, rest = [], amount
     for share in refund.lines:
         part = min(rest, share.amount, captured.get(share.product_id, 0) - before.get(share.product_id, 0))
@@ -96,15 +105,15 @@ def fitted(payment: Payment, refund: Operation, amount: int) -> tuple[Share, ...
 
 
 def spread(
-    kind: str, payment: Payment, amount: int, lines: Sequence[LineAmount] = (), strict: bool = False
+    kind: Kind, payment: Payment, amount: int, lines: Sequence[LineAmount] = (), strict: bool = False
 ) -> tuple[Share, ...]:
     """Spread the amount of a capture or a refund over the order's lines, as given where that fits.
 
     With `strict` what does not fit is refused, naming the field; otherwise the first lines come first.
     """
     limits = {line.product_id: line.total for line in payment.lines}
-    if kind == "refund" and payment.state not in UNTAKEN:
-        limits = dict(payment.shares("capture", *COUNTED))
+    if kind == Kind.REFUND and payment.state not in UNTAKEN:
+        limits = dict(payment.shares(Kind.CAPTURE, *COUNTED))
     before = payment.shares(kind, *COUNTED)
     problem = _misfit(payment, amount, lines, before, limits)
     if lines and not problem:

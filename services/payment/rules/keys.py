@@ -2,12 +2,12 @@
 
 from uuid import UUID, uuid5
 
-from services.payment.rules.payment import Payment
+from services.payment.rules.payment import Kind, Payment
 
 _OPERATIONS = UUID("3f1b6a52-5c0e-5d0b-9c57-6c8d1a0f2e44")
 
 
-def key_of(payment: Payment, kind: str, cause: str) -> str:
+def key_of(payment: Payment, kind: Kind, cause: str) -> str:
     """Return the id of an operation on a payment; `cause` is the id of the request, parcel … that wants it.
 
     When history was lost, by a restore or a fail-over, and the same happens again, the provider sees the same key. The

@@ -6,7 +6,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import PaymentState
 
 from services.payment.rules.outcomes import Status
-from services.payment.rules.payment import Payment, State
+from services.payment.rules.payment import Kind, Payment, State
 from services.runtime.refusals import Refusal
 
 PENDING = PaymentState.PAYMENT_STATE_PENDING
@@ -117,43 +117,43 @@ LATE: frozenset[tuple[str, State]] = frozenset(
 
 # What a caller may ask for, and when; the sums say how much of it.
 OPERATIONS = frozenset(
-    {("capture", state) for state in (AUTHORIZED, PARTIALLY_CAPTURED, PARTIALLY_REFUNDED, DISPUTED)}
-    | {("void", state) for state in (AUTHORIZED, PARTIALLY_CAPTURED, PARTIALLY_REFUNDED, DISPUTED)}
-    | {("refund", state) for state in (PARTIALLY_CAPTURED, CAPTURED, PARTIALLY_REFUNDED)}
+    {(Kind.CAPTURE, state) for state in (AUTHORIZED, PARTIALLY_CAPTURED, PARTIALLY_REFUNDED, DISPUTED)}
+    | {(Kind.VOID, state) for state in (AUTHORIZED, PARTIALLY_CAPTURED, PARTIALLY_REFUNDED, DISPUTED)}
+    | {(Kind.REFUND, state) for state in (PARTIALLY_CAPTURED, CAPTURED, PARTIALLY_REFUNDED)}
 )
 
 # What a charge's status says happened, and which operations it may be the answer to.
-NEWS = {
-    "authorized": ("authorize", ("authorize",)),
-    "declined": ("decline", ("authorize",)),
-    "requires_action": ("challenge", ("authorize",)),
-    "processing": ("process", ("authorize",)),
-    "captured": ("capture", ("capture",)),
-    "voided": ("void", ("void", "expire", "authorize")),
-    "expired": ("expire", ("void", "expire", "authorize")),
-    "refunded": ("refund", ("refund",)),
+NEWS: Mapping[Status, tuple[str, tuple[Kind, ...]]] = {
+    "authorized": ("authorize", (Kind.AUTHORIZE,)),
+    "declined": ("decline", (Kind.AUTHORIZE,)),
+    "requires_action": ("challenge", (Kind.AUTHORIZE,)),
+    "processing": ("process", (Kind.AUTHORIZE,)),
+    "captured": ("capture", (Kind.CAPTURE,)),
+    "voided": ("void", (Kind.VOID, Kind.EXPIRE, Kind.AUTHORIZE)),
+    "expired": ("expire", (Kind.VOID, Kind.EXPIRE, Kind.AUTHORIZE)),
+    "refunded": ("refund", (Kind.REFUND,)),
 }
 
 # An operation that is refused because of what became of the charge is settled by that.
-MOOT = {
-    ("authorize", "expired"): "expire",
-    ("capture", "expired"): "expire",
-    ("capture", "voided"): "void",
-    ("void", "declined"): "decline",
-    ("void", "voided"): "void",
-    ("void", "expired"): "expire",
-    ("expire", "declined"): "decline",
-    ("expire", "voided"): "expire",
-    ("expire", "expired"): "expire",
+MOOT: Mapping[tuple[Kind, str], str] = {
+    (Kind.AUTHORIZE, "expired"): "expire",
+    (Kind.CAPTURE, "expired"): "expire",
+    (Kind.CAPTURE, "voided"): "void",
+    (Kind.VOID, "declined"): "decline",
+    (Kind.VOID, "voided"): "void",
+    (Kind.VOID, "expired"): "expire",
+    (Kind.EXPIRE, "declined"): "decline",
+    (Kind.EXPIRE, "voided"): "expire",
+    (Kind.EXPIRE, "expired"): "expire",
 }
 
 # The status that each operation leads to when all goes well.
-DONE: dict[str, Status] = {
-    "authorize": "authorized",
-    "capture": "captured",
-    "void": "voided",
-    "expire": "voided",
-    "refund": "refunded",
+DONE: Mapping[Kind, Status] = {
+    Kind.AUTHORIZE: "authorized",
+    Kind.CAPTURE: "captured",
+    Kind.VOID: "voided",
+    Kind.EXPIRE: "voided",
+    Kind.REFUND: "refunded",
 }
 
 
@@ -193,11 +193,11 @@ def name_of(state: State) -> str:
     return PaymentState.Name(state).removeprefix("PAYMENT_STATE_")
 
 
-def not_allowed(kind: str, payment: Payment) -> Refusal:
-    """Refuse an operation because of the payment's state."""
+def not_allowed(what: str, payment: Payment) -> Refusal:
+    """Refuse an operation, or what else a caller asks for, because of the payment's state."""
     return Refusal(
         ErrorReason.ERROR_REASON_PAYMENT_OPERATION_NOT_ALLOWED,
-        f"A payment that is {name_of(payment.state)} does not allow {kind}",
-        operation=kind,
+        f"A payment that is {name_of(payment.state)} does not allow {what}",
+        operation=what,
         state=name_of(payment.state),
     )

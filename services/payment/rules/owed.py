@@ -14,6 +14,7 @@ from services.payment.rules.payment import (
     OPERATION_FAILED,
     OPERATION_SUCCEEDED,
     UNSETTLED,
+    Kind,
     Operation,
     Payment,
 )
@@ -34,7 +35,7 @@ def next_owed(payment: Payment) -> Owed | None:
     """Return what is to be given back now, of the first return that is owed something."""
     if payment.disputed:
         return None
-    refunds = [one for one in payment.operations if one.kind == "refund" and one.wanted]
+    refunds = [one for one in payment.operations if one.kind == Kind.REFUND and one.wanted]
     returns = dict.fromkeys(one.request_id for one in refunds if one.request_id)
     return next(filter(None, (_owed(payment, return_id) for return_id in returns)), None)
 
@@ -62,11 +63,11 @@ def _owed(payment: Payment, return_id: str) -> Owed | None:
 def given(payment: Payment, return_id: str) -> int:
     """Return what went back for a return, or for whoever asked, in all."""
     done = (one for one in payment.attempts(return_id) if one.state == OPERATION_SUCCEEDED)
-    return sum(one.amount for one in done if one.kind == "refund")
+    return sum(one.amount for one in done if one.kind == Kind.REFUND)
 
 
 def _was_stopped(operation: Operation) -> bool:
-    failed = operation.kind == "refund" and operation.state == OPERATION_FAILED
+    failed = operation.kind == Kind.REFUND and operation.state == OPERATION_FAILED
     return failed and DISPUTED in _causes(operation)
 
 
@@ -77,5 +78,5 @@ def _causes(operation: Operation) -> list[str]:
 def _was_given_by_hand(payment: Payment, refund: Operation, amount: int) -> bool:
     """Whether somebody has given the same sum back since, who could not know that it would be given."""
     since = payment.operations[payment.operations.index(refund) + 1 :]
-    done = [one for one in since if one.kind == "refund" and one.state == OPERATION_SUCCEEDED]
+    done = [one for one in since if one.kind == Kind.REFUND and one.state == OPERATION_SUCCEEDED]
     return any(not one.wanted and one.amount == amount for one in done)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from commerce.common.v1.money_pb2 import Money
@@ -14,6 +15,17 @@ from commerce.payment.v1.payment_pb2 import (
 )
 
 from services.runtime.currencies import format_money
+
+
+class Kind(StrEnum):
+    """What a provider may be asked to do with a payment: the word for it in rows, messages and keys."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    EXPIRE = "expire"
+
 
 State: TypeAlias = PaymentState.ValueType
 OperationState: TypeAlias = PaymentOperationState.ValueType
@@ -32,7 +44,7 @@ AT_ONCE = CaptureMode.CAPTURE_MODE_AT_ONCE
 ON_SHIPMENT = CaptureMode.CAPTURE_MODE_ON_SHIPMENT
 MANUAL = CaptureMode.CAPTURE_MODE_MANUAL
 # What gives up the rest of what was authorized: for somebody's sake, or because its time is over.
-VOIDS = ("void", "expire")
+VOIDS = (Kind.VOID, Kind.EXPIRE)
 
 
 class Line(NamedTuple):
@@ -80,7 +92,7 @@ class Operation:
     """
 
     operation_id: str
-    kind: str
+    kind: Kind
     state: OperationState = OPERATION_PENDING
     amount: int
     attempts: int = 0
@@ -144,7 +156,7 @@ class Payment:
     def in_flight(self) -> Operation | None:
         """The open operation that the provider has not answered; one that waits for the customer is answered."""
         for operation in self.operations:
-            if operation.open and not (operation.kind == "authorize" and self.provider_reference):
+            if operation.open and not (operation.kind == Kind.AUTHORIZE and self.provider_reference):
                 return operation
         return None
 
@@ -164,7 +176,7 @@ class Payment:
     @property
     def authorization(self) -> Operation:
         """The operation that asked for the money."""
-        return next(one for one in self.operations if one.kind == "authorize")
+        return next(one for one in self.operations if one.kind == Kind.AUTHORIZE)
 
     @property
     def capturable(self) -> int:
@@ -180,11 +192,11 @@ class Payment:
         """Return a sum of this payment's currency as people write it."""
         return format_money(Money(currency_code=self.currency_code, minor_units=minor_units))
 
-    def unsettled(self, kind: str) -> int:
+    def unsettled(self, kind: Kind) -> int:
         """Return what operations of a kind that are not settled will take, or give back."""
         return sum(one.amount for one in self.operations if one.kind == kind and one.state in UNSETTLED)
 
-    def shares(self, kind: str, *states: OperationState) -> Mapping[str, int]:
+    def shares(self, kind: Kind, *states: OperationState) -> Mapping[str, int]:
         """Return how much of each line operations of a kind in these states have."""
         sums: dict[str, int] = {}
         for operation in self.operations:

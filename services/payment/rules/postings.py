@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from services.payment.rules.payment import OPERATION_SUCCEEDED as SUCCEEDED
-from services.payment.rules.payment import Dispute, Line, Operation, Payment, Share
+from services.payment.rules.payment import Dispute, Kind, Line, Operation, Payment, Share
 
 RECEIVABLE = "customer_receivable"
 AUTHORIZATIONS = "authorizations"
@@ -42,14 +42,14 @@ class Transaction(NamedTuple):
 
 def authorized(payment: Payment, operation: Operation) -> tuple[Transaction, ...]:
     """Note what the customer has promised."""
-    return _transaction("authorize", operation.operation_id, _memo(payment.amount))
+    return _transaction(Kind.AUTHORIZE, operation.operation_id, _memo(payment.amount))
 
 
 def captured(payment: Payment, operation: Operation) -> tuple[Transaction, ...]:
     """Take money for an operation of the payment as it was before: what for, line by line."""
     amount = operation.amount
     sums = [*_memo(-amount), (CLEARING, amount, "")]
-    before = payment.shares("capture", SUCCEEDED)
+    before = payment.shares(Kind.CAPTURE, SUCCEEDED)
     for line, begin, end in _parts(payment, operation, before):
         discount = _part(line.discount, begin, end, line)
         tax = _part(line.tax, begin, end, line)
@@ -59,18 +59,18 @@ def captured(payment: Payment, operation: Operation) -> tuple[Transaction, ...]:
             (DISCOUNTS, discount, line.product_id),
             (TAX, -tax, line.product_id),
         ]
-    return _transaction("capture", operation.operation_id, sums)
+    return _transaction(Kind.CAPTURE, operation.operation_id, sums)
 
 
 def refunded(payment: Payment, operation: Operation) -> tuple[Transaction, ...]:
     """Give money back for an operation of the payment as it was before: what for, line by line."""
     sums = [(CLEARING, -operation.amount, "")]
-    before = payment.shares("refund", SUCCEEDED)
+    before = payment.shares(Kind.REFUND, SUCCEEDED)
     for line, begin, end in _parts(payment, operation, before):
         tax = _part(line.tax, begin, end, line)
         account = SHIPPING if not line.product_id and payment.lines else REFUNDS
         sums += [(account, end - begin - tax, line.product_id), (TAX, tax, line.product_id)]
-    return _transaction("refund", operation.operation_id, sums)
+    return _transaction(Kind.REFUND, operation.operation_id, sums)
 
 
 def given_up(payment: Payment, operation: Operation, kind: str) -> tuple[Transaction, ...]:

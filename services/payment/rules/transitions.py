@@ -40,6 +40,7 @@ from services.payment.rules.payment import (
     OPERATION_UNKNOWN,
     OPERATION_WAITING,
     VOIDS,
+    Kind,
     Operation,
     OperationState,
     Payment,
@@ -51,10 +52,10 @@ from services.runtime.refusals import Refusal
 
 def may_void(payment: Payment) -> None:
     """Refuse to give up what is not promised any more, or while something else is open."""
-    if ("void", payment.state) not in OPERATIONS or payment.in_flight:
-        raise not_allowed("void", payment)
+    if (Kind.VOID, payment.state) not in OPERATIONS or payment.in_flight:
+        raise not_allowed(Kind.VOID, payment)
     if payment.amount and not payment.capturable:
-        raise not_allowed("void", payment)
+        raise not_allowed(Kind.VOID, payment)
 
 
 def same(payment: Payment, asked: Payment) -> Payment:
@@ -74,7 +75,7 @@ def same(payment: Payment, asked: Payment) -> Payment:
     return payment
 
 
-def accepted(payment: Payment) -> str:
+def accepted(payment: Payment) -> Kind | None:
     """Return the operation that an accepted order wants, if any: that what is left is taken, whoever took a part.
 
     A cancellation that came first decides; so does the end of the promise, of which the order is told by itself. While
@@ -82,11 +83,11 @@ def accepted(payment: Payment) -> str:
     money was never promised.
     """
     if payment.cancelled or payment.state in (VOIDED, EXPIRED):
-        return ""
+        return None
     if payment.state not in (AUTHORIZED, *TAKEN):
-        raise not_allowed("capture", payment)
+        raise not_allowed(Kind.CAPTURE, payment)
     wanted = payment.capture_mode in (ON_ACCEPTANCE, AT_ONCE) and amounts.left_to_take(payment) > 0
-    return "capture" if wanted else ""
+    return Kind.CAPTURE if wanted else None
 
 
 def takes_parcels(payment: Payment) -> bool:
@@ -94,7 +95,7 @@ def takes_parcels(payment: Payment) -> bool:
     if payment.capture_mode != ON_SHIPMENT or payment.cancelled or payment.state in (VOIDED, EXPIRED):
         return False
     if payment.state in UNDECIDED:
-        raise not_allowed("capture", payment)
+        raise not_allowed(Kind.CAPTURE, payment)
     return True
 
 
@@ -118,7 +119,7 @@ def overdue(payment: Payment, now: datetime) -> Change | None:
         return None
     after = replace(next_version(payment, now), expire_time=None)
     if payment.state in (*UNTAKEN, *TAKEN) and payment.capturable:
-        return followed(payment, after, payment.authorization, now, wanted="expire")
+        return followed(payment, after, payment.authorization, now, wanted=Kind.EXPIRE)
     return Change(before=payment, payment=after, operation=payment.authorization)
 
 
@@ -138,7 +139,7 @@ def unasked(payment: Payment, told: Told, now: datetime) -> Change | None:
     if told.status not in ("voided", "expired"):
         raise Contradiction(f"{told.status}, and nobody here asked for it")
     in_flight = payment.in_flight
-    if in_flight and in_flight.kind in ("capture", *VOIDS):
+    if in_flight and in_flight.kind in (Kind.CAPTURE, *VOIDS):
         return None  # Its own answer will tell.
     return _told(payment, payment.authorization, told, now)
 
@@ -146,10 +147,12 @@ def unasked(payment: Payment, told: Told, now: datetime) -> Change | None:
 def foregone(operation: Operation, payment: Payment) -> Outcome | None:
     """Return the outcome that no provider need be asked for: of no money, or of what is not there any more."""
     kind, amount = operation.kind, operation.amount
-    if kind == "refund" and (("refund", payment.state) not in OPERATIONS or amount > payment.kept):
+    if kind == Kind.REFUND and ((Kind.REFUND, payment.state) not in OPERATIONS or amount > payment.kept):
         code = "not_left" if payment.captured else "nothing_captured"
         return Refused((operation.wanted and lacking(payment)) or code)
-    if kind == "capture" and (("capture", payment.state) not in OPERATIONS or amount > payment.capturable):
+    if kind == Kind.CAPTURE and (
+        (Kind.CAPTURE, payment.state) not in OPERATIONS or amount > payment.capturable
+    ):
         return Refused("nothing_left")
     if payment.amount:
         return None
@@ -175,16 +178,16 @@ def lacking(payment: Payment) -> str:
     return ", ".join(cause for cause, holds in causes.items() if holds)
 
 
-def waits(kind: str, payment: Payment) -> bool:
+def waits(kind: Kind, payment: Payment) -> bool:
     """Tell whether an operation has to wait: for its turn, or for the money to be there."""
-    if kind not in ("capture", "refund"):
+    if kind not in (Kind.CAPTURE, Kind.REFUND):
         return False
     return payment.in_flight is not None or not _ready(kind, payment)
 
 
-def _ready(kind: str, payment: Payment) -> bool:
+def _ready(kind: Kind, payment: Payment) -> bool:
     """Whether its state lets an operation begin, or shows that it never can."""
-    if kind == "refund":
+    if kind == Kind.REFUND:
         return payment.state not in UNTAKEN and not payment.disputed
     return payment.state not in UNDECIDED
 
@@ -194,7 +197,7 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     if operation.kind not in kinds:
         raise Contradiction(f"{told.status} as the answer to {operation.kind}")
     _agree(payment, operation, told)
-    if operation.kind != "authorize":
+    if operation.kind != Kind.AUTHORIZE:
         return _done(payment, operation, told, name, now)
     if name in VOIDS:
         return _given_up(payment, operation, name, now, told)
@@ -221,7 +224,7 @@ def _told(payment: Payment, operation: Operation, told: Told, now: datetime) -> 
     booked = postings.authorized(payment, operation) if name == "authorize" else ()
     # What costs nothing is paid for as soon as it is promised, whatever the store waits for.
     at_once = payment.capture_mode == AT_ONCE or not payment.amount
-    wanted = "capture" if name == "authorize" and at_once else ""
+    wanted = Kind.CAPTURE if name == "authorize" and at_once else None
     return followed(payment, next_version(after, now), ended, now, booked, wanted)
 
 
@@ -289,7 +292,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
     if not operation.open:
         return None
     kind = operation.kind
-    name = MOOT.get((kind, refused.charge), "decline" if kind == "authorize" else "")
+    name = MOOT.get((kind, refused.charge), "decline" if kind == Kind.AUTHORIZE else "")
     if name in VOIDS:
         return _given_up(payment, operation, name, now, refused=refused)
     after = next_version(payment, now)
@@ -298,7 +301,7 @@ def _refused(payment: Payment, operation: Operation, refused: Refused, now: date
             after,
             state=step(name, payment),
             expire_time=None,
-            decline_code=refused.code if kind == "authorize" else payment.decline_code,
+            decline_code=refused.code if kind == Kind.AUTHORIZE else payment.decline_code,
         )
     ended = _ended(operation, OPERATION_FAILED, now, refused=refused)
     return followed(payment, after, ended, now, refused=ended)
@@ -309,7 +312,7 @@ def _lost(payment: Payment, operation: Operation, unknown: Unknown, now: datetim
     if waiting or operation.state == OPERATION_UNKNOWN:
         return None
     after = next_version(payment, now)
-    if operation.kind == "authorize":
+    if operation.kind == Kind.AUTHORIZE:
         after = replace(after, state=step("lose", payment))
     lost = _saying(operation, unknown.words, state=OPERATION_UNKNOWN)
     return Change(before=payment, payment=after.with_changed(lost), operation=lost)
@@ -317,8 +320,8 @@ def _lost(payment: Payment, operation: Operation, unknown: Unknown, now: datetim
 
 def _agree(payment: Payment, operation: Operation, told: Told) -> None:
     """Refuse a sum that is not ours, to the last minor unit; a part's while it is open, and so the last one."""
-    captures = operation.kind == "capture" and operation.open
-    refunds = operation.kind == "refund" and operation.open
+    captures = operation.kind == Kind.CAPTURE and operation.open
+    refunds = operation.kind == Kind.REFUND and operation.open
     voids = operation.kind in VOIDS and operation.open
     captured = payment.captured if voids else told.captured
     expected: Mapping[str, int] = {
@@ -342,7 +345,7 @@ def followed(
     operation: Operation,
     now: datetime,
     booked: tuple[Transaction, ...] = (),
-    wanted: str = "",
+    wanted: Kind | None = None,
     refused: Operation | None = None,
 ) -> Change:
     """Add what comes next when nothing is in flight: what has waited longest and may begin, then what is `wanted`.
@@ -353,15 +356,15 @@ def followed(
     after = after.with_changed(operation)
     begun = None
     if after.in_flight:
-        wanted = ""
+        wanted = None
     else:
         begun = _next_waiting(after)
         if begun:
-            wanted = ""
+            wanted = None
         elif after.cancelled:
             wanted = _wanted_back(after, refused)
         elif not wanted and _is_final(after):
-            wanted = "void"
+            wanted = Kind.VOID
     if begun:
         begun = fitted(replace(begun, state=OPERATION_PENDING), after)
         after = after.with_changed(begun)
@@ -387,16 +390,16 @@ def _without_what_is_of_no_use(payment: Payment) -> Payment:
     return replace(payment, next_action_url="", client_secret="")
 
 
-def _following(kind: str, payment: Payment, operation: Operation, now: datetime) -> Operation:
+def _following(kind: Kind, payment: Payment, operation: Operation, now: datetime) -> Operation:
     """The operation that follows from another one: of all that is left."""
-    amount = payment.kept if kind == "refund" else payment.capturable
+    amount = payment.kept if kind == Kind.REFUND else payment.capturable
     return Operation(
         operation_id=key_of(payment, kind, operation.operation_id),
         kind=kind,
         amount=amount,
         traceparent=operation.traceparent,
         create_time=now,
-        lines=amounts.spread(kind, payment, amount) if kind in ("capture", "refund") else (),
+        lines=amounts.spread(kind, payment, amount) if kind in (Kind.CAPTURE, Kind.REFUND) else (),
     )
 
 
@@ -422,7 +425,7 @@ def _anew(payment: Payment, now: datetime) -> Operation | None:
 def _next_waiting(payment: Payment) -> Operation | None:
     """What is taken comes first, for what is given back may be of it."""
     waiting = [one for one in payment.operations if one.state == OPERATION_WAITING]
-    waiting.sort(key=lambda one: one.kind != "capture")
+    waiting.sort(key=lambda one: one.kind != Kind.CAPTURE)
     return next((one for one in waiting if _ready(one.kind, payment)), None)
 
 
@@ -435,15 +438,15 @@ def _is_final(payment: Payment) -> bool:
     )
 
 
-def _wanted_back(payment: Payment, refused: Operation | None) -> str:
+def _wanted_back(payment: Payment, refused: Operation | None) -> Kind | None:
     """What a cancelled order wants: that nothing more is taken, then what was taken back."""
     voidable = payment.state in UNTAKEN or (payment.state in TAKEN and payment.capturable)
     if voidable and not (refused and refused.kind in VOIDS):
-        return "void"
-    if ("refund", payment.state) not in OPERATIONS or (payment.amount and payment.kept <= 0):
-        return ""
-    again = refused and refused.kind == "refund" and refused.amount == payment.kept
-    return "" if refused and again and not owed.may_go_on(payment, refused) else "refund"
+        return Kind.VOID
+    if (Kind.REFUND, payment.state) not in OPERATIONS or (payment.amount and payment.kept <= 0):
+        return None
+    again = refused and refused.kind == Kind.REFUND and refused.amount == payment.kept
+    return None if refused and again and not owed.may_go_on(payment, refused) else Kind.REFUND
 
 
 def _over(payment: Payment) -> bool:

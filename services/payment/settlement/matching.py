@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from services.payment.rules.payment import DISPUTE_WON
+from services.payment.rules.payment import DISPUTE_WON, Kind
 from services.payment.settlement import queries
 from services.payment.settlement.rules import (
     AGREES,
@@ -86,7 +86,7 @@ async def _ours(payment_ids: Sequence[str], db: Runs) -> Mapping[str, list[Ours]
     """Return what our books have of payments."""
     found: defaultdict[str, list[Ours]] = defaultdict(list)
     for row in await db.rows(queries.OPERATIONS, payment_ids=payment_ids):
-        captured, amount = row["kind"] == "capture", row["amount_minor_units"]
+        captured, amount = row["kind"] == Kind.CAPTURE, row["amount_minor_units"]
         one = Ours(
             CAPTURE if captured else REFUND,
             str(row["operation_id"]),

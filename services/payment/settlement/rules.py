@@ -15,7 +15,7 @@ from services.payment.rules import postings
 from services.payment.rules.postings import Transaction
 from services.runtime.ids import is_uuid
 
-Kind: TypeAlias = SettlementLineKind.ValueType
+LineKind: TypeAlias = SettlementLineKind.ValueType
 Reason: TypeAlias = DiscrepancyReason.ValueType
 CAPTURE = SettlementLineKind.SETTLEMENT_LINE_KIND_CAPTURE
 REFUND = SettlementLineKind.SETTLEMENT_LINE_KIND_REFUND
@@ -35,7 +35,7 @@ class Line(NamedTuple):
     """A line of a report, in minor units. `reference` is the provider's of what it is of, or our operation's id."""
 
     line_id: str
-    kind: Kind
+    kind: LineKind
     charge: str
     reference: str
     currency_code: str
@@ -74,7 +74,7 @@ class Ours(NamedTuple):
     `amount` is signed as a line's gross is; `fee` was posted when the dispute began.
     """
 
-    kind: Kind
+    kind: LineKind
     id: str
     reference: str
     amount: int

@@ -24,12 +24,12 @@ from services.payment.rules.outcomes import (
     Told,
     Unknown,
 )
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 from services.payment.settings import PaymentSettings
 from services.runtime.refusals import Refusal
 
 TOLERANCE_SECONDS = 300
-STEPS = {"capture": "take", "refund": "return", "void": "cancel", "expire": "cancel"}
+STEPS = {Kind.CAPTURE: "take", Kind.REFUND: "return", Kind.VOID: "cancel", Kind.EXPIRE: "cancel"}
 # Acme's words, and ours.
 STATES: Mapping[str, Any] = {
     "promised": "authorized",
@@ -66,7 +66,7 @@ class AcmeGateway:
     async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """POST it under its key; Acme does what it is asked under one key once."""
         asked = {"key": operation.operation_id, "amount": operation.amount}
-        if operation.kind == "authorize":
+        if operation.kind == Kind.AUTHORIZE:
             card = token_of(payment.payment_method, self.code)
             asked |= {"currency": payment.currency_code, "card": card}
             return _outcome(await self._ask("POST", "/payments", asked))

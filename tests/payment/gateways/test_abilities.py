@@ -8,7 +8,7 @@ import pytest
 
 from services.payment.gateways.gateway import Abilities
 from services.payment.rules.life import AUTHORIZED
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from tests.payment.stand_ins import gateways_that_can
@@ -20,7 +20,7 @@ def payment(captured=0, under_way=0):
     whose: dict[str, Any] = {
         name: str(new_id()) for name in ("payment_id", "order_id", "store_id", "customer_id")
     }
-    taken = Operation(operation_id=str(new_id()), kind="capture", amount=under_way, create_time=NOW)
+    taken = Operation(operation_id=str(new_id()), kind=Kind.CAPTURE, amount=under_way, create_time=NOW)
     return Payment(
         **whose,
         state=AUTHORIZED,

@@ -6,6 +6,7 @@ import pytest
 
 from services.payment.gateways.gateway import HOSTED
 from services.payment.rules.outcomes import NeverSeen, Refused, Told, Unknown
+from services.payment.rules.payment import Kind
 from tests.payment.gateway_kit import AMOUNT, DONE, KINDS, PART, Sums, buy, decline_of, needs
 
 REST = AMOUNT - PART
@@ -14,7 +15,7 @@ REST = AMOUNT - PART
 async def test_promises_the_amount(world):
     purchase = await buy(world)
 
-    told = await purchase.done("authorize")
+    told = await purchase.done(Kind.AUTHORIZE)
 
     assert (told.amount, told.currency_code) == (AMOUNT, world.currencies[0])
     assert (told.captured, told.refunded, told.decline_code, told.next_action_url) == (0, 0, "", "")
@@ -24,9 +25,9 @@ async def test_promises_the_amount(world):
 
 async def test_takes_all_of_it(world):
     purchase = await buy(world)
-    authorized = await purchase.done("authorize")
+    authorized = await purchase.done(Kind.AUTHORIZE)
 
-    told = await purchase.done("capture")
+    told = await purchase.done(Kind.CAPTURE)
 
     assert (told.amount, told.captured, told.refunded) == (AMOUNT, AMOUNT, 0)
     assert told.reference == authorized.reference
@@ -37,9 +38,9 @@ async def test_takes_all_of_it(world):
 async def test_takes_it_in_two_parts(world):
     needs(world, "partial_capture", "multiple_capture")
     purchase = await buy(world)
-    await purchase.done("authorize")
+    await purchase.done(Kind.AUTHORIZE)
 
-    first, second = await purchase.done("capture", PART), await purchase.done("capture", REST)
+    first, second = await purchase.done(Kind.CAPTURE, PART), await purchase.done(Kind.CAPTURE, REST)
 
     assert (first.captured, second.captured) == (PART, AMOUNT)
     assert first.operation_reference
@@ -47,10 +48,10 @@ async def test_takes_it_in_two_parts(world):
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT)]
 
 
-@pytest.mark.parametrize("kind", ["void", "expire"])
+@pytest.mark.parametrize("kind", [Kind.VOID, Kind.EXPIRE])
 async def test_gives_it_up(world, kind):
     purchase = await buy(world)
-    await purchase.done("authorize")
+    await purchase.done(Kind.AUTHORIZE)
 
     told = await purchase.done(kind)
 
@@ -58,18 +59,18 @@ async def test_gives_it_up(world, kind):
     assert await purchase.charges() == [Sums(AMOUNT, voided=AMOUNT)]
 
 
-@pytest.mark.parametrize("kind", ["void", "expire"])
+@pytest.mark.parametrize("kind", [Kind.VOID, Kind.EXPIRE])
 async def test_gives_up_the_rest_after_a_part(world, kind):
     needs(world, "partial_capture", "multiple_capture")
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("capture", PART)
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.CAPTURE, PART)
 
     told = await purchase.done(kind)
 
     assert (told.captured, told.refunded) == (PART, 0)
     assert await purchase.charges() == [Sums(AMOUNT, captured=PART, voided=REST)]
-    assert isinstance(await purchase.do("capture", 1), Refused)
+    assert isinstance(await purchase.do(Kind.CAPTURE, 1), Refused)
 
 
 async def test_one_part_is_all_where_there_are_not_more(world):
@@ -77,18 +78,18 @@ async def test_one_part_is_all_where_there_are_not_more(world):
     if world.gateway.abilities.multiple_capture:
         pytest.skip("it takes several parts")
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("capture", PART)
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.CAPTURE, PART)
 
-    await purchase.do("void")
+    await purchase.do(Kind.VOID)
 
     assert await purchase.charges() == [Sums(AMOUNT, captured=PART, voided=REST)]
 
 
 async def test_gives_all_of_it_back(world):
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
 
-    told = await purchase.done("refund")
+    told = await purchase.done(Kind.REFUND)
 
     assert (told.amount, told.captured, told.refunded) == (AMOUNT, AMOUNT, AMOUNT)
     assert told.operation_reference
@@ -97,10 +98,10 @@ async def test_gives_all_of_it_back(world):
 
 async def test_gives_it_back_in_parts(world):
     needs(world, "partial_refund")
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
 
-    tolds = [await purchase.done("refund", PART), await purchase.done("refund", 1)]
-    tolds.append(await purchase.done("refund"))
+    tolds = [await purchase.done(Kind.REFUND, PART), await purchase.done(Kind.REFUND, 1)]
+    tolds.append(await purchase.done(Kind.REFUND))
 
     assert [told.refunded for told in tolds] == [PART, PART + 1, AMOUNT]
     assert len({told.operation_reference for told in tolds}) == 3
@@ -110,12 +111,12 @@ async def test_gives_it_back_in_parts(world):
 async def test_gives_back_what_was_taken_in_two_parts(world):
     needs(world, "partial_capture", "multiple_capture", "partial_refund")
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("capture", PART)
-    await purchase.done("capture", REST)
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.CAPTURE, PART)
+    await purchase.done(Kind.CAPTURE, REST)
 
-    await purchase.done("refund", PART + 1)
-    await purchase.done("refund")
+    await purchase.done(Kind.REFUND, PART + 1)
+    await purchase.done(Kind.REFUND)
 
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT, refunded=AMOUNT)]
 
@@ -123,11 +124,11 @@ async def test_gives_back_what_was_taken_in_two_parts(world):
 async def test_gives_back_a_part_that_was_taken_and_takes_the_rest_later(world):
     needs(world, "partial_capture", "multiple_capture")
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("capture", PART)
-    await purchase.done("refund", PART)
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.CAPTURE, PART)
+    await purchase.done(Kind.REFUND, PART)
 
-    await purchase.done("capture", REST)
+    await purchase.done(Kind.CAPTURE, REST)
 
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT, refunded=PART)]
 
@@ -136,7 +137,7 @@ async def test_gives_back_a_part_that_was_taken_and_takes_the_rest_later(world):
 async def test_a_customer_who_confirms_has_paid(world, hosted):
     needs(world, "hosted" if hosted else "customer_action")
     purchase = await buy(world, "challenge", method=HOSTED if hosted else "")
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
 
     told = await purchase.perform(authorization)
     assert (told.status, await purchase.charges()) == ("requires_action", [])
@@ -148,14 +149,14 @@ async def test_a_customer_who_confirms_has_paid(world, hosted):
     assert (await purchase.look_up(authorization)).status == "authorized"
     assert (await purchase.look_up(authorization)).status == "authorized"
     assert await purchase.charges() == [Sums(AMOUNT)]
-    await purchase.done("capture")
+    await purchase.done(Kind.CAPTURE)
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT)]
 
 
 async def test_a_customer_who_does_not_confirm_has_not_paid(world):
     needs(world, "customer_action")
     purchase = await buy(world, "challenge")
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
     told = await purchase.perform(authorization)
 
     await world.answer_challenge(told.reference, passed=False)
@@ -169,9 +170,9 @@ async def test_a_customer_who_does_not_confirm_has_not_paid(world):
 async def test_what_waits_for_the_customer_can_be_given_up(world):
     needs(world, "customer_action")
     purchase = await buy(world, "challenge")
-    await purchase.do("authorize")
+    await purchase.do(Kind.AUTHORIZE)
 
-    told = await purchase.do("void")
+    told = await purchase.do(Kind.VOID)
 
     assert isinstance(told, Told)
     assert told.status == "voided"
@@ -181,7 +182,7 @@ async def test_what_waits_for_the_customer_can_be_given_up(world):
 @pytest.mark.parametrize("behaviour", ["declined", "insufficient_funds"])
 async def test_a_decline_tells_its_kind(world, behaviour):
     purchase = await buy(world, behaviour)
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
 
     outcome = await purchase.perform(authorization)
 
@@ -191,7 +192,7 @@ async def test_a_decline_tells_its_kind(world, behaviour):
 
 async def test_a_payment_method_that_is_unknown_is_refused(world):
     purchase = await buy(world, method=world.unknown_token)
-    outcome = await purchase.do("authorize")
+    outcome = await purchase.do(Kind.AUTHORIZE)
     assert isinstance(outcome, Refused) or decline_of(outcome), outcome
     assert await purchase.charges() == []
 
@@ -199,10 +200,10 @@ async def test_a_payment_method_that_is_unknown_is_refused(world):
 def once(kind):
     """What the provider's book has when each was done once."""
     return {
-        "authorize": Sums(AMOUNT),
-        "capture": Sums(AMOUNT, captured=AMOUNT),
-        "void": Sums(AMOUNT, voided=AMOUNT),
-        "refund": Sums(AMOUNT, captured=AMOUNT, refunded=AMOUNT),
+        Kind.AUTHORIZE: Sums(AMOUNT),
+        Kind.CAPTURE: Sums(AMOUNT, captured=AMOUNT),
+        Kind.VOID: Sums(AMOUNT, voided=AMOUNT),
+        Kind.REFUND: Sums(AMOUNT, captured=AMOUNT, refunded=AMOUNT),
     }[kind]
 
 
@@ -239,10 +240,10 @@ async def test_the_same_asked_at_once_is_done_once(world, kind):
 
 async def test_another_one_of_the_same_size_is_another_one(world):
     needs(world, "partial_refund")
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
 
-    await purchase.done("refund", PART)
-    await purchase.done("refund", PART)
+    await purchase.done(Kind.REFUND, PART)
+    await purchase.done(Kind.REFUND, PART)
 
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT, refunded=2 * PART)]
 
@@ -250,17 +251,17 @@ async def test_another_one_of_the_same_size_is_another_one(world):
 async def test_another_capture_of_the_same_size_is_another_one(world):
     needs(world, "multiple_capture")
     purchase = await buy(world)
-    await purchase.done("authorize")
+    await purchase.done(Kind.AUTHORIZE)
 
-    await purchase.done("capture", PART)
-    await purchase.done("capture", PART)
+    await purchase.done(Kind.CAPTURE, PART)
+    await purchase.done(Kind.CAPTURE, PART)
 
     assert await purchase.charges() == [Sums(AMOUNT, captured=2 * PART)]
 
 
 async def test_two_purchases_are_two_charges(world):
     first = await buy(world)
-    await asyncio.gather(*(other.done("authorize") for other in (first, await buy(world))))
+    await asyncio.gather(*(other.done(Kind.AUTHORIZE) for other in (first, await buy(world))))
     assert await first.charges() == [Sums(AMOUNT), Sums(AMOUNT)]
 
 
@@ -296,15 +297,15 @@ async def test_our_key_finds_nothing_that_was_never_sent(world, kind):
 async def test_our_key_tells_one_capture_and_refund_from_another(world):
     needs(world, "multiple_capture", "partial_refund")
     purchase = await buy(world)
-    await purchase.done("authorize")
-    for kind in ("capture", "refund"):
+    await purchase.done(Kind.AUTHORIZE)
+    for kind in (Kind.CAPTURE, Kind.REFUND):
         await purchase.done(kind, PART)
         assert await purchase.look_up(purchase.asked(kind, PART)) == NeverSeen()
 
 
 async def test_our_key_finds_a_decline(world):
     purchase = await buy(world, "declined")
-    authorization, payment = purchase.asked("authorize"), purchase.payment
+    authorization, payment = purchase.asked(Kind.AUTHORIZE), purchase.payment
     await world.gateway.perform(authorization, payment)
 
     outcome = await purchase.look_up(authorization)
@@ -317,14 +318,14 @@ async def test_our_key_finds_a_decline(world):
 async def test_a_charge_is_not_anothers(world):
     """What is said of one charge is done to that one."""
     first, second = await buy(world), await buy(world)
-    await first.done("authorize")
-    await second.done("authorize")
+    await first.done(Kind.AUTHORIZE)
+    await second.done(Kind.AUTHORIZE)
 
-    await second.done("capture")
+    await second.done(Kind.CAPTURE)
 
     book = await world.book()
     assert (book[first.reference], book[second.reference]) == (
         Sums(AMOUNT),
         Sums(AMOUNT, captured=AMOUNT),
     )
-    assert await first.look_up(first.asked("capture")) == NeverSeen()
+    assert await first.look_up(first.asked(Kind.CAPTURE)) == NeverSeen()

@@ -8,6 +8,7 @@ import structlog
 
 from services.payment.gateways.gateway import Unfetched
 from services.payment.rules.outcomes import NeverSeen, NotSent, Told, Unknown
+from services.payment.rules.payment import Kind
 from services.runtime import telemetry
 from tests.payment.gateway_kit import (
     AFTER,
@@ -26,7 +27,7 @@ from tests.payment.worlds.receiver import free_port
 
 async def asked_badly(world, purchase, fault, question):
     """Ask while the provider misbehaves."""
-    operation = purchase.asked("capture" if question == "look_up" else question)
+    operation = purchase.asked(Kind.CAPTURE if question == "look_up" else question)
     gateway = world.connect(timeout_seconds=HASTE_SECONDS if fault in SILENT else PATIENCE_SECONDS)
     await world.misbehave(fault, question)
     try:
@@ -86,16 +87,16 @@ async def test_what_was_done_and_is_asked_again_is_done_once(world, fault, kind)
 
 @pytest.mark.parametrize("fault", BEFORE + AFTER)
 async def test_a_lookup_whose_answer_is_lost_is_unknown(world, fault):
-    purchase = await (await buy(world)).ready_for("capture")
+    purchase = await (await buy(world)).ready_for(Kind.CAPTURE)
     _, outcome = await asked_badly(world, purchase, fault, "look_up")
     # Whoever hangs up on a question that changes nothing may be asked again at once.
     assert isinstance(outcome, Unknown) or (fault == "hang_up" and outcome == NeverSeen()), outcome
-    assert await purchase.charges() == [once("authorize")]
+    assert await purchase.charges() == [once(Kind.AUTHORIZE)]
 
 
 async def test_a_lookup_that_is_lost_leaves_a_charge_as_it_is(world):
     purchase = await buy(world)
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
     await purchase.perform(authorization)
     await world.misbehave("error_500", "look_up")
     assert isinstance(await purchase.look_up(authorization), Unknown)
@@ -127,7 +128,7 @@ async def test_where_nobody_listens_nothing_was_sent(world):
         assert isinstance(await gateway.perform(operation, payment), NotSent), kind
         asked = await gateway.look_up(operation, payment)
         assert isinstance(asked, NotSent) or (asked == NeverSeen() and not purchase.found_by_key(operation))
-        if kind == "authorize":
+        if kind == Kind.AUTHORIZE:
             await purchase.perform(operation)
     if world.gateway.abilities.saved_methods:
         assert isinstance(await gateway.method(world.unknown_token), NotSent)
@@ -175,17 +176,17 @@ async def test_no_credential_and_no_token_is_logged_or_traced(world, monkeypatch
     caplog.set_level(logging.DEBUG)
     tokens = [world.token("ok"), world.unknown_token]
     with structlog.testing.capture_logs() as lines:
-        purchase = await (await buy(world, method=tokens[0])).ready_for("refund")
-        await purchase.done("refund")
+        purchase = await (await buy(world, method=tokens[0])).ready_for(Kind.REFUND)
+        await purchase.done(Kind.REFUND)
         for fault in ("malformed", "error_500"):
-            await asked_badly(world, await buy(world), fault, "authorize")
+            await asked_badly(world, await buy(world), fault, Kind.AUTHORIZE)
         if world.gateway.abilities.saved_methods:
             token, _ = await world.saved()
             tokens.append(token)
             await world.gateway.method(token)
             await world.gateway.forget(token)
-        await (await buy(world, method=world.unknown_token)).do("authorize")
-        await asked_badly(world, await buy(world), "silent_after", "authorize")
+        await (await buy(world, method=world.unknown_token)).do(Kind.AUTHORIZE)
+        await asked_badly(world, await buy(world), "silent_after", Kind.AUTHORIZE)
 
     assert sink.spans
     said = [line.getMessage() for line in caplog.records] + [repr(line) for line in lines]

@@ -3,35 +3,36 @@
 import pytest
 
 from services.payment.rules.outcomes import Refused, Unknown
+from services.payment.rules.payment import Kind
 from tests.payment.gateway_kit import AMOUNT, Sums, buy, decline_of, needs
 
 
 async def test_more_than_was_promised_is_not_taken(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
-    assert isinstance(await purchase.do("capture", 2 * AMOUNT), Refused)
+    await purchase.done(Kind.AUTHORIZE)
+    assert isinstance(await purchase.do(Kind.CAPTURE, 2 * AMOUNT), Refused)
     assert await purchase.charges() == [Sums(AMOUNT)]
 
 
 async def test_more_than_was_taken_is_not_given_back(world):
-    purchase = await (await buy(world)).ready_for("refund")
-    assert isinstance(await purchase.do("refund", AMOUNT + 1), Refused)
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
+    assert isinstance(await purchase.do(Kind.REFUND, AMOUNT + 1), Refused)
     assert await purchase.charges() == [Sums(AMOUNT, captured=AMOUNT)]
 
 
 async def test_what_was_not_taken_is_not_given_back(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
-    assert isinstance(await purchase.do("refund", AMOUNT), Refused)
+    await purchase.done(Kind.AUTHORIZE)
+    assert isinstance(await purchase.do(Kind.REFUND, AMOUNT), Refused)
     assert await purchase.charges() == [Sums(AMOUNT)]
 
 
 async def test_what_was_given_up_is_not_taken(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("void")
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.VOID)
 
-    outcome = await purchase.do("capture", AMOUNT)
+    outcome = await purchase.do(Kind.CAPTURE, AMOUNT)
 
     assert isinstance(outcome, Refused)
     assert outcome.charge == "voided"
@@ -40,10 +41,10 @@ async def test_what_was_given_up_is_not_taken(world):
 
 async def test_a_refusal_keeps_what_the_provider_said_and_its_name_of_the_request(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("void")
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.VOID)
 
-    words = (await purchase.do("capture", AMOUNT)).words
+    words = (await purchase.do(Kind.CAPTURE, AMOUNT)).words
 
     assert bool(words.message) == bool(words.request_id) == world.says_why
     assert not any(secret in words.message for secret in world.secrets)
@@ -51,19 +52,19 @@ async def test_a_refusal_keeps_what_the_provider_said_and_its_name_of_the_reques
 
 async def test_an_answer_that_is_none_keeps_the_providers_name_of_the_request(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await world.misbehave("error_500", "capture")
+    await purchase.done(Kind.AUTHORIZE)
+    await world.misbehave("error_500", Kind.CAPTURE)
 
-    outcome = await purchase.do("capture", AMOUNT)
+    outcome = await purchase.do(Kind.CAPTURE, AMOUNT)
 
     assert isinstance(outcome, Unknown)
     assert bool(outcome.words.request_id) == world.says_why
 
 
 async def test_what_was_taken_is_not_given_up(world):
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
 
-    outcome = await purchase.do("void")
+    outcome = await purchase.do(Kind.VOID)
 
     assert isinstance(outcome, Refused)
     assert outcome.charge == "captured"
@@ -72,11 +73,11 @@ async def test_what_was_taken_is_not_given_up(world):
 
 async def test_an_authorization_that_has_expired_is_not_taken(world):
     purchase = await buy(world)
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
     await purchase.perform(authorization)
     await world.expire(purchase.reference)
 
-    outcome = await purchase.do("capture", AMOUNT)
+    outcome = await purchase.do(Kind.CAPTURE, AMOUNT)
 
     assert isinstance(outcome, Refused)
     assert outcome.charge in ("expired", "voided")
@@ -95,10 +96,10 @@ async def test_amounts_arrive_to_the_last_unit(world, decimals, amount):
     assert world.gateway.abilities.takes(currency)
     purchase = await buy(world, amount=amount, currency=currency)
 
-    told = await purchase.done("authorize")
-    taken = await purchase.done("capture")
+    told = await purchase.done(Kind.AUTHORIZE)
+    taken = await purchase.done(Kind.CAPTURE)
     if world.gateway.abilities.partial_refund:
-        await purchase.done("refund", 990)
+        await purchase.done(Kind.REFUND, 990)
 
     assert (told.amount, told.currency_code, taken.captured) == (amount, currency, amount)
     [sums] = await purchase.charges()
@@ -111,7 +112,7 @@ async def test_a_saved_method_is_shown_by_brand_four_digits_and_expiry(world):
     token, method = await world.saved()
     assert await world.gateway.method(token) == method
     purchase = await buy(world, method=token)
-    await purchase.done("authorize")
+    await purchase.done(Kind.AUTHORIZE)
     assert await purchase.charges() == [Sums(AMOUNT)]
 
 
@@ -130,6 +131,6 @@ async def test_a_forgotten_method_is_unknown_and_pays_nothing(world):
     assert isinstance(await world.gateway.method(token), Refused)
     assert await world.gateway.forget(token) is None
     purchase = await buy(world, method=token)
-    outcome = await purchase.do("authorize")
+    outcome = await purchase.do(Kind.AUTHORIZE)
     assert isinstance(outcome, Refused) or decline_of(outcome), outcome
     assert await purchase.charges() == []

@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.payment.v1.settlement_service_pb2 import SettlementLineKind as Kind
+from commerce.payment.v1.settlement_service_pb2 import SettlementLineKind as LineKind
 
 from services.payment.rules.outcomes import DISPUTED
-from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON
+from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Kind
 from services.runtime.refusals import Refusal
 from tests.payment.gateway_kit import AMOUNT, PART, Sums, buy, needs, unsigned
 
 
 async def life(world):
     """A charge that has lived: what was asked of it."""
-    purchase = await (await buy(world)).ready_for("refund")
-    await purchase.done("refund", PART if world.gateway.abilities.partial_refund else None)
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
+    await purchase.done(Kind.REFUND, PART if world.gateway.abilities.partial_refund else None)
     return purchase
 
 
@@ -25,7 +25,7 @@ async def life_in_parts(world):
     """A part taken, the rest given up, a part of that given back."""
     needs(world, "partial_capture", "multiple_capture", "partial_refund")
     purchase = await buy(world)
-    for kind, amount in (("authorize", None), ("capture", PART), ("void", None), ("refund", 1)):
+    for kind, amount in ((Kind.AUTHORIZE, None), (Kind.CAPTURE, PART), (Kind.VOID, None), (Kind.REFUND, 1)):
         await purchase.done(kind, amount)
     return purchase
 
@@ -33,8 +33,8 @@ async def life_in_parts(world):
 async def life_for_nothing(world):
     """Nothing taken."""
     purchase = await buy(world)
-    await purchase.done("authorize")
-    await purchase.done("void")
+    await purchase.done(Kind.AUTHORIZE)
+    await purchase.done(Kind.VOID)
     return purchase
 
 
@@ -53,10 +53,10 @@ def ours(notice, purchase):
 LIVES = [life, life_in_parts, life_for_nothing]
 # What a webhook may say has become of an operation.
 NEWS = {
-    "authorize": ("processing", "requires_action", "authorized", "declined", "voided", "expired"),
-    "capture": ("captured",),
-    "void": ("voided", "expired"),
-    "refund": ("refunded",),
+    Kind.AUTHORIZE: ("processing", "requires_action", "authorized", "declined", "voided", "expired"),
+    Kind.CAPTURE: ("captured",),
+    Kind.VOID: ("voided", "expired"),
+    Kind.REFUND: ("refunded",),
 }
 
 
@@ -87,7 +87,7 @@ async def test_what_an_event_tells_is_true_and_of_the_operation_that_did_it(worl
 async def test_the_end_of_a_challenge_is_told_or_at_least_that_it_has_ended(world):
     needs(world, "customer_action")
     purchase = await buy(world, "challenge")
-    authorization = purchase.asked("authorize")
+    authorization = purchase.asked(Kind.AUTHORIZE)
     await purchase.perform(authorization)
     reference = purchase.reference
     before = {world.gateway.read(sent.body).event_id for sent in await world.webhooks(reference)}
@@ -102,7 +102,7 @@ async def test_the_end_of_a_challenge_is_told_or_at_least_that_it_has_ended(worl
 
 async def test_an_expiry_is_told_or_at_least_that_something_has_happened(world):
     purchase = await buy(world)
-    await purchase.done("authorize")
+    await purchase.done(Kind.AUTHORIZE)
     before = len(await world.webhooks(purchase.reference))
 
     await world.expire(purchase.reference)
@@ -120,7 +120,7 @@ async def test_an_expiry_is_told_or_at_least_that_something_has_happened(world):
 @pytest.mark.parametrize(("won", "end"), [(True, DISPUTE_WON), (False, DISPUTE_LOST)], ids=["won", "lost"])
 async def test_a_dispute_is_told_as_it_stands(world, won, end):
     needs(world, "disputes")
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
     before = len(await world.webhooks(purchase.reference))
 
     reference = await world.open_dispute(purchase.reference, PART)
@@ -140,14 +140,14 @@ async def test_a_dispute_is_told_as_it_stands(world, won, end):
 
 async def test_a_refund_of_what_is_disputed_is_refused_as_that_and_done_when_the_dispute_is_won(world):
     needs(world, "disputes", "partial_refund")
-    purchase = await (await buy(world)).ready_for("refund")
+    purchase = await (await buy(world)).ready_for(Kind.REFUND)
     reference = await world.open_dispute(purchase.reference, AMOUNT)
 
-    refused = await purchase.do("refund", PART)
+    refused = await purchase.do(Kind.REFUND, PART)
     assert (refused.code, bool(refused.words.message)) == (DISPUTED, True)
     await world.close_dispute(reference, won=True)
 
-    assert (await purchase.done("refund", PART)).refunded == PART
+    assert (await purchase.done(Kind.REFUND, PART)).refunded == PART
 
 
 async def disputes(world, purchase, before):
@@ -278,9 +278,9 @@ async def test_the_reports_lines_add_up_to_the_book(world):
     for line in lines:
         sums[line.kind] += line.gross.minor_units
     [book] = await purchase.charges()
-    assert sums[Kind.SETTLEMENT_LINE_KIND_CAPTURE] == book.captured
-    assert sums[Kind.SETTLEMENT_LINE_KIND_REFUND] == -book.refunded
-    held = sums[Kind.SETTLEMENT_LINE_KIND_DISPUTE] + sums[Kind.SETTLEMENT_LINE_KIND_DISPUTE_WON]
+    assert sums[LineKind.SETTLEMENT_LINE_KIND_CAPTURE] == book.captured
+    assert sums[LineKind.SETTLEMENT_LINE_KIND_REFUND] == -book.refunded
+    held = sums[LineKind.SETTLEMENT_LINE_KIND_DISPUTE] + sums[LineKind.SETTLEMENT_LINE_KIND_DISPUTE_WON]
     assert held == -book.disputed == (-200 if disputed else 0)
     assert {line.gross.currency_code for line in lines} == {world.currencies[0]}
 
@@ -293,7 +293,10 @@ async def test_the_reports_lines_name_what_they_are_of_and_what_it_cost(world):
 
     assert len({line.line_id for line in lines}) == len(lines) == 2
     named = {(one.kind, name) for one in purchase.payment.operations for name in names(one) if name}
-    kinds = {Kind.SETTLEMENT_LINE_KIND_CAPTURE: "capture", Kind.SETTLEMENT_LINE_KIND_REFUND: "refund"}
+    kinds = {
+        LineKind.SETTLEMENT_LINE_KIND_CAPTURE: Kind.CAPTURE,
+        LineKind.SETTLEMENT_LINE_KIND_REFUND: Kind.REFUND,
+    }
     for line in lines:
         assert (kinds[line.kind], line.operation_reference) in named
         assert abs(line.time.ToDatetime(UTC) - datetime.now(UTC)) < timedelta(hours=1)

@@ -11,7 +11,7 @@ from services.payment.gateways.guard import Guard
 from services.payment.payments.driver import started
 from services.payment.rules.life import PENDING
 from services.payment.rules.outcomes import NeverSeen, NotSent, Refused, Told, Unknown
-from services.payment.rules.payment import Payment
+from services.payment.rules.payment import Kind, Payment
 from services.runtime.ids import new_id
 from tests.payment.stand_ins import CARD, StandIn
 
@@ -34,7 +34,7 @@ def questions(guard):
     }
     times: dict[str, Any] = {"create_time": NOW, "update_time": NOW}
     payment = Payment(**whose, **times, state=PENDING, amount=1, currency_code="EUR")
-    operation = started("authorize", payment, 1)
+    operation = started(Kind.AUTHORIZE, payment, 1)
     return {
         "perform": lambda: guard.perform(operation, payment),
         "look_up": lambda: guard.look_up(operation, payment),

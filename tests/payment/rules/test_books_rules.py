@@ -19,6 +19,7 @@ from services.payment.rules.payment import (
     OPERATION_PENDING,
     OPERATION_SUCCEEDED,
     OPERATION_WAITING,
+    Kind,
     Line,
     Operation,
     Payment,
@@ -51,7 +52,7 @@ def payment(lines, amount=None):
         lines=tuple(lines),
         create_time=NOW,
         update_time=NOW,
-        operations=(operation("authorize", amount),),
+        operations=(operation(Kind.AUTHORIZE, amount),),
     )
 
 
@@ -110,8 +111,8 @@ def posted(lines, captures, refunds):
     now = payment(lines)
     transactions: list[postings.Transaction] = []
     for kind, book, parts in (
-        ("capture", postings.captured, captures),
-        ("refund", postings.refunded, refunds),
+        (Kind.CAPTURE, postings.captured, captures),
+        (Kind.REFUND, postings.refunded, refunds),
     ):
         for part in parts:
             amount = sum(share.amount for share in part)
@@ -169,14 +170,14 @@ class Till:
         """Ask for an operation, or be refused."""
         money = Money(currency_code="EUR", minor_units=amount)
         try:
-            if kind == "void":
+            if kind == Kind.VOID:
                 transitions.may_void(self.payment)
                 amount = self.payment.capturable
             else:
-                amount = (amounts.capture if kind == "capture" else amounts.refund)(self.payment, money)
+                amount = (amounts.capture if kind == Kind.CAPTURE else amounts.refund)(self.payment, money)
         except Refusal:
             return
-        lines = amounts.spread(kind, self.payment, amount) if kind != "void" else ()
+        lines = amounts.spread(kind, self.payment, amount) if kind != Kind.VOID else ()
         state = OPERATION_WAITING if transitions.waits(kind, self.payment) else OPERATION_PENDING
         self.payment = self.payment.with_operation(operation(kind, amount, state, lines))
         self.wished.append((kind, amount))
@@ -201,8 +202,8 @@ class Till:
             reference="ch_1",
             amount=self.payment.amount,
             currency_code="EUR",
-            captured=done["capture"],
-            refunded=done["refund"],
+            captured=done[Kind.CAPTURE],
+            refunded=done[Kind.REFUND],
         )
 
     def deliver(self, index, outcome=None):
@@ -248,7 +249,7 @@ stories = st.lists(
     st.one_of(
         st.tuples(
             st.just("wish"),
-            st.sampled_from(["capture", "capture", "refund", "refund", "void"]),
+            st.sampled_from([Kind.CAPTURE, Kind.CAPTURE, Kind.REFUND, Kind.REFUND, Kind.VOID]),
             st.integers(1, AMOUNT // 2),
         ),
         st.tuples(st.just("perform")),

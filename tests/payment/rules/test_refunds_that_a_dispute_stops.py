@@ -13,6 +13,7 @@ from services.payment.rules.payment import (
     OPERATION_FAILED,
     OPERATION_PENDING,
     OPERATION_SUCCEEDED,
+    Kind,
 )
 from services.runtime.ids import new_id
 from tests.payment.rules.test_rules import AMOUNT, NOW, Books
@@ -39,12 +40,12 @@ def tell(books, status, amount=AMOUNT, reference="dp"):
 
 def refunds(books):
     return [
-        (one.request_id, one.amount, one.state) for one in books.payment.operations if one.kind == "refund"
+        (one.request_id, one.amount, one.state) for one in books.payment.operations if one.kind == Kind.REFUND
     ]
 
 
 def codes(books):
-    return [one.failure_code for one in books.payment.operations if one.kind == "refund"]
+    return [one.failure_code for one in books.payment.operations if one.kind == Kind.REFUND]
 
 
 FAILED, DONE = OPERATION_FAILED, OPERATION_SUCCEEDED
@@ -63,7 +64,7 @@ def test_a_return_is_asked_for_anew_when_the_dispute_is_won(told_before_the_answ
     assert books.payment.in_flight is None
 
     tell(books, DISPUTE_WON)
-    first, again = [one for one in books.payment.operations if one.kind == "refund"]
+    first, again = [one for one in books.payment.operations if one.kind == Kind.REFUND]
     assert again.state == OPERATION_PENDING
     assert first.operation_id != again.operation_id
     assert (again.wanted, again.lines, again.reason) == (first.wanted, first.lines, first.reason)

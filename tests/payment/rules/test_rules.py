@@ -29,6 +29,7 @@ from services.payment.rules.payment import (
     OPERATION_SUCCEEDED,
     OPERATION_WAITING,
     UNSETTLED,
+    Kind,
     Line,
     Operation,
     Payment,
@@ -58,7 +59,7 @@ def euros(amount):
     return Money(currency_code="EUR", minor_units=amount)
 
 
-def operation(kind="authorize", amount=AMOUNT, state=OPERATION_PENDING, request_id=None, lines=()):
+def operation(kind=Kind.AUTHORIZE, amount=AMOUNT, state=OPERATION_PENDING, request_id=None, lines=()):
     return Operation(
         operation_id=str(new_id()),
         kind=kind,
@@ -112,7 +113,7 @@ class Books:
             self.payment = self.payment.with_operation(change.next)
 
     def ask(self, kind, amount, request_id=None):
-        lines = amounts.spread(kind, self.payment, amount) if kind in ("capture", "refund") else ()
+        lines = amounts.spread(kind, self.payment, amount) if kind in (Kind.CAPTURE, Kind.REFUND) else ()
         state = OPERATION_WAITING if transitions.waits(kind, self.payment) else OPERATION_PENDING
         self.payment = self.payment.with_operation(operation(kind, amount, state, request_id, lines))
 
@@ -122,8 +123,8 @@ class Books:
     def answer(self, asked, status):
         """What the provider tells of an operation: each is in its book once, and never beyond what may be."""
         fits = {
-            "captured": AMOUNT - self.sum("capture"),
-            "refunded": self.sum("capture") - self.sum("refund"),
+            "captured": AMOUNT - self.sum(Kind.CAPTURE),
+            "refunded": self.sum(Kind.CAPTURE) - self.sum(Kind.REFUND),
         }
         if status in fits and asked.operation_id not in self.done:
             if asked.amount > fits[status]:
@@ -135,8 +136,8 @@ class Books:
             reference="ch_1",
             amount=AMOUNT,
             currency_code="EUR",
-            captured=self.sum("capture"),
-            refunded=self.sum("refund"),
+            captured=self.sum(Kind.CAPTURE),
+            refunded=self.sum(Kind.REFUND),
             next_action_url=URL if status == "requires_action" else "",
             client_secret=SECRET if status == "requires_action" else "",
         )
@@ -171,27 +172,27 @@ class Books:
         if transitions.takes_parcels(self.payment) and (
             due := amounts.shipped(self.payment, f"parcel {index}", share)
         ):
-            self.ask("capture", due, f"parcel {index}")
+            self.ask(Kind.CAPTURE, due, f"parcel {index}")
 
     def returned(self, index, outcome, amount):
         if due := amounts.returned(self.payment, f"return {index}", euros(amount)):
-            state = OPERATION_WAITING if transitions.waits("refund", self.payment) else OPERATION_PENDING
+            state = OPERATION_WAITING if transitions.waits(Kind.REFUND, self.payment) else OPERATION_PENDING
             lines = amounts.worth(self.payment, due, ())
-            asked = operation("refund", due, state, f"return {index}", lines)
+            asked = operation(Kind.REFUND, due, state, f"return {index}", lines)
             asked = replace(asked, wanted=due)
             self.payment = self.payment.with_operation(
                 transitions.fitted(asked, self.payment) if asked.open else asked
             )
 
     def refund(self, index, outcome, amount):
-        self.ask("refund", amounts.refund(self.payment, euros(amount) if amount else None))
+        self.ask(Kind.REFUND, amounts.refund(self.payment, euros(amount) if amount else None))
 
     def capture(self, index, outcome, amount):
-        self.ask("capture", amounts.capture(self.payment, euros(amount) if amount else None))
+        self.ask(Kind.CAPTURE, amounts.capture(self.payment, euros(amount) if amount else None))
 
     def void(self, index, outcome, amount):
         transitions.may_void(self.payment)
-        self.ask("void", self.payment.capturable)
+        self.ask(Kind.VOID, self.payment.capturable)
 
     def unasked(self, index, outcome, amount):
         self.apply(transitions.unasked(self.payment, self.answer(self.payment.operations[0], "expired"), NOW))
@@ -241,7 +242,7 @@ class Books:
         lost += sum(one.fee for one in now.disputes if one.status == DISPUTE_WON)
         assert self.balance("provider_clearing") == now.captured - now.refunded - lost
         done = [one for one in now.operations if one.state == OPERATION_SUCCEEDED]
-        for kind, total in (("capture", now.captured), ("refund", now.refunded)):
+        for kind, total in ((Kind.CAPTURE, now.captured), (Kind.REFUND, now.refunded)):
             assert total == sum(one.amount for one in done if one.kind == kind)
             assert all(
                 sum(share.amount for share in one.lines) == one.amount for one in done if one.kind == kind
@@ -314,7 +315,7 @@ def test_a_cancelled_order_keeps_no_money_once_every_answer_is_in(mode, story):
     by_hand = any(
         one.state == OPERATION_FAILED
         for one in books.payment.operations
-        if one.kind in ("void", "refund", "expire")
+        if one.kind in (Kind.VOID, Kind.REFUND, Kind.EXPIRE)
     )
     ends = (life.VOIDED, life.REFUNDED, life.FAILED, life.EXPIRED, life.DISPUTED)
     assert by_hand or books.payment.state in ends
@@ -333,7 +334,9 @@ def test_what_is_left_when_time_is_over_is_given_up_once_every_answer_is_in(mode
 
     books.add_up()
     failed = any(
-        one.state == OPERATION_FAILED for one in books.payment.operations if one.kind in ("void", "expire")
+        one.state == OPERATION_FAILED
+        for one in books.payment.operations
+        if one.kind in (Kind.VOID, Kind.EXPIRE)
     )
     waits = books.payment.state in life.UNDECIDED and books.payment.in_flight
     assert (
@@ -382,7 +385,7 @@ wishes = st.one_of(
 def test_any_refunds_that_fit_are_all_given_back_and_the_provider_says_the_same(story):
     books = Books()
     books.settle()
-    books.ask("capture", AMOUNT)
+    books.ask(Kind.CAPTURE, AMOUNT)
     books.settle()
     for what in story:
         books.happen(what)
@@ -391,12 +394,12 @@ def test_any_refunds_that_fit_are_all_given_back_and_the_provider_says_the_same(
     books.settle()
 
     books.add_up()
-    asked = [one for one in books.payment.operations if one.kind == "refund"]
+    asked = [one for one in books.payment.operations if one.kind == Kind.REFUND]
     done = [one for one in asked if one.state == OPERATION_SUCCEEDED]
     short = [one for one in asked if one not in done or one.amount < one.wanted]
     # Only a return may ask for more than is left; then all of it is given back.
     assert all(one.wanted for one in short)
-    assert books.payment.refunded == sum(one.amount for one in done) == books.sum("refund")
+    assert books.payment.refunded == sum(one.amount for one in done) == books.sum(Kind.REFUND)
     assert not short or books.payment.refunded == AMOUNT
 
 
@@ -406,7 +409,7 @@ def test_returns_that_come_before_the_capture_wait_for_it_or_fail_with_it(amount
     books.settle()
     for number, amount in enumerate(amounts):
         books.happen(("returned", number, None, amount))
-    assert books.payment.unsettled("refund") == sum(amounts)
+    assert books.payment.unsettled(Kind.REFUND) == sum(amounts)
     assert not books.payment.in_flight
 
     books.happen(("accepted" if captured else "cancelled", 0, None, 0))
@@ -436,7 +439,7 @@ def test_a_final_capture_gives_up_the_rest():
     books = Books(MANUAL)
     books.settle()
     asked = replace(
-        operation("capture", 500, lines=amounts.spread("capture", books.payment, 500)), final=True
+        operation(Kind.CAPTURE, 500, lines=amounts.spread(Kind.CAPTURE, books.payment, 500)), final=True
     )
     books.payment = books.payment.with_operation(asked)
 
@@ -451,12 +454,12 @@ def test_a_final_capture_gives_up_the_rest_also_when_a_return_has_waited_for_it(
     books = Books(MANUAL)
     books.settle()
     asked = replace(
-        operation("capture", 500, lines=amounts.spread("capture", books.payment, 500)), final=True
+        operation(Kind.CAPTURE, 500, lines=amounts.spread(Kind.CAPTURE, books.payment, 500)), final=True
     )
     books.payment = books.payment.with_operation(asked)
     books.happen(("returned", 0, None, 200))
     books.happen(("capture", 0, None, 30))
-    assert [one.kind for one in books.payment.operations] == ["authorize", "capture", "refund"]
+    assert [one.kind for one in books.payment.operations] == [Kind.AUTHORIZE, Kind.CAPTURE, Kind.REFUND]
 
     books.settle()
 
@@ -575,7 +578,7 @@ def test_silence_leaves_a_payment_unknown_and_its_operation_open():
 )
 def test_a_void_that_is_refused_ends_where_the_charge_has_ended(charge, state, progress):
     waiting = replace(payment(), state=life.REQUIRES_ACTION, provider_reference="ch_1", cancelled=True)
-    waiting = waiting.with_operation(operation("void"))
+    waiting = waiting.with_operation(operation(Kind.VOID))
 
     change = transitions.settled(waiting, waiting.operations[1], Refused("step_not_allowed", charge), NOW)
 

@@ -19,6 +19,7 @@ from services.payment.rules.payment import (
     MANUAL,
     ON_ACCEPTANCE,
     ON_SHIPMENT,
+    Kind,
 )
 from tests.payment.rules.test_refunds_that_a_dispute_stops import refuse, tell
 from tests.payment.rules.test_rules import AMOUNT, Books, euros
@@ -64,7 +65,7 @@ def take(books):
 
 def carried(books):
     """Carry what is open, but not the return's refund."""
-    while books.payment.in_flight and books.payment.in_flight.kind != "refund":
+    while books.payment.in_flight and books.payment.in_flight.kind != Kind.REFUND:
         asked = books.payment.in_flight
         books.happen(("outcome", books.payment.operations.index(asked), "captured", 0))
 
@@ -98,7 +99,7 @@ def test_its_worth_or_what_was_taken_and_is_left(mode, first, heard, end):
     assert books.payment.refunded == min(WORTH, left)
     short = WORTH - books.payment.refunded
     if end == "open":
-        waits = books.payment.unsettled("refund") == WORTH
+        waits = books.payment.unsettled(Kind.REFUND) == WORTH
         assert waits or books.told == [(None, WORTH, books.told[-1][2])]
         assert waits or "disputed" in books.told[-1][2]
         return

@@ -20,7 +20,7 @@ from services.payment.gateways.paypal.orders import Malformed, Order, mapping
 from services.payment.gateways.paypal.outcomes import captured, gone, refunds, voided
 from services.payment.gateways.paypal.signature import Signatures
 from services.payment.rules.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 from services.payment.settings import PaymentSettings
 from services.runtime import times
 
@@ -60,7 +60,7 @@ class PayPalGateway:
     async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """Do it, unless the order shows that it was done."""
         try:
-            if operation.kind == "authorize" and not payment.provider_reference:
+            if operation.kind == Kind.AUTHORIZE and not payment.provider_reference:
                 return await self._operations.create(operation, payment)
             order = await self._operations.order(payment)
             if not isinstance(order, Order):
@@ -72,19 +72,19 @@ class PayPalGateway:
     async def look_up(self, operation: Operation, payment: Payment) -> Outcome | NeverSeen | NotSent:
         """Find an operation in its order; go on with an authorization, and with a refund that has begun."""
         try:
-            if operation.kind == "authorize" and not payment.provider_reference:
+            if operation.kind == Kind.AUTHORIZE and not payment.provider_reference:
                 return await self._operations.create_again(operation, payment)
             order = await self._operations.order(payment)
             if not isinstance(order, Order):
                 return gone(operation, payment) if isinstance(order, NeverSeen) else order
             match operation.kind:
-                case "capture":
+                case Kind.CAPTURE:
                     return captured(operation, order) or NeverSeen()
-                case "void" | "expire" if self._may_be_authorized_yet(payment, order):
+                case Kind.VOID | Kind.EXPIRE if self._may_be_authorized_yet(payment, order):
                     return Unknown("it may be authorized yet")
-                case "void" | "expire":
+                case Kind.VOID | Kind.EXPIRE:
                     return voided(order) or NeverSeen()
-                case "refund" if not refunds(operation, order):
+                case Kind.REFUND if not refunds(operation, order):
                     return NeverSeen()
             return await self._go_on(operation, payment, order)
         except Malformed as problem:
@@ -92,11 +92,11 @@ class PayPalGateway:
 
     async def _go_on(self, operation: Operation, payment: Payment, order: Order) -> Outcome | NotSent:
         match operation.kind:
-            case "authorize":
+            case Kind.AUTHORIZE:
                 return await self._operations.authorize(operation, payment, order)
-            case "capture":
+            case Kind.CAPTURE:
                 return await self._operations.capture(operation, payment, order)
-            case "refund":
+            case Kind.REFUND:
                 return await self._operations.refund(operation, order)
         if self._may_be_authorized_yet(payment, order):
             return Unknown("it may be authorized yet")
@@ -104,7 +104,7 @@ class PayPalGateway:
 
     def _may_be_authorized_yet(self, payment: Payment, order: Order) -> bool:
         """Whether somebody who found an order approved may be asking for its authorization, given up meanwhile."""
-        ended = next((one.settle_time for one in payment.operations if one.kind == "authorize"), None)
+        ended = next((one.settle_time for one in payment.operations if one.kind == Kind.AUTHORIZE), None)
         if order.status != "APPROVED" or order.authorization is not None or ended is None:
             return False
         return times.now() - ended < self._on_its_way

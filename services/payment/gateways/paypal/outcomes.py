@@ -2,7 +2,7 @@
 
 from services.payment.gateways.paypal.orders import CAME, Order, Piece
 from services.payment.rules.outcomes import Outcome, Refused, Told, Unknown, Words
-from services.payment.rules.payment import OPERATION_SUCCEEDED, Operation, Payment
+from services.payment.rules.payment import OPERATION_SUCCEEDED, Kind, Operation, Payment
 
 OPEN = ("CREATED", "SAVED", "APPROVED", "PAYER_ACTION_REQUIRED")
 UNDONE = ("FAILED", "CANCELLED")
@@ -76,11 +76,11 @@ def refunded(operation: Operation, order: Order) -> Outcome | None:
 
 def gone(operation: Operation, payment: Payment) -> Outcome:
     """Return what follows when PayPal has no such order: it drops those that nobody approved in time."""
-    held = any(one.kind == "authorize" and one.state == OPERATION_SUCCEEDED for one in payment.operations)
-    if held or operation.kind in ("capture", "refund"):
+    held = any(one.kind == Kind.AUTHORIZE and one.state == OPERATION_SUCCEEDED for one in payment.operations)
+    if held or operation.kind in (Kind.CAPTURE, Kind.REFUND):
         return Unknown("the order is gone")
     return Told(
-        status="expired" if operation.kind == "authorize" else "voided",
+        status="expired" if operation.kind == Kind.AUTHORIZE else "voided",
         reference=payment.provider_reference,
         amount=payment.amount,
         currency_code=payment.currency_code,

@@ -20,7 +20,7 @@ from services.payment.rules.outcomes import (
     Unknown,
     Words,
 )
-from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Operation, Payment
+from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Kind, Operation, Payment
 from services.runtime.ids import is_uuid
 
 # Its time was over: Stripe says so ("automatic" before 2025), or we did, cancelling it for that.
@@ -143,7 +143,7 @@ def given_up(read: Intent, operation: Operation, payment: Payment) -> Told | Non
     if read.status == "canceled":
         return read.told("expired" if read.standing == "expired" else "voided")
     if read.status == "succeeded" and 0 < read.received == payment.captured < read.amount:
-        return read.told("expired" if operation.kind == "expire" else "voided")
+        return read.told("expired" if operation.kind == Kind.EXPIRE else "voided")
     return None
 
 

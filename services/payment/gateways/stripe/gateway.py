@@ -20,7 +20,7 @@ from services.payment.gateways.stripe.answers import Intent, Malformed
 from services.payment.gateways.stripe.client import StripeClient
 from services.payment.gateways.stripe.failures import asked_in_vain, cause, declined, failure
 from services.payment.rules.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
-from services.payment.rules.payment import Operation, Payment
+from services.payment.rules.payment import Kind, Operation, Payment
 from services.payment.settings import PaymentSettings
 from services.runtime import times
 from services.runtime.ids import new_id
@@ -60,11 +60,11 @@ class StripeGateway:
         """POST the operation under its key."""
         try:
             match operation.kind:
-                case "authorize":
+                case Kind.AUTHORIZE:
                     return await self._authorize(operation, payment)
-                case "capture":
+                case Kind.CAPTURE:
                     return await self._capture(operation, payment)
-                case "refund":
+                case Kind.REFUND:
                     return await self._refund(operation, payment)
                 case _:
                     return await self._give_up(operation, payment)
@@ -82,11 +82,11 @@ class StripeGateway:
                 return await self._find(operation)
             read = await self._intent(payment.provider_reference)
             match operation.kind:
-                case "authorize":
+                case Kind.AUTHORIZE:
                     return await self._go_on(read, operation)
-                case "capture":
+                case Kind.CAPTURE:
                     return answers.captured_before(read, operation, payment)
-                case "refund":
+                case Kind.REFUND:
                     return await self._refunded_before(read, operation)
             return answers.given_up(read, operation, payment) or NeverSeen()
         except Malformed as problem:
@@ -186,7 +186,7 @@ class StripeGateway:
         """Cancel the intent; of one that was captured in part, release the rest."""
         if payment.captured:
             step = self._step("capture", operation, payment, amount_to_capture=0, final_capture=True)
-        elif operation.kind == "expire":
+        elif operation.kind == Kind.EXPIRE:
             step = self._step("cancel", operation, payment, cancellation_reason="abandoned")
         else:
             step = self._step("cancel", operation, payment)
@@ -209,11 +209,11 @@ class StripeGateway:
     ) -> Outcome | NotSent:
         """Return what an error leaves known of an operation, with the charge's standing where that decides."""
         refused = failure(error)
-        if operation.kind == "authorize" and isinstance(error, stripe.IdempotencyError):
+        if operation.kind == Kind.AUTHORIZE and isinstance(error, stripe.IdempotencyError):
             return await self._asked_otherwise(operation, refused)
-        if not isinstance(refused, Refused) or operation.kind == "refund":
+        if not isinstance(refused, Refused) or operation.kind == Kind.REFUND:
             return refused
-        if operation.kind == "authorize":
+        if operation.kind == Kind.AUTHORIZE:
             return declined(error) or refused
         try:
             read = await self._intent(payment.provider_reference)
@@ -221,7 +221,7 @@ class StripeGateway:
             return Unknown(f"malformed: {problem}")
         except stripe.StripeError as unanswered:
             return asked_in_vain(unanswered)
-        if operation.kind != "capture" and read.status == "succeeded":
+        if operation.kind != Kind.CAPTURE and read.status == "succeeded":
             # The rest was released when its time was over.
             return answers.given_up(read, operation, payment) or replace(refused, charge="captured")
         return replace(refused, charge=read.standing or "")
