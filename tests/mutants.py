@@ -673,8 +673,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a deadlock counts as a failed delivery",
         "services/runtime/consumers.py",
-        "if isinstance(error, RETRIED) or received.attempt <",
-        "if received.attempt <",
+        "if isinstance(error, RETRIED):",
+        "if False:",
         (f"{NO_FAULT}[deadlock-5]",),
     ),
     Mutant(
@@ -687,7 +687,7 @@ MUTANTS: tuple[Mutant, ...] = (
         """            await self._apply(batch)
         except AWAY as error:
             for received in batch:
-                if received.attempt >= self._settings.delivery_attempts:
+                if self._is_given_up(received.event, error):
                     await self._bury(received.event, error)
                     await received.message.ack()
             raise
@@ -695,10 +695,29 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{NO_FAULT}[away-3]",),
     ),
     Mutant(
+        "deliveries count, not an event's own failures",
+        "services/runtime/consumers.py",
+        "if not self._is_given_up(event, error):",
+        "if isinstance(error, RETRIED) or received.attempt < self._settings.delivery_attempts:",
+        (
+            "tests/runtime/test_events.py::test_what_hindered_an_event_leaves_it_all_the_attempts_it_has[deadlock-4]",
+        ),
+    ),
+    Mutant(
+        "what a process that stops has in hand is held back",
+        "services/runtime/consumers.py",
+        "                    await jetstream.give_back(messages, waits)\n",
+        "",
+        (
+            "tests/runtime/test_events.py"
+            "::test_an_event_in_the_hands_of_a_process_that_stops_is_anothers_at_once",
+        ),
+    ),
+    Mutant(
         "an event is given up one delivery too early",
         "services/runtime/consumers.py",
-        "received.attempt < self._settings.delivery_attempts",
-        "received.attempt + 1 < self._settings.delivery_attempts",
+        "self._failures[event.event_id] >= self._settings.delivery_attempts",
+        "self._failures[event.event_id] + 1 >= self._settings.delivery_attempts",
         (
             "tests/runtime/test_events.py"
             "::test_an_event_that_keeps_failing_is_put_aside_with_its_reason_and_an_alarm",

@@ -6,6 +6,7 @@ the dead letters, with an alarm in the log: it is never skipped in silence.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -31,6 +32,8 @@ BATCH = 100
 # How long the events of a killed process wait for another one; a batch that takes longer comes twice, and counts once.
 ACK_WAIT_SECONDS = 10.0
 RETRY_SECONDS, RETRY_MOST_SECONDS = 0.2, 30.0
+# So many events' failures are remembered at most: another replica may have settled those that no longer come.
+FAILURES = 10_000
 
 _NEW = statement(
     upsert(inbox)
@@ -80,6 +83,7 @@ class Consumer:
             kind.DESCRIPTOR.full_name: (kind, reaction) for kind, reaction in reactions.items()
         }
         self._committed = committed
+        self._failures: Counter[UUID] = Counter()
 
     async def run(self) -> None:
         """React until cancelled. A subscription that broke, or went silent while events wait, is made anew."""
@@ -103,8 +107,15 @@ class Consumer:
         await self._js.add_consumer(jetstream.STREAM, config)
         async with jetstream.Pull(self._client, self._service, BATCH) as pull:
             while True:
-                batch = [await self._received(message) for message in await pull.next()]
-                await self._take([received for received in batch if received is not None])
+                messages = await pull.next()
+                try:
+                    batch = [await self._received(message) for message in messages]
+                    await self._take([received for received in batch if received is not None])
+                except (*AWAY, asyncio.CancelledError) as error:
+                    # Whoever takes them next need not wait until our time to acknowledge them is over.
+                    waits = 0.0 if isinstance(error, asyncio.CancelledError) else RETRY_SECONDS
+                    await jetstream.give_back(messages, waits)
+                    raise
 
     async def _received(self, message: Msg) -> Received | None:
         """Read a message. One that came from no outbox is put aside."""
@@ -130,18 +141,29 @@ class Consumer:
                 await received.message.ack()
 
     async def _take_one(self, received: Received) -> None:
+        event = received.event
         try:
             await self._apply([received])
         except AWAY:
             raise
         except Exception as error:
-            if isinstance(error, RETRIED) or received.attempt < self._settings.delivery_attempts:
-                logs.log.warning("event waits", type=received.event.type, error=type(error).__name__)
+            if not self._is_given_up(event, error):
+                logs.log.warning("event waits", type=event.type, error=type(error).__name__)
                 delay = RETRY_SECONDS * 2 ** min(received.attempt, 10)
                 await received.message.nak(delay=min(delay, RETRY_MOST_SECONDS))
                 return
-            await self._bury(received.event, error)
+            await self._bury(event, error)
+        self._failures.pop(event.event_id, None)
         await received.message.ack()
+
+    def _is_given_up(self, event: Event, error: Exception) -> bool:
+        """Count an event's own failures, here. JetStream counts deliveries, those that others hindered as well."""
+        if isinstance(error, RETRIED):
+            return False
+        if len(self._failures) >= FAILURES:
+            self._failures.clear()
+        self._failures[event.event_id] += 1
+        return self._failures[event.event_id] >= self._settings.delivery_attempts
 
     async def _apply(self, batch: list[Received]) -> None:
         kinds = {received.event.type.rpartition(".")[2] for received in batch} if failpoints.ARMED else ()

@@ -71,6 +71,13 @@ def created(info: StreamInfo) -> str:
     return str(info.created)
 
 
+async def give_back(messages: list[Msg], delay_seconds: float = 0.0) -> None:
+    """Have messages delivered again that were not acknowledged yet."""
+    for message in messages:
+        if not message.is_acked:
+            await message.nak(delay=delay_seconds)
+
+
 class Pull:
     """A durable consumer's messages, as they come and in batches of what is there.
 
@@ -111,6 +118,7 @@ class Pull:
                 self._sort(await self._subscription.next_msg(1), batch)
             if (task := asyncio.current_task()) and task.cancelling():
                 # Python 3.11's wait_for in next_msg loses a cancellation that comes together with a message.
+                await give_back(batch)
                 raise asyncio.CancelledError
         return batch
 

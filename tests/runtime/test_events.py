@@ -12,6 +12,7 @@ from commerce.customer.v1.customer_events_pb2 import CustomerCreated, CustomerUp
 from commerce.customer.v1.customer_pb2 import Customer
 from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest
 
+from services.runtime.consumers import ACK_WAIT_SECONDS
 from tests.runtime.conftest import DELIVERIES, ask, write
 from tests.shop import eventually, refused
 
@@ -231,6 +232,29 @@ async def test_what_is_no_fault_of_an_event_does_not_count_however_often_it_happ
         "SELECT FROM toy.dead_letters WHERE position(convert_to($1, 'UTF8') IN payload) > 0", written
     )
     assert not letters
+
+
+@pytest.mark.parametrize(("hindrance", "times"), [("deadlock", 2 * DELIVERIES), ("away", DELIVERIES)])
+async def test_what_hindered_an_event_leaves_it_all_the_attempts_it_has(toy, hindrance, times):
+    """Then it fails of its own, in its batch and by itself: once less than it may."""
+    written = (await write(toy, f"{hindrance} {times} {2 * (DELIVERIES - 1)}")).customer.email
+
+    assert await eventually(lambda: effects(toy), 30) == [written]
+
+
+async def test_an_event_in_the_hands_of_a_process_that_stops_is_anothers_at_once(toy):
+    """It has not been acknowledged: JetStream would keep it back until that time is over."""
+    cluster = toy.clients.cluster
+    written = (await write(toy, f"ponder {cluster.process('toy').pid}")).customer.email
+
+    async def in_hand():
+        return (await ask(toy, f"tries {written}")).next_page_token != "0"
+
+    await eventually(in_hand)
+    cluster.kill("toy", signal.SIGTERM)
+    await cluster.wait_ready("toy", 60)
+
+    assert await eventually(lambda: effects(toy), ACK_WAIT_SECONDS / 2) == [written]
 
 
 async def test_a_message_that_no_outbox_sent_is_put_aside_and_stops_nothing(toy, js):

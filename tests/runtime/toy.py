@@ -7,6 +7,7 @@ watch's id and the name of a batch's first row say what to do.
 # mypy: disable-error-code="abstract, override"
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -130,13 +131,23 @@ HINDRANCES = {"deadlock": asyncpg.DeadlockDetectedError, "away": asyncpg.Connect
 
 
 async def on_customer_created(event: CustomerCreated, work: Work) -> None:
-    """Tell of each that took effect, unless it is poison; "deadlock 4" is hindered so four times."""
+    """Tell of each that took effect, unless it is poison.
+
+    "deadlock 4" is hindered so four times, "deadlock 4 2" then fails twice of its own. "ponder 123" takes a process of
+    that number very long.
+    """
     TRIES[event.customer.email] += 1
-    verb, _, word = event.customer.full_name.partition(" ")
+    verb, _, words = event.customer.full_name.partition(" ")
+    hindered, _, failed = words.partition(" ")
+    tries = TRIES[event.customer.email]
     if verb == "poison":
         raise ValueError("it is poison")
-    if verb in HINDRANCES and TRIES[event.customer.email] <= int(word):
+    if verb == "ponder" and int(words) == os.getpid():
+        await asyncio.sleep(60)
+    if verb in HINDRANCES and tries <= int(hindered):
         raise HINDRANCES[verb]("as you wish")
+    if verb in HINDRANCES and tries <= int(hindered) + int(failed or 0):
+        raise ValueError("as you wish")
     work.publish(CustomerUpdated(customer=event.customer))
 
 
