@@ -912,7 +912,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "doctor blames a provider for its customer",
         "services/cluster/commands/symptoms.py",
-        "f\" AND of.state = {PaymentState.Value('PAYMENT_STATE_REQUIRES_ACTION')})\"",
+        'f" AND of.state = {PaymentState.PAYMENT_STATE_REQUIRES_ACTION})"',
         '" AND false)"',
         ("tests/cluster/commands/test_doctor.py::test_a_customer_who_has_to_confirm_is_no_silent_provider",),
     ),

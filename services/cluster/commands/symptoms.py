@@ -24,14 +24,17 @@ RECENT_DAYS = 30
 STREAM = "COMMERCE"
 LATE = f"now() - interval '{LATE_SECONDS} seconds'"
 RECENT = f"now() - interval '{RECENT_DAYS} days'"
-
-
-def _orders(*names: str) -> str:
-    return ", ".join(str(OrderState.Value(f"ORDER_STATE_{name}")) for name in names)
-
-
-def _operations(*names: str) -> str:
-    return ", ".join(str(PaymentOperationState.Value(f"PAYMENT_OPERATION_STATE_{name}")) for name in names)
+# Written as SQL's lists are.
+DRIVEN = (
+    OrderState.ORDER_STATE_PENDING,
+    OrderState.ORDER_STATE_RESERVED,
+    OrderState.ORDER_STATE_AWAITING_CUSTOMER,
+    OrderState.ORDER_STATE_PAYMENT_UNKNOWN,
+)
+UNANSWERED = (
+    PaymentOperationState.PAYMENT_OPERATION_STATE_PENDING,
+    PaymentOperationState.PAYMENT_OPERATION_STATE_UNKNOWN,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ SYMPTOMS = (
         '"order".orders',
         "order_id",
         "update_time",
-        f"state IN ({_orders('PAYMENT_UNKNOWN')}) AND NOT parked",
+        f"state = {OrderState.ORDER_STATE_PAYMENT_UNKNOWN} AND NOT parked",
         "orders explain {id}",
     ),
     Symptom(
@@ -78,8 +81,7 @@ SYMPTOMS = (
         '"order".orders',
         "order_id",
         "update_time",
-        f"state IN ({_orders('PENDING', 'RESERVED', 'AWAITING_CUSTOMER', 'PAYMENT_UNKNOWN')}) AND NOT parked"
-        f" AND coalesce(due_time, update_time) < {LATE}",
+        f"state IN {DRIVEN} AND NOT parked AND coalesce(due_time, update_time) < {LATE}",
         "orders retry {id}",
     ),
     Symptom(
@@ -97,9 +99,9 @@ SYMPTOMS = (
         "payment_id",
         "create_time",
         # Where the customer has to confirm, the provider has answered.
-        f"state IN ({_operations('PENDING', 'UNKNOWN')}) AND create_time < {LATE} AND NOT EXISTS"
+        f"state IN {UNANSWERED} AND create_time < {LATE} AND NOT EXISTS"
         ' (SELECT FROM "payment".payments AS of WHERE of.payment_id = this.payment_id'
-        f" AND of.state = {PaymentState.Value('PAYMENT_STATE_REQUIRES_ACTION')})",
+        f" AND of.state = {PaymentState.PAYMENT_STATE_REQUIRES_ACTION})",
         "payments settle {id}",
         by="gateway",
     ),
@@ -108,10 +110,11 @@ SYMPTOMS = (
         '"payment".operations',
         "payment_id",
         "settle_time",
-        f"state IN ({_operations('FAILED')}) AND kind <> 'authorize' AND settle_time > {RECENT} AND NOT EXISTS"
+        f"state = {PaymentOperationState.PAYMENT_OPERATION_STATE_FAILED}"
+        f" AND kind <> 'authorize' AND settle_time > {RECENT} AND NOT EXISTS"
         ' (SELECT FROM "payment".operations AS later WHERE later.payment_id = this.payment_id'
         " AND later.kind = this.kind AND later.operation_id > this.operation_id"
-        f" AND later.state IN ({_operations('SUCCEEDED')}))",
+        f" AND later.state = {PaymentOperationState.PAYMENT_OPERATION_STATE_SUCCEEDED})",
         "payments show {id}",
         by="kind",
     ),

@@ -18,6 +18,8 @@ from services.payment.rules.payment import (
 )
 from services.runtime.refusals import Refusal, invalid
 
+CAPTURE_TOO_LARGE = ErrorReason.ERROR_REASON_CAPTURE_TOO_LARGE
+REFUND_TOO_LARGE = ErrorReason.ERROR_REASON_REFUND_TOO_LARGE
 COUNTED = (OPERATION_SUCCEEDED, *UNSETTLED)
 
 
@@ -40,7 +42,7 @@ def capture(payment: Payment, money: Money | None) -> int:
     if (Kind.CAPTURE, payment.state) not in OPERATIONS or given_up:
         raise not_allowed(Kind.CAPTURE, payment)
     limit = left_to_take(payment)
-    amount = limit if money is None else _fitting(payment, money, limit, "CAPTURE")
+    amount = limit if money is None else _fitting(payment, money, limit, CAPTURE_TOO_LARGE)
     if not amount and (payment.amount or payment.in_flight):
         raise not_allowed(Kind.CAPTURE, payment)
     return amount
@@ -51,9 +53,9 @@ def refund(payment: Payment, money: Money | None) -> int:
     if (Kind.REFUND, payment.state) not in OPERATIONS:
         raise not_allowed(Kind.REFUND, payment)
     limit = left_to_give(payment)
-    amount = limit if money is None else _fitting(payment, money, limit, "REFUND")
+    amount = limit if money is None else _fitting(payment, money, limit, REFUND_TOO_LARGE)
     if not amount and (payment.captured or payment.in_flight):
-        raise _too_large(payment, "REFUND", limit)
+        raise _too_large(payment, REFUND_TOO_LARGE, limit)
     return amount
 
 
@@ -64,7 +66,7 @@ def shipped(payment: Payment, shipment_id: str, amounts: Iterable[LineAmount]) -
     """
     cost = sum(each.amount.minor_units for each in amounts)
     if not 0 <= cost <= payment.amount:
-        raise _too_large(payment, "CAPTURE", payment.amount)
+        raise _too_large(payment, CAPTURE_TOO_LARGE, payment.amount)
     if payment.asked_under(shipment_id):
         return 0
     return min(cost, left_to_take(payment))
@@ -75,7 +77,7 @@ def returned(payment: Payment, return_id: str, money: Money) -> int:
     if money.currency_code != payment.currency_code:
         raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
     if not 0 <= money.minor_units <= payment.amount:
-        raise _too_large(payment, "REFUND", payment.amount)
+        raise _too_large(payment, REFUND_TOO_LARGE, payment.amount)
     return money.minor_units if _is_new(payment, return_id, money.minor_units) else 0
 
 
@@ -153,17 +155,14 @@ def _is_new(payment: Payment, request_id: str, amount: int) -> bool:
     return operation is None
 
 
-def _fitting(payment: Payment, money: Money, limit: int, what: str) -> int:
+def _fitting(payment: Payment, money: Money, limit: int, reason: ErrorReason.ValueType) -> int:
     if money.currency_code != payment.currency_code:
         raise invalid("amount.currency_code", f"must be the payment's: {payment.currency_code}")
     if not 0 <= money.minor_units <= limit:
-        raise _too_large(payment, what, limit)
+        raise _too_large(payment, reason, limit)
     return money.minor_units
 
 
-def _too_large(payment: Payment, what: str, limit: int) -> Refusal:
-    return Refusal(
-        ErrorReason.Value(f"ERROR_REASON_{what}_TOO_LARGE"),
-        f"No more than {payment.sum_in_words(limit)} is left to {'take' if what == 'CAPTURE' else 'give back'}",
-        limit=str(limit),
-    )
+def _too_large(payment: Payment, reason: ErrorReason.ValueType, limit: int) -> Refusal:
+    do = "take" if reason == CAPTURE_TOO_LARGE else "give back"
+    return Refusal(reason, f"No more than {payment.sum_in_words(limit)} is left to {do}", limit=str(limit))
