@@ -18,7 +18,7 @@ from sqlalchemy import (
 from services.payment.tables.metadata import METADATA
 from services.runtime.columns import ID, amount_column, time_column, uuid_column
 
-# Accounts with few entries among many.
+# Accounts with few entries among many: the predicate of an index. Nothing is posted to `bank`.
 RARE = ("bank", "disputes", "fees", "refunds")
 
 # Double entry, append only; the entries of a transaction are written by one statement, and balance in each currency.
@@ -55,7 +55,7 @@ Index("ledger_entries_of_store", _e.store_id, _e.create_time, _e.transaction_id,
 Index("ledger_entries_of_payment", _e.payment_id)
 # The order in which they are sealed, and what is not sealed yet.
 Index("ledger_entries_by_xid", _e.xid, _e.transaction_id)
-# Accounts with few entries among many. What the others have is found among the store's.
+# Accounts with few entries among many: the predicate of an index. What the others have is found among the store's.
 Index(
     "ledger_entries_of_account",
     _e.store_id,

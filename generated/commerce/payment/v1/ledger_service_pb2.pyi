@@ -143,13 +143,13 @@ class LedgerEntry(message.Message):
     position: builtins.int
     """Which entry of the transaction, 1 at first."""
     kind: builtins.str
-    """What happened: authorize, capture, refund, void, expire, dispute, dispute_won, fee, payout."""
+    """What happened: authorize, capture, refund, void, expire, dispute, dispute_won, fee."""
     account: builtins.str
-    """The account: customer_receivable, authorizations, provider_clearing, revenue, tax, shipping, discounts, refunds, fees,
-    disputes or bank.
+    """The account: customer_receivable, authorizations, provider_clearing, revenue, tax, shipping, discounts, refunds, fees or
+    disputes.
     """
     payment_id: builtins.str
-    """The payment; empty where there is none, as with a payout."""
+    """The payment."""
     order_id: builtins.str
     """The order; empty where there is none."""
     product_id: builtins.str
