@@ -55,7 +55,7 @@ Index("ledger_entries_of_store", _e.store_id, _e.create_time, _e.transaction_id,
 Index("ledger_entries_of_payment", _e.payment_id)
 # The order in which they are sealed, and what is not sealed yet.
 Index("ledger_entries_by_xid", _e.xid, _e.transaction_id)
-# Accounts with few entries among many: the predicate of an index. What the others have is found among the store's.
+# Of most accounts what a store's have is found among all of the store's; of the rare ones by an index of theirs.
 Index(
     "ledger_entries_of_account",
     _e.store_id,
