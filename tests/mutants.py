@@ -342,7 +342,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "expiry while a capture is in flight",
-        "services/payment/rules/transitions.py",
+        "services/payment/rules/give_up.py",
         "if payment.expire_time is None or payment.expire_time > now or payment.in_flight:",
         "if payment.expire_time is None or payment.expire_time > now:",
         (TILL,),
@@ -383,9 +383,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what waited begins while something is in flight",
-        "services/payment/rules/transitions.py",
-        "return payment.in_flight is not None or not _ready(kind, payment)",
-        "return not _ready(kind, payment)",
+        "services/payment/rules/change.py",
+        "return payment.in_flight is not None or not _is_ready(kind, payment)",
+        "return not _is_ready(kind, payment)",
         (
             "tests/payment/payments/test_partial_captures.py"
             "::test_a_part_waits_while_nobody_knows_what_became_of_the_one_before",
@@ -393,7 +393,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a return gives back what it is worth, whatever is left",
-        "services/payment/rules/transitions.py",
+        "services/payment/rules/owed.py",
         "    amount = min(operation.wanted, payment.kept)\n",
         "    amount = operation.wanted\n",
         (
@@ -411,8 +411,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what waits is not fitted when it begins",
-        "services/payment/rules/transitions.py",
-        "begun = fitted(replace(begun, state=OPERATION_PENDING), after)",
+        "services/payment/rules/change.py",
+        "begun = owed.fitted(replace(begun, state=OPERATION_PENDING), after)",
         "begun = replace(begun, state=OPERATION_PENDING)",
         (
             "tests/payment/payments/test_returns_of_what_is_left.py::test_gives_back_what_it_is_worth_or_what_is_left",
@@ -420,7 +420,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an order of nothing waits for a parcel",
-        "services/payment/rules/transitions.py",
+        "services/payment/rules/authorize.py",
         "at_once = payment.capture_mode == AT_ONCE or not payment.amount",
         "at_once = payment.capture_mode == AT_ONCE",
         (
@@ -802,7 +802,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "money that nobody takes is held for ever",
-        "services/payment/rules/transitions.py",
+        "services/payment/rules/authorize.py",
         "        expire_time=_expires(payment, told, state),",
         "        expire_time=None,",
         (f"{TIME}::test_money_that_nobody_takes_is_let_go_after_its_days_and_the_units_come_back",),

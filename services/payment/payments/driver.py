@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 
 from services.payment.gateways.registry import Gateways
 from services.payment.payments import messages, queries, rows
-from services.payment.rules import amounts, transitions
-from services.payment.rules.change import Change
+from services.payment.rules import amounts, authorize, give_up, transitions
+from services.payment.rules.change import Change, waits
 from services.payment.rules.keys import key_of
 from services.payment.rules.life import Contradiction, not_allowed
 from services.payment.rules.outcomes import NeverSeen, NotSent, Outcome, Refused, Unknown
@@ -94,7 +94,7 @@ class Driver:
         """Return the order's payment, if there is one. Refused with PAYMENT_MISMATCH."""
         found = await self._runtime.database.rows(queries.PAYMENT_OF_ORDER, order_id=asked.order_id)
         payment = rows.payment_of(found)
-        return None if payment is None else transitions.same(payment, asked)
+        return None if payment is None else authorize.same(payment, asked)
 
     async def operate(self, asked: Asked, call: Call, answer: Answer) -> Payment:
         """Record an operation that a caller asks for and carry it; one that was asked for before stays one."""
@@ -330,13 +330,13 @@ def started(
     Without a request of its own it is caused by the order's life, in which each kind has its one place.
     """
     trace = telemetry.current()
-    waits = transitions.waits(kind, payment)
+    waiting = waits(kind, payment)
     return Operation(
         operation_id=key_of(payment, kind, request_id or ""),
         kind=kind,
-        state=OPERATION_WAITING if waits else OPERATION_PENDING,
+        state=OPERATION_WAITING if waiting else OPERATION_PENDING,
         amount=amount,
-        attempts=0 if waits else attempts,
+        attempts=0 if waiting else attempts,
         traceparent=trace.traceparent if trace else "",
         request_id=request_id,
         create_time=times.now(),
@@ -357,7 +357,7 @@ def not_found(payment_id: str) -> Refusal:
 def _wanted(asked: Asked, payment: Payment) -> tuple[int, tuple[Share, ...]]:
     """How much a caller's operation is of, and how that is spread over the lines. Refused when it may not be."""
     if asked.kind == Kind.VOID:
-        transitions.may_void(payment)
+        give_up.check_may_void(payment)
         return payment.capturable, ()
     if asked.kind == Kind.CAPTURE and asked.final and payment.unsettled(Kind.CAPTURE):
         raise not_allowed(Kind.CAPTURE, payment)

@@ -12,7 +12,7 @@ from collections import Counter
 from services.payment.gateways.registry import Gateways
 from services.payment.payments import queries
 from services.payment.payments.driver import Driver, locked
-from services.payment.rules import transitions
+from services.payment.rules import give_up
 from services.runtime import logs, telemetry, times
 from services.runtime.database import AWAY
 from services.runtime.places import Places
@@ -110,7 +110,7 @@ class Janitor:
             payment = await locked(work, queries.PAYMENT_LOCKED, payment_id=payment_id)
             if payment is None or payment.expire_time is None or payment.expire_time > times.now():
                 return
-            change = transitions.overdue(payment, times.now())
+            change = give_up.overdue(payment, times.now())
             if change is None:
                 await work.rows(queries.EXPIRY_LATER, payment_id=payment_id, seconds=EXPIRY_SECONDS)
                 return

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.payment.gateways.guard import Guard
-from services.payment.rules import life, owed, transitions
+from services.payment.rules import life, owed
 from services.payment.rules.change import Change
 from services.payment.rules.payment import (
     DISPUTE_OPEN,
@@ -25,6 +25,7 @@ from services.payment.rules.payment import (
     Operation,
     Payment,
 )
+from services.payment.rules.refund import lacking
 from services.runtime.callers import Caller
 from services.runtime.times import timestamp
 
@@ -166,7 +167,7 @@ def _refunded(change: Change, reference: events.PaymentReference) -> events.Paym
         refunded=_money(payment.refunded, currency),
         request_id=refund.request_id or "",
         unrefunded=_money(short, currency) if short else None,
-        unrefunded_reason=transitions.lacking(before) if short else "",
+        unrefunded_reason=lacking(before) if short else "",
         given_back=_money(owed.given(payment, refund.request_id or ""), currency) if refund.wanted else None,
     )
 

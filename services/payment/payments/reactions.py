@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from services.payment.payments import queries, rows
 from services.payment.payments.driver import Driver, locked, started
-from services.payment.rules import amounts, transitions
+from services.payment.rules import amounts, capture, give_up, owed
 from services.payment.rules.life import VOIDED
 from services.payment.rules.payment import Kind, Payment
 from services.runtime import times
@@ -31,7 +31,7 @@ WHOLE = "this payment can be taken only once: all of it with the first parcel"
 async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) -> None:
     """Capture. Refused, and so left to a person, when the money was never promised."""
     payment = await _paid(event.order, work)
-    kind = transitions.accepted(payment)
+    kind = capture.accepted(payment)
     if kind:
         amount = amounts.left_to_take(payment)
         lines = amounts.spread(kind, payment, amount)
@@ -41,7 +41,7 @@ async def on_order_accepted(driver: Driver, event: OrderAccepted, work: Work) ->
 async def on_order_shipped(driver: Driver, event: OrderShipped, work: Work) -> None:
     """Capture what a parcel costs, or is left of the money, once, in its turn, where the store takes its money so."""
     payment = await _paid(event.order, work)
-    if not transitions.takes_parcels(payment):
+    if not capture.takes_parcels(payment):
         return
     shipment_id = str(UUID(event.shipment.shipment_id))
     parcel = sum(each.amount.minor_units for each in event.amounts)
@@ -73,7 +73,7 @@ async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) ->
     payment = await _paid(event.order, work)
     amount = amounts.returned(payment, return_id, event.returned.refund)
     if amount:
-        if transitions.is_overtaken(payment, event.shipped.minor_units):
+        if capture.is_overtaken(payment, event.shipped.minor_units):
             raise _too_early()
         lines = amounts.worth(payment, amount, event.amounts)
         reason = event.returned.reason
@@ -81,7 +81,7 @@ async def on_order_returned(driver: Driver, event: OrderReturned, work: Work) ->
             Kind.REFUND, payment, amount, request_id=return_id, reason=reason, lines=lines, wanted=amount
         )
         if operation.open:
-            operation = transitions.fitted(operation, payment)
+            operation = owed.fitted(operation, payment)
         await driver.begin(operation, payment, work)
 
 
@@ -93,7 +93,7 @@ async def on_order_ended(driver: Driver, event: OrderCancelled | OrderExpired, w
             return
         payment = await _locked(event.order, work)
         assert payment is not None
-    change = transitions.cancelled(payment, times.now())
+    change = give_up.cancelled(payment, times.now())
     if change is not None:
         await driver.change(change, work)
 

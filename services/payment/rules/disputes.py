@@ -4,11 +4,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.payment.rules import postings
-from services.payment.rules.change import Change
+from services.payment.rules.change import Change, followed, next_version
 from services.payment.rules.life import LIFE, TAKEN, Contradiction, moved, name_of, stands
 from services.payment.rules.outcomes import DisputeTold
 from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON, Dispute, Payment
-from services.payment.rules.transitions import followed, next_version
 
 
 def told(payment: Payment, news: DisputeTold, dispute_id: str, now: datetime) -> Change | None:

@@ -6,8 +6,10 @@ answer: each dispute that was decided is reason for one attempt more, so that no
 without, in whatever order the news comes.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
+from services.payment.rules import amounts
 from services.payment.rules.outcomes import DISPUTED
 from services.payment.rules.payment import (
     DISPUTE_OPEN,
@@ -38,6 +40,14 @@ def next_owed(payment: Payment) -> Owed | None:
     refunds = [one for one in payment.operations if one.kind == Kind.REFUND and one.wanted]
     returns = dict.fromkeys(one.request_id for one in refunds if one.request_id)
     return next(filter(None, (_owed(payment, return_id) for return_id in returns)), None)
+
+
+def fitted(operation: Operation, payment: Payment) -> Operation:
+    """Return an operation that begins now: a return's refund gives back what it is worth, or what is left of that."""
+    amount = min(operation.wanted, payment.kept)
+    if amount <= 0:
+        return operation  # A refund by hand; or nothing is left, and nobody need be asked (`foregone`).
+    return replace(operation, amount=amount, lines=amounts.fitted(payment, operation, amount))
 
 
 def may_go_on(payment: Payment, refund: Operation) -> bool:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.payment.ledger.chain_rules import Chains, Recorded, following, held
-from services.payment.rules import amounts, life, postings, transitions
+from services.payment.rules import amounts, give_up, life, postings, transitions
+from services.payment.rules.change import waits
 from services.payment.rules.life import DONE, Contradiction
 from services.payment.rules.outcomes import Told, Unknown
 from services.payment.rules.payment import (
@@ -171,14 +172,14 @@ class Till:
         money = Money(currency_code="EUR", minor_units=amount)
         try:
             if kind == Kind.VOID:
-                transitions.may_void(self.payment)
+                give_up.check_may_void(self.payment)
                 amount = self.payment.capturable
             else:
                 amount = (amounts.capture if kind == Kind.CAPTURE else amounts.refund)(self.payment, money)
         except Refusal:
             return
         lines = amounts.spread(kind, self.payment, amount) if kind != Kind.VOID else ()
-        state = OPERATION_WAITING if transitions.waits(kind, self.payment) else OPERATION_PENDING
+        state = OPERATION_WAITING if waits(kind, self.payment) else OPERATION_PENDING
         self.payment = self.payment.with_operation(operation(kind, amount, state, lines))
         self.wished.append((kind, amount))
 

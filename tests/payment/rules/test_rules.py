@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import services.payment
-from services.payment.rules import amounts, disputes, life, transitions
+from services.payment.rules import amounts, capture, disputes, give_up, life, owed, transitions
+from services.payment.rules.change import waits
 from services.payment.rules.life import DONE, LATE, LIFE, NEWS, Contradiction
 from services.payment.rules.outcomes import DISPUTED, DisputeTold, Refused, Told, Unknown
 from services.payment.rules.payment import (
@@ -114,7 +115,7 @@ class Books:
 
     def ask(self, kind, amount, request_id=None):
         lines = amounts.spread(kind, self.payment, amount) if kind in (Kind.CAPTURE, Kind.REFUND) else ()
-        state = OPERATION_WAITING if transitions.waits(kind, self.payment) else OPERATION_PENDING
+        state = OPERATION_WAITING if waits(kind, self.payment) else OPERATION_PENDING
         self.payment = self.payment.with_operation(operation(kind, amount, state, request_id, lines))
 
     def sum(self, kind):
@@ -158,30 +159,30 @@ class Books:
         self.apply(transitions.settled(self.payment, asked, outcome, NOW))
 
     def cancelled(self, index, outcome, amount):
-        self.apply(transitions.cancelled(self.payment, NOW))
+        self.apply(give_up.cancelled(self.payment, NOW))
 
     def overdue(self, index, outcome, amount):
-        self.apply(transitions.overdue(self.payment, LATER))
+        self.apply(give_up.overdue(self.payment, LATER))
 
     def accepted(self, index, outcome, amount):
-        if kind := transitions.accepted(self.payment):
+        if kind := capture.accepted(self.payment):
             self.ask(kind, amounts.left_to_take(self.payment))
 
     def shipped(self, index, outcome, amount):
         share = [LineAmount(product_id=HAT, amount=euros(amount))]
-        if transitions.takes_parcels(self.payment) and (
+        if capture.takes_parcels(self.payment) and (
             due := amounts.shipped(self.payment, f"parcel {index}", share)
         ):
             self.ask(Kind.CAPTURE, due, f"parcel {index}")
 
     def returned(self, index, outcome, amount):
         if due := amounts.returned(self.payment, f"return {index}", euros(amount)):
-            state = OPERATION_WAITING if transitions.waits(Kind.REFUND, self.payment) else OPERATION_PENDING
+            state = OPERATION_WAITING if waits(Kind.REFUND, self.payment) else OPERATION_PENDING
             lines = amounts.worth(self.payment, due, ())
             asked = operation(Kind.REFUND, due, state, f"return {index}", lines)
             asked = replace(asked, wanted=due)
             self.payment = self.payment.with_operation(
-                transitions.fitted(asked, self.payment) if asked.open else asked
+                owed.fitted(asked, self.payment) if asked.open else asked
             )
 
     def refund(self, index, outcome, amount):
@@ -191,7 +192,7 @@ class Books:
         self.ask(Kind.CAPTURE, amounts.capture(self.payment, euros(amount) if amount else None))
 
     def void(self, index, outcome, amount):
-        transitions.may_void(self.payment)
+        give_up.check_may_void(self.payment)
         self.ask(Kind.VOID, self.payment.capturable)
 
     def unasked(self, index, outcome, amount):
