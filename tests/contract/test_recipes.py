@@ -4,47 +4,15 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-GUIDE = ROOT / "CONTRIBUTING.md"
+from tests.contract.recipes import RECIPES, ROOT, changed
+
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".commerce", ".hypothesis", "__pycache__", ".*_cache")
-# A fence, with the file that it is about above it.
-BLOCK = re.compile(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 600
 # What the command that runs these tests was told is not for the commands in the copy.
 OURS = re.compile(r"PYTEST_|MAKE|MFLAGS|ARGS$")
-
-
-class Block(NamedTuple):
-    path: str
-    kind: str
-    text: str
-
-
-def recipes():
-    """The blocks of each recipe by its title."""
-    _, *sections = re.split(r"^## To add an? ", GUIDE.read_text(), flags=re.MULTILINE)
-    found = {section.partition("\n")[0]: section for section in sections}
-    return {title: [Block(*block) for block in BLOCK.findall(text)] for title, text in found.items()}
-
-
-RECIPES = recipes()
-
-
-def changed(source, diff):
-    """A text after a diff, whose hunks say no lines: what each begins from stands there once."""
-    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
-        # An empty line is one of both, as in any diff whose blanks at the ends were trimmed.
-        lines = [line if line.strip() else " \n" for line in hunk.splitlines(keepends=True)]
-        before = "".join(line[1:] for line in lines if line[0] in " -")
-        after = "".join(line[1:] for line in lines if line[0] in " +")
-        assert source.count(before) == 1, f"stands there {source.count(before)} times:\n{before}"
-        source = source.replace(before, after)
-    return source
 
 
 class Copy:
@@ -116,12 +84,3 @@ def test_that_is_only_begun_turns_the_check_red(tmp_path):
     assert code != 0
     for missing in ("CustomerService/CountCustomers", "LoyaltyService/AddPoints", "hollow"):
         assert missing in said
-
-
-def test_there_is_one_for_each_change_that_people_make():
-    assert list(RECIPES) == ["field", "RPC", "event", "migration", "mutant", "service"]
-
-
-def test_the_guides_links_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#:]+)\)", GUIDE.read_text()):
-        assert (ROOT / link).exists(), link
