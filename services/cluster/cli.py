@@ -153,7 +153,7 @@ def token(
         if lacking := tokens.lacking(role, store=store, customer=customer):
             raise typer.BadParameter(f"a token of the role {role} needs {lacking}")
         place = _home(home)
-        tokens.require_development(tokens.environment(place))
+        tokens.check_development(tokens.environment(place))
         minted = tokens.mint(place, role, store, customer, subject, lifetime)
         if output is Output.JSON:
             print_json({"token": minted, "expiresInSeconds": lifetime})

@@ -113,7 +113,7 @@ class Cluster:
         subject: str | None = None,
         lifetime: float = tokens.LIFETIME_SECONDS,
     ) -> str:
-        tokens.require_development(self.kind)
+        tokens.check_development(self.kind)
         return tokens.mint(self.home, role, store, customer, subject, lifetime)
 
     def status(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def environment(home: Home) -> str:
     return path.read_text().strip()
 
 
-def require_development(environment: str) -> None:
+def check_development(environment: str) -> None:
     """Raises HomeError unless the cluster is a development one: elsewhere nobody mints tokens by hand."""
     if environment != DEVELOPMENT:
         raise HomeError(f"this cluster's environment is {environment}: tokens come from its identity service")

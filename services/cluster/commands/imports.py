@@ -25,10 +25,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from services.cluster.commands import sheets
-from services.cluster.commands.watch import CALL_SECONDS, gateway
+from services.cluster.commands.gateway import Options, again_after_breaks, gateway, words_of
 from services.cluster.home import Home, HomeError
 from services.cluster.output import Output, checked_id, counted, print_json, to_dict
-from services.cluster.processes import backoff_seconds
 
 NEEDED = ("sku", "name", "price", "currency")
 OPTIONAL = ("quantity", "category_id", "tax_class")
@@ -39,10 +38,7 @@ LARGEST = {"price": 2**63 - 1, "quantity": 2**31 - 1}
 _COLUMNS = {"price.currency_code": "currency", "price.minor_units": "price"}
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
-TRIES = 10
 LOOK_SECONDS = 0.3
-# A replica that stops, or dies; the import goes on where it was.
-BROKEN_OFF = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 
 
 class Fault(NamedTuple):
@@ -84,8 +80,8 @@ async def bring(
     )
     total = len(sheet.rows) + len(sheet.faults)
     console.print(f"import {import_id}: {counted(total, 'row')}", highlight=False, soft_wrap=True)
-    async with gateway(home) as (channel, metadata):
-        sender = _Sender(ImportServiceStub(channel), metadata, store_id, import_id)
+    async with gateway(home) as (channel, options):
+        sender = _Sender(ImportServiceStub(channel), options, store_id, import_id)
         try:
             if all_or_none and (faults := sheet.faults + await sender.judge(sheet)):
                 _tell(faults, console)
@@ -96,8 +92,7 @@ async def bring(
             faults = sheet.faults + [each async for each in sender.errors(sheet)]
             _tell(faults, console)
         except grpc.aio.AioRpcError as error:
-            again = f"go on with: --import-id {import_id}"
-            raise HomeError(f"{error.code().name}: {error.details()}; {again}") from None
+            raise HomeError(f"{words_of(error)}; go on with: --import-id {import_id}") from None
     failed = whole.failed + len(sheet.faults)
     told = ", ".join(f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged"))
     _say(console, f"{counted(total, 'row')}: {told}, {failed:,} failed")
@@ -178,33 +173,25 @@ def _fault(sheet: Sheet, error: ImportError) -> Fault:
 class _Sender:
     """One import, until all of it was taken in."""
 
-    def __init__(self, stub: ImportServiceStub, metadata: Any, store_id: str, import_id: str) -> None:
+    def __init__(self, stub: ImportServiceStub, options: Options, store_id: str, import_id: str) -> None:
         self._stub: Any = stub
-        self._metadata, self._store_id, self._import_id = metadata, store_id, import_id
+        self._options, self._store_id, self._import_id = options, store_id, import_id
 
     async def send(self, rows: Sequence[ImportRow], console: Console) -> Import:
         """Send the rows, from the first batch that was not taken in; again after a break."""
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             looking = asyncio.create_task(self._look(bar, len(rows)))
             try:
-                return await self._try(rows)
+                return await again_after_breaks(lambda: self._go_on(rows))
             finally:
                 looking.cancel()
 
-    async def _try(self, rows: Sequence[ImportRow]) -> Import:
-        tries = 0
-        while True:
-            try:
-                so_far = (await self.progress()).batches
-                batches = self._batches(rows, so_far)
-                reply = await self._stub.ImportProducts(batches, metadata=self._metadata)
-                whole: Import = reply.product_import
-                return whole
-            except grpc.aio.AioRpcError as error:
-                tries += 1
-                if error.code() not in BROKEN_OFF or tries == TRIES:
-                    raise
-                await asyncio.sleep(backoff_seconds(tries))
+    async def _go_on(self, rows: Sequence[ImportRow]) -> Import:
+        """Send what was not taken in yet, and return the whole import."""
+        batches = self._batches(rows, (await self.progress()).batches)
+        reply = await self._stub.ImportProducts(batches, metadata=self._options["metadata"])
+        whole: Import = reply.product_import
+        return whole
 
     def _batches(
         self, rows: Sequence[ImportRow], after: int, validate_only: bool = False
@@ -224,7 +211,7 @@ class _Sender:
         """How far it is; an empty one when nothing was taken in."""
         request = GetImportRequest(store_id=self._store_id, import_id=self._import_id)
         try:
-            reply = await self._stub.GetImport(request, metadata=self._metadata, timeout=CALL_SECONDS)
+            reply = await self._stub.GetImport(request, **self._options)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return Import()
@@ -235,7 +222,7 @@ class _Sender:
     async def judge(self, sheet: Sheet) -> list[Fault]:
         """Return why rows would be refused; nothing of them is taken in."""
         reply = await self._stub.ImportProducts(
-            self._batches(sheet.rows, 0, validate_only=True), metadata=self._metadata
+            self._batches(sheet.rows, 0, validate_only=True), metadata=self._options["metadata"]
         )
         return [_fault(sheet, each) for each in reply.errors]
 
@@ -246,7 +233,7 @@ class _Sender:
             request = ListImportErrorsRequest(
                 store_id=self._store_id, import_id=self._import_id, page_size=500, page_token=token
             )
-            page = await self._stub.ListImportErrors(request, metadata=self._metadata, timeout=CALL_SECONDS)
+            page = await self._stub.ListImportErrors(request, **self._options)
             for error in page.errors:
                 yield _fault(sheet, error)
             token = page.next_page_token

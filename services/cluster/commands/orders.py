@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc.aio
 from commerce.order.v1 import operations_service_pb2 as rpc
@@ -18,8 +15,9 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
 
-from services.cluster.commands.watch import CALL_SECONDS, gateway, state_name
-from services.cluster.home import Home, HomeError
+from services.cluster.commands.gateway import Options, gateway
+from services.cluster.commands.watch import state_name
+from services.cluster.home import Home
 from services.cluster.output import (
     Output,
     checked_id,
@@ -38,20 +36,11 @@ LISTED = 500
 DRIVEN = ("PENDING", "RESERVED", "AWAITING_CUSTOMER", "PAYMENT_UNKNOWN")
 
 
-@asynccontextmanager
-async def _operations(home: Home) -> AsyncIterator[tuple[OperationsServiceStub, dict[str, Any]]]:
-    """A stub, and what each call of it is given. A refusal becomes a HomeError."""
-    async with gateway(home) as (channel, metadata):
-        try:
-            yield OperationsServiceStub(channel), {"metadata": metadata, "timeout": CALL_SECONDS}
-        except grpc.aio.AioRpcError as error:
-            raise HomeError(f"{error.code().name}: {error.details()}") from None
-
-
 async def stuck(home: Home, output: Output, console: Console) -> None:
     """Prints the orders that do not move, and what to type about one of them."""
-    async with _operations(home) as (operations, options):
-        reply = await operations.ListStuckOrders(rpc.ListStuckOrdersRequest(page_size=LISTED), **options)
+    async with gateway(home) as (channel, options):
+        request = rpc.ListStuckOrdersRequest(page_size=LISTED)
+        reply = await OperationsServiceStub(channel).ListStuckOrders(request, **options)
     if output is Output.JSON:
         print_json(reply)
     elif not reply.orders:
@@ -64,13 +53,9 @@ async def stuck(home: Home, output: Output, console: Console) -> None:
 async def explain(home: Home, order_id: str, output: Output, console: Console) -> None:
     """Prints what an order waits for or why it ended, what its provider said, and what to type next."""
     order_id = _checked(order_id)
-    async with gateway(home) as (channel, metadata):
-        options = {"metadata": metadata, "timeout": CALL_SECONDS}
+    async with gateway(home) as (channel, options):
         request = rpc.ExplainOrderRequest(order_id=order_id)
-        try:
-            situation = (await OperationsServiceStub(channel).ExplainOrder(request, **options)).situation
-        except grpc.aio.AioRpcError as error:
-            raise HomeError(f"{error.code().name}: {error.details()}") from None
+        situation = (await OperationsServiceStub(channel).ExplainOrder(request, **options)).situation
         event = await _last_event(channel, options, order_id)
         payment = await _payment(channel, options, situation.payment_id) if situation.payment_id else None
     if output is Output.JSON:
@@ -83,7 +68,7 @@ async def explain(home: Home, order_id: str, output: Output, console: Console) -
     print_next(console, *retry, f"trace {order_id}", *shows)
 
 
-async def _last_event(channel: grpc.aio.Channel, options: dict[str, Any], order_id: str) -> OrderEvent | None:
+async def _last_event(channel: grpc.aio.Channel, options: Options, order_id: str) -> OrderEvent | None:
     """The order's last transition, unless it cannot be had now: what is known is shown all the same."""
     try:
         events = await OrderServiceStub(channel).ListOrderEvents(
@@ -94,7 +79,7 @@ async def _last_event(channel: grpc.aio.Channel, options: dict[str, Any], order_
     return events.events[-1] if events.events else None
 
 
-async def _payment(channel: grpc.aio.Channel, options: dict[str, Any], payment_id: str) -> Payment | None:
+async def _payment(channel: grpc.aio.Channel, options: Options, payment_id: str) -> Payment | None:
     """The order's payment, unless it cannot be had now."""
     try:
         reply = await PaymentServiceStub(channel).GetPayment(
@@ -108,7 +93,8 @@ async def _payment(channel: grpc.aio.Channel, options: dict[str, Any], payment_i
 async def retry(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Has one order, or "all" that are stuck, tried again, and prints what each waits for now."""
     situations = []
-    async with _operations(home) as (operations, options):
+    async with gateway(home) as (channel, options):
+        operations = OperationsServiceStub(channel)
         order_ids = [wanted if wanted == "all" else _checked(wanted)]
         if wanted == "all":
             request = rpc.ListStuckOrdersRequest(page_size=LISTED)

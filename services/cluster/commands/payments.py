@@ -6,9 +6,6 @@ Through the gateway's gRPC, as an operator's own program would ask.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc.aio
 from commerce.order.v1.order_service_pb2 import GetOrderRequest
@@ -20,7 +17,7 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
 
-from services.cluster.commands.watch import CALL_SECONDS, check_gateway, gateway
+from services.cluster.commands.gateway import Options, check_gateway, gateway
 from services.cluster.home import Home, HomeError
 from services.cluster.output import (
     Output,
@@ -40,23 +37,13 @@ SUMS = ("captured", "voided", "refunded", "disputed", "charged_back")
 SETTLE_SECONDS = 20.0
 
 
-@asynccontextmanager
-async def _stubs(home: Home) -> AsyncIterator[tuple[grpc.aio.Channel, dict[str, Any]]]:
-    """A channel, and what each call is given. A refusal becomes a HomeError."""
-    async with gateway(home) as (channel, metadata):
-        try:
-            yield channel, {"metadata": metadata, "timeout": CALL_SECONDS}
-        except grpc.aio.AioRpcError as error:
-            raise HomeError(f"{error.code().name}: {error.details()}") from None
-
-
 async def unsettled(home: Home, code: str, output: Output, console: Console) -> None:
     """Prints what is not settled, of one gateway or all, and what to type about one of them."""
     request = rpc.ListUnsettledOperationsRequest(page_size=LISTED, gateway=code)
-    async with _stubs(home) as (channel, options):
+    async with gateway(home) as (channel, options):
         reply = await PaymentOperationsServiceStub(channel).ListUnsettledOperations(request, **options)
         if code and not reply.operations:
-            await check_gateway(channel, options["metadata"], code)
+            await check_gateway(channel, options, code)
     if output is Output.JSON:
         print_json(reply)
     elif not reply.operations:
@@ -68,8 +55,8 @@ async def unsettled(home: Home, code: str, output: Output, console: Console) -> 
 
 async def show(home: Home, wanted: str, output: Output, console: Console) -> None:
     """Prints a payment, or an order's, with all that was done on it, and what is asked next."""
-    async with _stubs(home) as (channel, options):
-        payment = await _found(channel, options, checked_id(wanted))
+    async with gateway(home) as (channel, options):
+        payment = await _payment_of(channel, options, checked_id(wanted))
     _print(payment, output, console)
 
 
@@ -78,7 +65,7 @@ async def settle(home: Home, payment_id: str, output: Output, console: Console) 
     request = rpc.SettlePaymentRequest(
         payment_id=checked_id(payment_id, "a payment's id"), request_id=str(uuid.uuid4())
     )
-    async with _stubs(home) as (channel, options):
+    async with gateway(home) as (channel, options):
         operations = PaymentOperationsServiceStub(channel)
         reply = await operations.SettlePayment(request, **options | {"timeout": SETTLE_SECONDS})
     _print(reply.payment, output, console)
@@ -87,7 +74,7 @@ async def settle(home: Home, payment_id: str, output: Output, console: Console) 
 async def parked(home: Home, output: Output, console: Console) -> None:
     """Prints the messages that could not be applied, and what to type about one of them."""
     request = rpc.ListParkedWebhooksRequest(page_size=LISTED)
-    async with _stubs(home) as (channel, options):
+    async with gateway(home) as (channel, options):
         reply = await PaymentOperationsServiceStub(channel).ListParkedWebhooks(request, **options)
     if output is Output.JSON:
         print_json(reply)
@@ -104,8 +91,8 @@ async def parked(home: Home, output: Output, console: Console) -> None:
 async def replay(home: Home, code: str, event_id: str, output: Output, console: Console) -> bool:
     """Has a message applied anew. Return whether it was."""
     request = rpc.ReplayWebhookRequest(gateway=code, event_id=event_id, request_id=str(uuid.uuid4()))
-    async with _stubs(home) as (channel, options):
-        await check_gateway(channel, options["metadata"], code)
+    async with gateway(home) as (channel, options):
+        await check_gateway(channel, options, code)
         reply = await PaymentOperationsServiceStub(channel).ReplayWebhook(request, **options)
     problem = reply.webhook.problem
     if output is Output.JSON:
@@ -116,7 +103,7 @@ async def replay(home: Home, code: str, event_id: str, output: Output, console: 
     return not problem
 
 
-async def _found(channel: grpc.aio.Channel, options: dict[str, Any], wanted: str) -> Payment:
+async def _payment_of(channel: grpc.aio.Channel, options: Options, wanted: str) -> Payment:
     """Return the payment with this id, or that of the order with this id."""
     payments = PaymentServiceStub(channel)
     try:

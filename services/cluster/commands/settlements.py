@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 from commerce.payment.v1 import settlement_service_pb2 as rpc
 from commerce.payment.v1.settlement_service_pb2_grpc import SettlementServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,11 +15,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from services.cluster.commands import settlement_csv
-from services.cluster.commands.imports import BROKEN_OFF, TRIES
-from services.cluster.commands.watch import CALL_SECONDS, check_gateway, gateway
-from services.cluster.home import Home, HomeError
+from services.cluster.commands.gateway import Options, again_after_breaks, check_gateway, gateway
+from services.cluster.home import Home
 from services.cluster.output import Output, checked_id, counted, print_json, print_next, print_records
-from services.cluster.processes import backoff_seconds
 from services.runtime.currencies import format_money
 from services.runtime.times import timestamp
 
@@ -31,27 +26,18 @@ LISTED = 500
 FETCH_SECONDS = 600.0
 
 
-@asynccontextmanager
-async def _settlements(home: Home, code: str = "") -> AsyncIterator[tuple[Any, Any]]:
-    """A stub, and the metadata of each call of it. Raises HomeError when refused, ValueError for no gateway."""
-    async with gateway(home) as (channel, metadata):
-        try:
-            if code:
-                await check_gateway(channel, metadata, code)
-            yield SettlementServiceStub(channel), metadata
-        except grpc.aio.AioRpcError as error:
-            raise HomeError(f"{error.code().name}: {error.details()}") from None
-
-
 async def fetch(home: Home, code: str, day: str, output: Output, console: Console) -> bool:
     """Have a day's report fetched, yesterday's unless one is named. Return whether all agrees."""
     begin, end = _day(_date(day) if day else datetime.now(UTC).date() - timedelta(days=1))
     request = rpc.FetchSettlementRequest(
         gateway=code, begin_time=begin, end_time=end, request_id=str(uuid.uuid4())
     )
-    async with _settlements(home, code) as (settlements, metadata):
-        reply = await settlements.FetchSettlement(request, metadata=metadata, timeout=FETCH_SECONDS)
-    return _told(reply.settlement, output, console)
+    async with gateway(home) as (channel, options):
+        await check_gateway(channel, options, code)
+        settlements = SettlementServiceStub(channel)
+        reply = await settlements.FetchSettlement(request, **options | {"timeout": FETCH_SECONDS})
+    _print(reply.settlement, output, console)
+    return not reply.settlement.discrepancies
 
 
 async def bring(
@@ -73,19 +59,21 @@ async def bring(
         console.print(
             f"settlement {whole.request_id}: {counted(len(lines), 'line')}", highlight=False, soft_wrap=True
         )
-    async with _settlements(home, code) as (settlements, metadata):
+    async with gateway(home) as (channel, options):
+        await check_gateway(channel, options, code)
         with Progress(
             console=console, transient=True, disable=output is Output.JSON or not console.is_terminal
         ) as bar:
-            settlement = await _send(settlements, metadata, whole, lines, bar)
-    return _told(settlement, output, console)
+            settlement = await _send(SettlementServiceStub(channel), options, whole, lines, bar)
+    _print(settlement, output, console)
+    return not settlement.discrepancies
 
 
 async def show(home: Home, output: Output, console: Console) -> None:
     """Prints the reports taken in, the newest first."""
-    async with _settlements(home) as (settlements, metadata):
+    async with gateway(home) as (channel, options):
         request = rpc.ListSettlementsRequest(page_size=LISTED)
-        reply = await settlements.ListSettlements(request, metadata=metadata, timeout=CALL_SECONDS)
+        reply = await SettlementServiceStub(channel).ListSettlements(request, **options)
     if output is Output.JSON:
         print_json(reply)
     elif not reply.settlements:
@@ -98,8 +86,8 @@ async def differences(home: Home, store_id: str, output: Output, console: Consol
     """Prints what differs and nobody has dealt with: of a store, or of all. Return whether that is nothing."""
     store_id = checked_id(store_id, "a store's id") if store_id else ""
     request = rpc.ListDiscrepanciesRequest(store_id=store_id, page_size=LISTED)
-    async with _settlements(home) as (settlements, metadata):
-        reply = await settlements.ListDiscrepancies(request, metadata=metadata, timeout=CALL_SECONDS)
+    async with gateway(home) as (channel, options):
+        reply = await SettlementServiceStub(channel).ListDiscrepancies(request, **options)
     if output is Output.JSON:
         print_json(reply)
         return not reply.discrepancies
@@ -139,25 +127,21 @@ def _difference_record(each: rpc.Discrepancy) -> dict[str, str]:
 
 async def _send(
     settlements: Any,
-    metadata: Any,
+    options: Options,
     whole: rpc.ImportSettlementRequest,
     lines: Sequence[rpc.SettlementLine],
     bar: Progress,
 ) -> rpc.Settlement:
     """Send a report, again from its start after a break: what is known changes nothing."""
     task = bar.add_task("sent", total=len(lines))
-    tries = 0
-    while True:
-        try:
-            batches = _batches(whole, lines, lambda sent: bar.update(task, completed=sent))
-            reply = await settlements.ImportSettlement(batches, metadata=metadata)
-            settlement: rpc.Settlement = reply.settlement
-            return settlement
-        except grpc.aio.AioRpcError as error:
-            tries += 1
-            if error.code() not in BROKEN_OFF or tries == TRIES:
-                raise
-            await asyncio.sleep(backoff_seconds(tries))
+
+    async def send() -> rpc.Settlement:
+        batches = _batches(whole, lines, lambda sent: bar.update(task, completed=sent))
+        reply = await settlements.ImportSettlement(batches, metadata=options["metadata"])
+        settlement: rpc.Settlement = reply.settlement
+        return settlement
+
+    return await again_after_breaks(send)
 
 
 def _batches(
@@ -170,10 +154,10 @@ def _batches(
         yield batch
 
 
-def _told(settlement: rpc.Settlement, output: Output, console: Console) -> bool:
+def _print(settlement: rpc.Settlement, output: Output, console: Console) -> None:
     if output is Output.JSON:
         print_json(settlement)
-        return not settlement.discrepancies
+        return
     counts = (
         f"{counted(settlement.lines, 'line')}: {settlement.matched:,} in agreement, "
         f"{counted(settlement.discrepancies, 'difference')}"
@@ -182,7 +166,6 @@ def _told(settlement: rpc.Settlement, output: Output, console: Console) -> bool:
     console.print(f"{counts}\n{net}", highlight=False, soft_wrap=True)
     if settlement.discrepancies:
         print_next(console, "discrepancies")
-    return not settlement.discrepancies
 
 
 def _period(lines: Sequence[rpc.SettlementLine], day: str) -> tuple[Timestamp, Timestamp]:

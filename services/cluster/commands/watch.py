@@ -4,51 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC
-from typing import Any
 
 import grpc.aio
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from commerce.payment.v1.payment_service_pb2 import ListGatewaysRequest
-from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 
-from services.cluster import tokens
-from services.cluster.home import Home, HomeError
+from services.cluster.commands.gateway import TRIES, gateway
+from services.cluster.home import Home
 from services.cluster.output import Output, checked_id
 from services.cluster.processes import backoff_seconds
-
-TRIES = 10
-CALL_SECONDS = 10.0
-
-
-@asynccontextmanager
-async def gateway(home: Home) -> AsyncIterator[tuple[grpc.aio.Channel, Any]]:
-    """A channel to the running cluster's gateway, and the metadata of a platform administrator."""
-    status = home.state()
-    tokens.require_development(status["environment"])
-    metadata = (("authorization", f"Bearer {tokens.mint(home, 'platform_admin')}"),)
-    async with grpc.aio.insecure_channel(status["gateway"].removeprefix("http://")) as channel:
-        yield channel, metadata
-
-
-async def check_gateway(channel: grpc.aio.Channel, metadata: Any, code: str) -> None:
-    """Raises ValueError, with the gateways that there are, when this is none of them."""
-    reply = await PaymentServiceStub(channel).ListGateways(
-        ListGatewaysRequest(), metadata=metadata, timeout=CALL_SECONDS
-    )
-    codes = [gateway.code for gateway in reply.gateways]
-    if code not in codes:
-        raise ValueError(f"no gateway is called {code}; there are {', '.join(codes)}")
-
-
-@asynccontextmanager
-async def _orders(home: Home) -> AsyncIterator[tuple[order_service_pb2_grpc.OrderServiceStub, Any]]:
-    async with gateway(home) as (channel, metadata):
-        yield order_service_pb2_grpc.OrderServiceStub(channel), metadata
 
 
 async def watch(home: Home, order_id: str, after_sequence: int, output: Output, console: Console) -> None:
@@ -57,11 +23,12 @@ async def watch(home: Home, order_id: str, after_sequence: int, output: Output, 
     Raises HomeError when it is refused.
     """
     order_id = checked_id(order_id, "an order's id")
-    async with _orders(home) as (orders, metadata):
+    async with gateway(home) as (channel, options):
+        orders = order_service_pb2_grpc.OrderServiceStub(channel)
         tries = 0
         while tries < TRIES:
             request = order_service_pb2.WatchOrderRequest(order_id=order_id, after_sequence=after_sequence)
-            call = orders.WatchOrder(request, metadata=metadata)
+            call = orders.WatchOrder(request, metadata=options["metadata"])
             try:
                 async for update in call:
                     tries = 0
@@ -75,7 +42,7 @@ async def watch(home: Home, order_id: str, after_sequence: int, output: Output, 
             except grpc.aio.AioRpcError as error:
                 tries += 1
                 if error.code() is not grpc.StatusCode.UNAVAILABLE or tries == TRIES:
-                    raise HomeError(f"{error.code().name}: {error.details()}") from None
+                    raise
                 await asyncio.sleep(backoff_seconds(tries))
             finally:
                 call.cancel()
