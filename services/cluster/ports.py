@@ -28,7 +28,7 @@ class Ports:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         for port in range(preferred, min(preferred + STEP * TRIES, 65536), STEP):
             lock = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT, 0o600)
-            if _locked(lock) and is_free(port):
+            if _try_lock(lock) and is_free(port):
                 self._locks.append(lock)
                 return port
             os.close(lock)
@@ -51,7 +51,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _locked(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

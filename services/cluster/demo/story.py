@@ -167,7 +167,7 @@ async def _explain(failed: StepFailed, cluster: Cluster, console: Console) -> No
         f"\n[red]✗ {escape(failed.title)}[/]: {escape(str(failed))}", highlight=False, soft_wrap=True
     )
     processes = list(cluster.processes.values())
-    for process, well in zip(processes, await asyncio.gather(*map(_well, processes)), strict=True):
+    for process, well in zip(processes, await asyncio.gather(*map(_is_well, processes)), strict=True):
         if not well or process.restarts:
             what = f"was restarted {counted(process.restarts, 'time')}" if well else "does not answer"
             console.print(
@@ -176,7 +176,7 @@ async def _explain(failed: StepFailed, cluster: Cluster, console: Console) -> No
     console.print(f"  the logs are in {_near(cluster.home.logs)}", highlight=False, soft_wrap=True)
 
 
-async def _well(process: Process) -> bool:
+async def _is_well(process: Process) -> bool:
     return process.state is State.READY and await process.spec.ready()
 
 
