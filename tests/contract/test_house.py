@@ -12,21 +12,14 @@ SHARED = [
     *sorted((ROOT / "services/runtime").rglob("*.py")),
     *sorted((ROOT / "services/gateway").rglob("*.py")),
     *sorted((ROOT / "services/cluster").glob("*.py")),
-    *sorted((ROOT / "services/cluster/commands").glob("*.py")),
+    *sorted((ROOT / "services/cluster/commands").rglob("*.py")),
     *sorted((ROOT / "services/cluster/traces").glob("*.py")),
     ROOT / "tests/conftest.py",
 ]
 # The commands that a person types about orders and payments, and the card's calls to paste, are about them; a token's
 # customer is a claim.
 SPOKEN = {
-    *{
-        "cli.py",
-        "tokens.py",
-        "commands/card.py",
-        "commands/gateway.py",
-        "commands/imports.py",
-        "commands/orders.py",
-    },
+    *{"tokens.py", "commands/card.py", "commands/gateway.py", "commands/imports.py", "commands/orders.py"},
     *{"commands/payments.py", "commands/settlement_csv.py", "commands/settlements.py", "commands/watch.py"},
     # What `doctor` asks of orders and payments, and in which tables `trace` looks an id up.
     *{"commands/symptoms.py", "traces/tracing.py"},
