@@ -22,6 +22,8 @@ PROBES = [
     ("services.payment.settlement.intake", "services.payment.payments.rows", "rooms of payment"),
     ("services.payment.payments.driver", "services.payment.operations.queries", "rooms of payment"),
     ("services.payment.gateways.guard", "services.payment.tables", "rooms of payment"),
+    ("services.cluster.cluster", "services.cluster.commands.up", "rooms of cluster"),
+    ("services.cluster.commands.doctor", "services.cluster.demo.shop", "rooms of cluster"),
     (
         "services.payment.gateways.stripe.client",
         "services.payment.methods.customers",
