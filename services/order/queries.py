@@ -42,9 +42,12 @@ LINE = (
     _l.returned_quantity,
 )
 _WITH_LINES = orders.join(order_lines, _l.order_id == _o.order_id)
+# What drives an order, feeds and counts is read where that is done: each column comes once more with every line.
+_NOT_SHOWN = {"traceparent", "due_time", "attempts", "last_error", "parked", "captured_minor_units", "feed"}
+_SHOWN = [column for column in _o if column.name not in _NOT_SHOWN]
 
 ORDER = statement(
-    select(orders, *LINE)
+    select(*_SHOWN, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == param("order_id"))
     .order_by(_l.position),
@@ -60,7 +63,7 @@ ORDERS_LOCKED = statement(
 )
 # The lines too: whoever waited for the lock would otherwise see them as they were before.
 ORDER_LOCKED = statement(
-    select(orders, *LINE)
+    select(*_SHOWN, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == param("order_id"))
     .order_by(_l.position)
