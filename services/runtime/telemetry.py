@@ -41,22 +41,32 @@ TRACEPARENT = re.compile(
     "(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 EVERY_TRACE = 1 << 64
+_SPAN_BITS = EVERY_TRACE - 1
 
 log = logging.getLogger("commerce.telemetry")
 
 
 class Trace(NamedTuple):
-    """A W3C trace context: 32 and 16 hexadecimal digits, and whether the trace is recorded."""
+    """A W3C trace context: the ids of the trace and of a span, and whether the trace is recorded."""
 
-    trace_id: str
-    span_id: str
+    # 128 bits and 64: most are never written down, and to write them takes as long as the rest of a span.
+    ids: int
     sampled: bool
     # Made here, not received: spans under it have no parent.
     fresh: bool = False
 
     @property
+    def trace_id(self) -> str:
+        return f"{self.ids >> 64:032x}"
+
+    @property
+    def span_id(self) -> str:
+        return f"{self.ids & _SPAN_BITS:016x}"
+
+    @property
     def traceparent(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+        digits = f"{self.ids:048x}"
+        return f"00-{digits[:32]}-{digits[32:]}-{'01' if self.sampled else '00'}"
 
     @staticmethod
     def parse(header: str | None) -> Trace | None:
@@ -66,15 +76,18 @@ class Trace(NamedTuple):
         if len(header) != 55 and header.startswith("00"):
             return None
         trace_id, span_id, flags = match.groups()
-        return Trace(trace_id, span_id, int(flags, 16) & 1 == 1)
+        return Trace(int(trace_id + span_id, 16), int(flags, 16) & 1 == 1)
 
     @staticmethod
     def root() -> Trace:
         """A new trace, its sampling decided."""
-        bits = getrandbits(192)
-        digits = f"{bits:048x}"
-        # The last 64 bits of the trace's id decide, as they do in every process that samples by ratio.
-        return Trace(digits[:32], digits[32:], (bits >> 64) % EVERY_TRACE < _bound, True)
+        ids = getrandbits(192)
+        return Trace(ids, _is_sampled(ids), True)
+
+
+def _is_sampled(ids: int) -> bool:
+    """The last 64 bits of the trace's id decide, as they do in every process that samples by ratio."""
+    return (ids >> 64) % EVERY_TRACE < _bound
 
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
@@ -198,9 +211,9 @@ def span(
     above = parent if parent is not None else _current.get()
     if above is None:
         above = parent = Trace.root()
-    sampled = above.sampled if _parent_based else int(above.trace_id[16:], 16) < _bound
+    sampled = above.sampled if _parent_based else _is_sampled(above.ids)
     if sampled and _exporter is not None:
-        own = Trace(above.trace_id, f"{getrandbits(64) or 1:016x}", True)
+        own = Trace(above.ids & ~_SPAN_BITS | (getrandbits(64) or 1), True)
         return Recorded(own, "" if above.fresh else above.span_id, name, kind, links, attributes)
     if sampled is not above.sampled:
         above = above._replace(sampled=sampled)

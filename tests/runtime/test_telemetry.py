@@ -11,7 +11,7 @@ from services.runtime import otlp, telemetry
 from services.runtime.telemetry import Recorded, Trace, current, span
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-SAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
+SAMPLED = Trace(0x4BF92F3577B34DA6A3CE929D0E0E473600F067AA0BA902B7, True)
 UNSAMPLED = SAMPLED._replace(sampled=False)
 
 
@@ -210,7 +210,7 @@ def test_ends_an_rpc_with_its_status(sink: Sink, code: str, error: str | None) -
 
 def sampled(number: int) -> Trace:
     """A trace whose id ends with a number in [0, 2^64)."""
-    return Trace("1" * 16 + f"{number:016x}", "1" * 16, True)
+    return Trace(1 << 128 | number << 64 | 1, True)
 
 
 @pytest.mark.parametrize(
