@@ -347,10 +347,16 @@ def _speaks_of(message: Message, store_id: str) -> bool:
 
 
 async def eventually(true: Callable[[], Awaitable[Any]], seconds: float = WAIT_SECONDS) -> Any:
-    """Ask again and again until the answer is true, and return it. Raises TimeoutError."""
+    """Ask again and again until the answer is true, and return it. Raises TimeoutError.
+
+    What takes long to ask is asked less often: those who are waited for have the machine most of the time.
+    """
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(seconds):
-        while not (answer := await true()):  # noqa: ASYNC110 (what is asked is another process)
-            await asyncio.sleep(0.05)
+        begun = loop.time()
+        while not (answer := await true()):
+            await asyncio.sleep(min(1, max(0.05, 2 * (loop.time() - begun))))
+            begun = loop.time()
         return answer
 
 
