@@ -374,7 +374,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an outcome worked out from an old version",
-        "services/payment/payments/queries.py",
+        "services/payment/payments/records.py",
         'version=case((version == param("version"), version + 1), else_=null()),',
         'version=case((version >= param("version"), version + 1), else_=null()),',
         (

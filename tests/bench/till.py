@@ -19,7 +19,7 @@ from commerce.payment.v1.payment_service_pb2 import (
 )
 
 from services.cluster.cluster import Cluster
-from services.payment.payments import queries
+from services.payment.payments import records
 from tests.bench.house import House
 from tests.bench.recorded import Unit, only, recorded, schemas, script
 from tests.bench.replay import Connection, head, once
@@ -87,7 +87,7 @@ async def till(house: House) -> Till:
     tables = await schemas(stand.database)
     await stand.authorize()  # What comes first reads the store's settings.
 
-    authorizing = await _ran(stand, stand.authorize, queries.PAYMENT_RECORDED.sql, _CHANGED)
+    authorizing = await _ran(stand, stand.authorize, records.PAYMENT_RECORDED.sql, _CHANGED)
     # What the provider was asked for is on record before; this is what has come of it.
     capturing = await _ran(stand, stand.capture, _CHANGED)
     operation = stand.original.operations[-1]
@@ -103,7 +103,7 @@ async def till(house: House) -> Till:
     return stand
 
 
-_CHANGED = queries.PAYMENT_CHANGED_AND_CLOSED.sql
+_CHANGED = records.PAYMENT_CHANGED_AND_CLOSED.sql
 
 
 async def _ran(stand: Till, body: Callable[[], Awaitable[None]], *wanted: str) -> list[Unit]:

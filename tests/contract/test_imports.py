@@ -19,7 +19,7 @@ PROBES = [
         "layers inside a service and inside a room",
     ),
     ("services.payment.ledger.queries", "services.payment.methods.queries", "rooms of payment"),
-    ("services.payment.settlement.intake", "services.payment.payments.rows", "rooms of payment"),
+    ("services.payment.settlement.intake", "services.payment.payments.records", "rooms of payment"),
     ("services.payment.payments.driver", "services.payment.operations.queries", "rooms of payment"),
     ("services.payment.gateways.guard", "services.payment.tables", "rooms of payment"),
     ("services.cluster.cluster", "services.cluster.commands.up", "rooms of cluster"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from services.payment.payments import queries, rows, webhook_queries
+from services.payment.payments import queries, records, webhook_queries
 from services.payment.rules.payment import OPEN, OPERATION_PENDING
 from services.payment.tables.payments import operations, payments
 from tests.simulation.till_database import OPERATIONS, PAYMENTS, Row, Statements, Transaction
@@ -90,7 +90,7 @@ async def _payment_changed(work: Transaction, **values: Any) -> list[Row]:
     payment = await work.get(PAYMENTS, values["payment_id"], lock=True)
     if payment is None or payment["version"] != values["version"]:
         raise asyncpg.NotNullViolationError("version")
-    payment |= {name: values[name] for name in rows.CHANGING} | {"version": payment["version"] + 1}
+    payment |= {name: values[name] for name in records.CHANGING} | {"version": payment["version"] + 1}
     work.put(PAYMENTS, payment["payment_id"], payment)
     operation = await work.get(OPERATIONS, values["operation_id"], lock=True)
     assert operation is not None
@@ -264,24 +264,24 @@ def _operation(**values: Any) -> Row:
 
 
 STATEMENTS: Statements = {
-    queries.PAYMENT_RECORDED.name: _payment_recorded,
-    queries.TOMBSTONE.name: _tombstone,
+    records.PAYMENT_RECORDED.name: _payment_recorded,
+    records.TOMBSTONE.name: _tombstone,
     queries.PAYMENT.name: _payment,
     queries.PAYMENT_OF_ORDER.name: _payment_of_order,
     queries.PAYMENT_LOCKED.name: _locked,
     queries.PAYMENT_OF_ORDER_LOCKED.name: _locked_by_order,
     queries.PAYMENT_OF_OPERATION_LOCKED.name: _locked_by_operation,
     queries.PAYMENT_OF_REFERENCE_LOCKED.name: _locked_by_reference,
-    queries.OPERATION_RECORDED.name: _operation_recorded,
-    queries.PAYMENT_CHANGED.name: _payment_changed,
+    records.OPERATION_RECORDED.name: _operation_recorded,
+    records.PAYMENT_CHANGED.name: _payment_changed,
     queries.OPERATIONS_DUE.name: _operations_due,
     queries.OPERATION_TAKEN.name: _operation_taken,
     queries.OPERATION_LATER.name: _operation_later,
-    queries.OPERATION_UNANSWERED.name: _operation_later,
+    records.OPERATION_UNANSWERED.name: _operation_later,
     queries.GATEWAY_CHANGED.name: _gateway_changed,
     queries.PAYMENTS_EXPIRING.name: _payments_expiring,
     queries.EXPIRY_LATER.name: _expiry_later,
-    queries.DISPUTE_KNOWN.name: _dispute_known,
+    records.DISPUTE_KNOWN.name: _dispute_known,
     webhook_queries.WEBHOOK_STORED.name: _webhook_stored,
     webhook_queries.WEBHOOK_PARKED.name: _webhook_parked,
 }

@@ -8,7 +8,7 @@ from commerce.payment.v1.operations_service_pb2_grpc import PaymentOperationsSer
 
 from services.payment.gateways.registry import Gateways
 from services.payment.operations.queries import OPERATIONS_UNSETTLED
-from services.payment.payments import rows, webhook_queries, webhooks
+from services.payment.payments import queries, webhook_queries, webhooks
 from services.payment.payments.driver import Driver, not_found
 from services.payment.payments.messages import message, staff_operation_message
 from services.payment.payments.queries import PAYMENT
@@ -36,7 +36,9 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
         found = await call.db.rows(
             OPERATIONS_UNSETTLED, gateway=request.gateway, size=self._pages.size(request)
         )
-        return rpc.ListUnsettledOperationsResponse(operations=[_unsettled(rows.whole(row)) for row in found])
+        return rpc.ListUnsettledOperationsResponse(
+            operations=[_unsettled(queries.whole(row)) for row in found]
+        )
 
     async def SettlePayment(self, request: rpc.SettlePaymentRequest, call: Call) -> rpc.SettlePaymentResponse:
         payment = await self._driver.payment(request.payment_id)
@@ -46,7 +48,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
             raise not_allowed("settle", payment)
         await self._driver.settle(payment)
         # With how often, and when next, the provider is asked.
-        shown = rows.payment_of(await call.db.rows(PAYMENT, payment_id=request.payment_id))
+        shown = queries.payment_of(await call.db.rows(PAYMENT, payment_id=request.payment_id))
         assert shown is not None
         return rpc.SettlePaymentResponse(payment=message(shown, call.caller))
 

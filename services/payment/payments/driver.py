@@ -16,7 +16,7 @@ from commerce.common.v1.money_pb2 import LineAmount, Money
 from google.protobuf.message import Message
 
 from services.payment.gateways.registry import Gateways
-from services.payment.payments import messages, queries, rows
+from services.payment.payments import messages, queries, records
 from services.payment.rules import amounts, authorize, give_up, transitions
 from services.payment.rules.change import Change, waits
 from services.payment.rules.keys import key_of
@@ -79,12 +79,12 @@ class Driver:
         `spare` are gateways that may be asked when nothing was sent to the payment's own.
         """
         operation = asked.operations[0]
-        values = rows.values_of(asked) | {
+        values = records.values_of(asked) | {
             "operation_id": operation.operation_id,
             "traceparent": operation.traceparent,
             "due_seconds": self._lease_seconds,
         }
-        if await self._runtime.database.rows(queries.PAYMENT_RECORDED, **values):
+        if await self._runtime.database.rows(records.PAYMENT_RECORDED, **values):
             return await self._carry(asked, operation, call, answer, spare)
         payment = await self.standing(asked)
         assert payment is not None
@@ -93,7 +93,7 @@ class Driver:
     async def standing(self, asked: Payment) -> Payment | None:
         """Return the order's payment, if there is one. Refused with PAYMENT_MISMATCH."""
         found = await self._runtime.database.rows(queries.PAYMENT_OF_ORDER, order_id=asked.order_id)
-        payment = rows.payment_of(found)
+        payment = queries.payment_of(found)
         return None if payment is None else authorize.same(payment, asked)
 
     async def operate(self, asked: Asked, call: Call, answer: Answer) -> Payment:
@@ -132,7 +132,9 @@ class Driver:
 
     async def payment(self, payment_id: str) -> Payment:
         """Return a payment with its operations. Refused with PAYMENT_NOT_FOUND."""
-        payment = rows.payment_of(await self._runtime.database.rows(queries.PAYMENT, payment_id=payment_id))
+        payment = queries.payment_of(
+            await self._runtime.database.rows(queries.PAYMENT, payment_id=payment_id)
+        )
         if payment is None:
             raise not_found(payment_id)
         return payment
@@ -141,9 +143,9 @@ class Driver:
         """Record a change in a transaction that holds the payment's lock."""
         self._announce(change, work)
         if change.dispute:
-            dispute = rows.values_of_dispute(change.dispute, change.payment)
-            await work.rows(queries.DISPUTE_KNOWN, **dispute)
-        await work.rows(queries.PAYMENT_CHANGED, **rows.values_of_change(change, _due_seconds(change)))
+            dispute = records.values_of_dispute(change.dispute, change.payment)
+            await work.rows(records.DISPUTE_KNOWN, **dispute)
+        await work.rows(records.PAYMENT_CHANGED, **records.values_of_change(change, _due_seconds(change)))
 
     async def begin(self, operation: Operation, payment: Payment, work: Work) -> None:
         """Record an operation in a transaction that holds the payment's lock; it is carried after the commit."""
@@ -277,15 +279,15 @@ class Driver:
         return payment
 
     async def _commit(self, change: Change, call: Call | None, answer: Answer | None) -> None:
-        values = rows.values_of_change(change, _due_seconds(change))
+        values = records.values_of_change(change, _due_seconds(change))
         if call is not None and answer is not None:
             self._announce(change, call)
-            await call.commit(queries.PAYMENT_CHANGED_AND_CLOSED, answer(change.payment), **values)
+            await call.commit(records.PAYMENT_CHANGED_AND_CLOSED, answer(change.payment), **values)
             return
 
         async def commit(work: Work) -> None:
             self._announce(change, work)
-            await work.commit(queries.PAYMENT_CHANGED_AND_CLOSED, **values)
+            await work.commit(records.PAYMENT_CHANGED_AND_CLOSED, **values)
 
         await self._runtime.carry_out(commit, f"record {change.operation.kind}")
 
@@ -299,8 +301,8 @@ class Driver:
         self, payment: Payment, operation: Operation, work: Work, due_seconds: float
     ) -> Payment:
         """Record an operation in a transaction that holds the payment's lock; return the payment with it."""
-        values = rows.values_of_operation(operation, payment, due_seconds)
-        await work.rows(queries.OPERATION_RECORDED, **values)
+        values = records.values_of_operation(operation, payment, due_seconds)
+        await work.rows(records.OPERATION_RECORDED, **values)
         payment = replace(payment, version=payment.version + 1, update_time=operation.create_time)
         return payment.with_operation(operation)
 
@@ -310,7 +312,7 @@ async def locked(work: Work, lock: Statement, **by: str) -> Payment | None:
     row = await work.row(lock, **by)
     if row is None:
         return None
-    return rows.payment_of(await work.rows(queries.PAYMENT, payment_id=row["payment_id"]))
+    return queries.payment_of(await work.rows(queries.PAYMENT, payment_id=row["payment_id"]))
 
 
 def started(
@@ -396,10 +398,10 @@ async def _later(operation: Operation, outcome: Outcome | NotSent, db: Runs) -> 
         silent = isinstance(outcome, NotSent)
         seconds = _back_off_seconds(operation, silent)
         await db.rows(
-            queries.OPERATION_UNANSWERED,
+            records.OPERATION_UNANSWERED,
             operation_id=operation.operation_id,
             due_seconds=seconds,
-            **rows.values_of_words(outcome.words.message, outcome.words.request_id),
+            **records.values_of_words(outcome.words.message, outcome.words.request_id),
         )
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from services.payment.gateways.registry import Gateways, untaken
 from services.payment.methods import queries as methods
-from services.payment.payments import lists, queries, rows, webhooks
+from services.payment.payments import lists, queries, webhooks
 from services.payment.payments.driver import Asked, Driver, not_found, started
 from services.payment.payments.messages import gateway_message, lines_of, message, summary
 from services.payment.rules.life import PENDING
@@ -88,7 +88,7 @@ class PaymentService(PaymentServiceServicer):
         return _refunded(await self._driver.operate(asked, call, _refunded))
 
     async def GetPayment(self, request: rpc.GetPaymentRequest, call: Call) -> rpc.GetPaymentResponse:
-        payment = rows.payment_of(await call.db.rows(queries.PAYMENT, payment_id=request.payment_id))
+        payment = queries.payment_of(await call.db.rows(queries.PAYMENT, payment_id=request.payment_id))
         if payment is None or not call.caller.may_see(payment.store_id, payment.customer_id):
             raise not_found(request.payment_id)
         return rpc.GetPaymentResponse(payment=message(payment, call.caller))
@@ -133,7 +133,7 @@ class PaymentService(PaymentServiceServicer):
         statement, values = lists.question(asked, self._pages.position(request))
         found = await call.db.rows(statement, **values, size=self._pages.size(request) + 1)
         page, token = self._pages.cut(request, found, lambda last: [str(last["payment_id"])])
-        return [summary(rows.whole(row)) for row in page], token
+        return [summary(queries.whole(row)) for row in page], token
 
 
 class _Once(Generic[Reply]):

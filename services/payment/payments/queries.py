@@ -1,106 +1,54 @@
-"""The payment service's SQL, by name.
+"""Payments as they are read, locked and taken up: the SQL by name, and what its rows are."""
 
-A change of a payment is one statement, worked out beforehand from the version that was read (rules.Change). When that
-is no longer the payment's version, the column is set to NULL, which the table refuses, and nothing of it happens.
-"""
-
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Float,
-    Integer,
-    SmallInteger,
-    Text,
-    all_,
-    and_,
-    case,
-    func,
-    insert,
-    literal,
-    null,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Float, Integer, all_, and_, func, select, text, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from services.payment.payments.rows import CHANGING
-from services.payment.rules.payment import OPERATION_PENDING, Kind
-from services.payment.tables.ledger import ledger_entries
+from services.payment.rules.life import REQUIRES_ACTION
+from services.payment.rules.payment import Dispute, Kind, Line, Operation, Payment, Share
 from services.payment.tables.payments import OPEN, disputes, operations, payments
-from services.runtime.columns import BIGINTS, ID, SMALLINTS, TEXTS, TIME, UUIDS
-from services.runtime.statements import given, param, statement
-from services.runtime.work import closing
+from services.runtime.columns import TEXTS
+from services.runtime.statements import param, statement
 
 _is_open = text(OPEN)
 
+# What a Payment and its row have in common, by the column's name.
+FIELDS = {
+    "payment_id": "payment_id",
+    "order_id": "order_id",
+    "store_id": "store_id",
+    "customer_id": "customer_id",
+    "state": "state",
+    "amount_minor_units": "amount",
+    "currency_code": "currency_code",
+    "captured_minor_units": "captured",
+    "voided_minor_units": "voided",
+    "refunded_minor_units": "refunded",
+    "disputed_minor_units": "disputed",
+    "charged_back_minor_units": "charged_back",
+    "capture_mode": "capture_mode",
+    "captures_once": "captures_once",
+    "expire_time": "expire_time",
+    "gateway": "gateway",
+    "payment_method": "payment_method",
+    "provider_reference": "provider_reference",
+    "decline_code": "decline_code",
+    "next_action_url": "next_action_url",
+    "client_secret": "client_secret",
+    "version": "version",
+    "cancelled": "cancelled",
+    "create_time": "create_time",
+    "update_time": "update_time",
+}
 
-def _seconds_from_now(name: str) -> Any:
+
+def seconds_from_now(name: str) -> Any:
+    """Return a time of the database's, so many seconds from now: the parameter that is named so."""
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, param(name, Float))
-
-
-def _new_payment() -> Any:
-    values = {column.name: param(column.name) for column in payments.c}
-    return upsert(payments).values(values).on_conflict_do_nothing(index_elements=["order_id"])
-
-
-_payment = _new_payment().returning(payments.c.payment_id, payments.c.store_id).cte("payment")
-_operation = {
-    "operation_id": param("operation_id", ID),
-    "payment_id": _payment.c.payment_id,
-    "store_id": _payment.c.store_id,
-    "kind": literal(Kind.AUTHORIZE, Text),
-    "state": literal(OPERATION_PENDING, SmallInteger),
-    "amount_minor_units": param("amount_minor_units", BigInteger),
-    "attempts": literal(1),
-    "traceparent": param("traceparent", Text),
-    "create_time": param("create_time", TIME),
-    "due_time": _seconds_from_now("due_seconds"),
-    "gateway": param("gateway", Text),
-}
-PAYMENT_RECORDED = statement(
-    insert(operations)
-    .from_select(list(_operation), select(*_operation.values()))
-    .returning(operations.c.operation_id),
-    "payment recorded",
-)
-TOMBSTONE = statement(_new_payment().returning(payments.c.payment_id), "tombstone")
-
-_moved = (
-    update(payments)
-    .where(payments.c.payment_id == param("payment_id"))
-    .values(version=payments.c.version + 1, update_time=param("create_time", TIME))
-    .returning(payments.c.payment_id, payments.c.store_id, payments.c.gateway)
-    .cte("moved")
-)
-_of_payment = {
-    "operation_id": param("operation_id", ID),
-    "payment_id": _moved.c.payment_id,
-    "store_id": _moved.c.store_id,
-    "kind": param("kind", Text),
-    "state": param("state", SmallInteger),
-    "amount_minor_units": param("amount_minor_units", BigInteger),
-    "attempts": param("attempts", Integer),
-    "traceparent": param("traceparent", Text),
-    "request_id": param("request_id", ID),
-    "create_time": param("create_time", TIME),
-    "due_time": _seconds_from_now("due_seconds"),
-    "gateway": _moved.c.gateway,
-    "reason": param("reason", Text),
-    "lines": param("lines", JSONB),
-    "final": param("final", Boolean),
-    "wanted_minor_units": param("wanted_minor_units", BigInteger),
-}
-# Under the payment's lock. The payment moves with it: what settles meanwhile is worked out anew, and sees it waiting.
-OPERATION_RECORDED = statement(
-    insert(operations)
-    .from_select(list(_of_payment), select(*_of_payment.values()))
-    .returning(operations.c.operation_id),
-    "operation recorded",
-)
 
 
 # An operation's columns in a row of its payment's.
@@ -181,125 +129,68 @@ PAYMENT_OF_OPERATION_REFERENCE_LOCKED = _locked(
 PAYMENT_OF_REFERENCE_LOCKED = _locked(_by_reference, "payment of reference locked")
 
 
-def _change() -> Any:
-    """The payment, the operation, the ledger, and what begins or follows; each waits for the one before."""
-    version = payments.c.version
-    moved = (
-        update(payments)
-        .where(payments.c.payment_id == param("payment_id"))
-        .values(
-            version=case((version == param("version"), version + 1), else_=null()),
-            **{name: param(name) for name in CHANGING},
-        )
-        .returning(
-            payments.c.payment_id,
-            payments.c.order_id,
-            payments.c.store_id,
-            payments.c.currency_code,
-            payments.c.gateway,
-        )
-        .cte("moved")
-    )
-    asked = (
-        update(operations)
-        .where(
-            and_(
-                operations.c.operation_id == param("operation_id"),
-                operations.c.payment_id == moved.c.payment_id,
-            )
-        )
-        .values(
-            state=param("operation_state"),
-            settle_time=param("settle_time"),
-            due_time=_seconds_from_now("due_seconds"),
-            provider_reference=param("operation_reference"),
-            failure_code=param("failure_code"),
-            provider_message=param("provider_message"),
-            provider_request_id=param("provider_request_id"),
-        )
-        .returning(operations.c.payment_id, operations.c.store_id, operations.c.gateway)
-        .cte("asked")
-    )
-    return select(moved.c.payment_id).add_cte(_booked(moved), _begun(asked), _following(asked))
-
-
-def _booked(moved: Any) -> Any:
-    entries = given(
-        ("transaction_ids", UUIDS),
-        ("positions", SMALLINTS),
-        ("kinds", TEXTS),
-        ("accounts", TEXTS),
-        ("debits", BIGINTS),
-        ("credits", BIGINTS),
-        ("product_ids", UUIDS),
-    )
-    columns = {
-        "transaction_id": entries.c.transaction_ids,
-        "position": entries.c.positions,
-        "kind": entries.c.kinds,
-        "account": entries.c.accounts,
-        "store_id": moved.c.store_id,
-        "payment_id": moved.c.payment_id,
-        "order_id": moved.c.order_id,
-        "product_id": entries.c.product_ids,
-        "currency_code": moved.c.currency_code,
-        "debit_minor_units": entries.c.debits,
-        "credit_minor_units": entries.c.credits,
-        "create_time": param("update_time", TIME),
-    }
-    rows = select(*columns.values()).select_from(entries.join(moved, literal(True)))
-    return insert(ledger_entries).from_select(list(columns), rows).cte("booked")
-
-
-def _begun(asked: Any) -> Any:
-    return (
-        update(operations)
-        .where(
-            operations.c.operation_id == param("begun_id", ID), operations.c.payment_id == asked.c.payment_id
-        )
-        .values(
-            state=literal(OPERATION_PENDING, SmallInteger),
-            due_time=func.now(),
-            amount_minor_units=param("begun_amount", BigInteger),
-            lines=param("begun_lines", JSONB),
-        )
-        .cte("begun")
+def payment_of(rows: Sequence[Mapping[str, Any]]) -> Payment | None:
+    """Return the payment that these rows are, with its operations and disputes."""
+    if not rows:
+        return None
+    row = rows[0]
+    fields = {field: row[column] for column, field in FIELDS.items()}
+    for field in ("payment_id", "order_id", "store_id", "customer_id"):
+        fields[field] = str(fields[field])
+    if fields["state"] != REQUIRES_ACTION:
+        # A replica of before there were secrets leaves one where it was: nobody is told, the next change clears it.
+        fields["client_secret"] = ""
+    return Payment(
+        **fields,
+        lines=tuple(Line(*line) for line in json.loads(row["lines"])),
+        operations=tuple(_operation_of(each) for each in rows if each.get("operation_id")),
+        disputes=tuple(_dispute_of(each) for each in json.loads(row.get("disputes") or "[]")),
     )
 
 
-def _following(asked: Any) -> Any:
-    next_one = given(
-        ("next_id", UUIDS),
-        ("next_kind", TEXTS),
-        ("next_amount", BIGINTS),
-        ("next_request", UUIDS),
-        ("next_reason", TEXTS),
-        ("next_wanted", BIGINTS),
-        ("next_traceparent", TEXTS),
+def whole(row: Mapping[str, Any]) -> Payment:
+    """Return the payment that one row is, with the operation that stands in it, if any."""
+    payment = payment_of([row])
+    assert payment is not None
+    return payment
+
+
+def _operation_of(row: Mapping[str, Any]) -> Operation:
+    return Operation(
+        operation_id=str(row["operation_id"]),
+        kind=Kind(row["kind"]),
+        state=row["operation_state"],
+        amount=row["operation_amount_minor_units"],
+        attempts=row["attempts"],
+        traceparent=row["traceparent"],
+        request_id=str(row["request_id"]) if row["request_id"] else None,
+        create_time=row["operation_create_time"],
+        settle_time=row["settle_time"],
+        due_time=row["due_time"],
+        provider_reference=row["operation_provider_reference"],
+        reason=row["reason"],
+        failure_code=row["failure_code"],
+        wanted=row["wanted_minor_units"],
+        provider_message=row["provider_message"],
+        provider_request_id=row["provider_request_id"],
+        final=row["final"],
+        lines=tuple(Share(*share) for share in json.loads(row["operation_lines"])),
     )
-    columns = {
-        "operation_id": next_one.c.next_id,
-        "payment_id": asked.c.payment_id,
-        "store_id": asked.c.store_id,
-        "kind": next_one.c.next_kind,
-        "state": literal(OPERATION_PENDING, SmallInteger),
-        "amount_minor_units": next_one.c.next_amount,
-        "attempts": literal(0),
-        "traceparent": next_one.c.next_traceparent,
-        "request_id": next_one.c.next_request,
-        "create_time": param("update_time", TIME),
-        "due_time": func.now(),
-        "gateway": asked.c.gateway,
-        "reason": next_one.c.next_reason,
-        "lines": param("next_lines", JSONB),
-        "wanted_minor_units": next_one.c.next_wanted,
-    }
-    rows = select(*columns.values()).select_from(next_one.join(asked, literal(True)))
-    return insert(operations).from_select(list(columns), rows).cte("following")
 
 
-PAYMENT_CHANGED = statement(_change(), "payment changed")
-PAYMENT_CHANGED_AND_CLOSED = closing(_change(), "payment changed")
+def _dispute_of(row: Mapping[str, Any]) -> Dispute:
+    """Return the dispute that a row is, as JSON has it."""
+    return Dispute(
+        dispute_id=row["dispute_id"],
+        status=row["status"],
+        amount=row["amount_minor_units"],
+        fee=row["fee_minor_units"],
+        reason=row["reason"],
+        provider_reference=row["provider_reference"],
+        open_time=datetime.fromisoformat(row["open_time"]),
+        close_time=datetime.fromisoformat(row["close_time"]) if row["close_time"] else None,
+    )
+
 
 _due = (
     select(operations.c.operation_id)
@@ -316,7 +207,7 @@ _due = (
 OPERATIONS_DUE = statement(
     update(operations)
     .where(operations.c.operation_id.in_(_due))
-    .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds"))
+    .values(attempts=operations.c.attempts + 1, due_time=seconds_from_now("lease_seconds"))
     .returning(
         operations.c.operation_id, operations.c.payment_id, operations.c.gateway, operations.c.store_id
     ),
@@ -325,25 +216,15 @@ OPERATIONS_DUE = statement(
 OPERATION_TAKEN = statement(
     update(operations)
     .where(operations.c.operation_id == param("operation_id"), _is_open)
-    .values(attempts=operations.c.attempts + 1, due_time=_seconds_from_now("lease_seconds"))
+    .values(attempts=operations.c.attempts + 1, due_time=seconds_from_now("lease_seconds"))
     .returning(operations.c.operation_id),
     "operation taken",
 )
 OPERATION_LATER = statement(
     update(operations)
     .where(operations.c.operation_id == param("operation_id"), _is_open)
-    .values(due_time=_seconds_from_now("due_seconds")),
+    .values(due_time=seconds_from_now("due_seconds")),
     "operation later",
-)
-OPERATION_UNANSWERED = statement(
-    update(operations)
-    .where(operations.c.operation_id == param("operation_id"), _is_open)
-    .values(
-        due_time=_seconds_from_now("due_seconds"),
-        provider_message=param("provider_message", Text),
-        provider_request_id=param("provider_request_id", Text),
-    ),
-    "operation unanswered",
 )
 
 # Nothing was sent to the gateway before, nor has anybody else taken the operation up: another one is asked instead.
@@ -391,15 +272,6 @@ PAYMENTS_EXPIRING = statement(
 EXPIRY_LATER = statement(
     update(payments)
     .where(payments.c.payment_id == param("payment_id"))
-    .values(expire_time=_seconds_from_now("seconds")),
+    .values(expire_time=seconds_from_now("seconds")),
     "expiry later",
-)
-
-_dispute = upsert(disputes).values({column.name: param(column.name) for column in disputes.c})
-DISPUTE_KNOWN = statement(
-    _dispute.on_conflict_do_update(
-        index_elements=["dispute_id"],
-        set_={name: _dispute.excluded[name] for name in ("status", "close_time")},
-    ),
-    "dispute known",
 )

@@ -15,7 +15,7 @@ from commerce.order.v1.order_events_pb2 import (
 )
 from google.protobuf.message import Message
 
-from services.payment.payments import queries, rows
+from services.payment.payments import queries, records
 from services.payment.payments.driver import Driver, locked, started
 from services.payment.rules import amounts, capture, give_up, owed
 from services.payment.rules.life import VOIDED
@@ -89,7 +89,7 @@ async def on_order_ended(driver: Driver, event: OrderCancelled | OrderExpired, w
     """Void or refund, at once or when what is in flight has settled; a payment yet to come is ended before it began."""
     payment = await _locked(event.order, work)
     if payment is None:
-        if await work.rows(queries.TOMBSTONE, **rows.values_of(_tombstone(event.order))):
+        if await work.rows(records.TOMBSTONE, **records.values_of(_tombstone(event.order))):
             return
         payment = await _locked(event.order, work)
         assert payment is not None

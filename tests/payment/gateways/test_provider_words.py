@@ -4,7 +4,7 @@ import pytest
 from commerce.payment.v1.operations_service_pb2 import ListUnsettledOperationsRequest
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest, ListCustomerPaymentsRequest
 
-from services.payment.payments import rows
+from services.payment.payments import records
 from tests.shop import new_id
 
 
@@ -63,7 +63,7 @@ async def test_the_log_names_the_request_and_does_not_repeat_the_words(till, pay
 
 
 def test_no_card_number_is_kept_of_them_nor_what_cannot_be_stored():
-    kept = rows.values_of_words("no funds on 4111 1111 1111 1111\0\ud800" + "x" * 2000, "r" * 300)
+    kept = records.values_of_words("no funds on 4111 1111 1111 1111\0\ud800" + "x" * 2000, "r" * 300)
     assert "1111 1111 1111" not in kept["provider_message"]
     assert len(kept["provider_message"]) == 1000
     assert "\0" not in kept["provider_message"]
