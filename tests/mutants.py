@@ -261,12 +261,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "webhook applied before stored",
         "services/payment/payments/webhooks.py",
-        """    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
+        """    if not await work.rows(WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
         return
     problem = await apply(notice, gateway, driver, work)
 """,
         """    problem = await apply(notice, gateway, driver, work)
-    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
+    if not await work.rows(WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
         return
 """,
         (
@@ -858,7 +858,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "half of a surrogate pair is kept",
-        "services/payment/gateways/foreign_json.py",
+        "services/payment/gateways/http.py",
         'return _storable(read) if "\\\\u" in text else read',
         "return read",
         (

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from services.payment.payments import queries, records, webhook_queries
+from services.payment.payments import queries, records, webhooks
 from services.payment.rules.payment import OPEN, OPERATION_PENDING
 from services.payment.tables.payments import operations, payments
 from tests.simulation.till_database import OPERATIONS, PAYMENTS, Row, Statements, Transaction
@@ -282,6 +282,6 @@ STATEMENTS: Statements = {
     queries.PAYMENTS_EXPIRING.name: _payments_expiring,
     queries.EXPIRY_LATER.name: _expiry_later,
     records.DISPUTE_KNOWN.name: _dispute_known,
-    webhook_queries.WEBHOOK_STORED.name: _webhook_stored,
-    webhook_queries.WEBHOOK_PARKED.name: _webhook_parked,
+    webhooks.WEBHOOK_STORED.name: _webhook_stored,
+    webhooks.WEBHOOK_PARKED.name: _webhook_parked,
 }

@@ -1,5 +1,9 @@
-"""HTTP to providers: bounded in time, in size and in number; whatever is no answer is Unknown, or NotSent."""
+"""HTTP to providers: bounded in time, in size and in number; whatever is no answer is Unknown, or NotSent.
 
+Of the JSON that they send, whatever is in it, a text can be stored, and sent on.
+"""
+
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,7 +11,6 @@ from urllib.parse import quote
 
 import aiohttp
 
-from services.payment.gateways.foreign_json import read_json
 from services.payment.rules.outcomes import NotSent, Unknown, Words
 from services.runtime import telemetry
 
@@ -16,6 +19,10 @@ PAGE_BYTES = 8 << 20
 KEYS = re.compile(r"\b(?:[rsp]k_(?:live|test)|whsec)_\w+|\bBearer \S+", re.ASCII)
 # Where Stripe and the sandbox, PayPal (which does so in errors, too) and others name the request for their support.
 REQUEST_IDS = ("request-id", "paypal-debug-id", "x-request-id")
+
+
+# Stands for what is no character: half of a surrogate pair, a NUL (PostgreSQL stores none), bytes that are no UTF-8.
+NO_CHARACTER = "\ufffd"
 
 
 class Answer(NamedTuple):
@@ -143,3 +150,23 @@ async def _bounded(reply: aiohttp.ClientResponse, most_bytes: int) -> bytes:
         if len(raw) > most_bytes:
             raise ValueError("the reply is too large")
     return raw
+
+
+def read_json(body: bytes) -> Any:
+    """Return what a body says. Raises ValueError or RecursionError."""
+    text = body.decode("utf-8-sig", errors="replace")
+    read = json.loads(text)
+    return _storable(read) if "\\u" in text else read
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether every character of a text is one, as an id's must be."""
+    return NO_CHARACTER not in text
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="surrogatepass").decode(errors="replace").replace("\0", NO_CHARACTER)
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return [_storable(each) for each in value] if isinstance(value, list) else value

@@ -12,9 +12,8 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
 
-from services.payment.gateways.foreign_json import is_whole, read_json
 from services.payment.gateways.gateway import HOSTED, Abilities, Unfetched
-from services.payment.gateways.http import PAGE_BYTES, Answer, Http
+from services.payment.gateways.http import PAGE_BYTES, Answer, Http, is_whole, read_json
 from services.payment.rules.outcomes import (
     DISPUTED,
     NO_WORDS,

@@ -8,10 +8,9 @@ from commerce.payment.v1.operations_service_pb2_grpc import PaymentOperationsSer
 
 from services.payment.gateways.registry import Gateways
 from services.payment.operations.queries import OPERATIONS_UNSETTLED
-from services.payment.payments import queries, webhook_queries, webhooks
+from services.payment.payments import queries, webhooks
 from services.payment.payments.driver import Driver, not_found
 from services.payment.payments.messages import message, staff_operation_message
-from services.payment.payments.queries import PAYMENT
 from services.payment.rules.life import not_allowed
 from services.payment.rules.payment import Payment
 from services.runtime.database import Row
@@ -48,7 +47,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
             raise not_allowed("settle", payment)
         await self._driver.settle(payment)
         # With how often, and when next, the provider is asked.
-        shown = queries.payment_of(await call.db.rows(PAYMENT, payment_id=request.payment_id))
+        shown = queries.payment_of(await call.db.rows(queries.PAYMENT, payment_id=request.payment_id))
         assert shown is not None
         return rpc.SettlePaymentResponse(payment=message(shown, call.caller))
 
@@ -57,7 +56,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
     ) -> rpc.ListParkedWebhooksResponse:
         time, gateway, event = self._pages.position(request) or _NEWEST
         found = await call.db.rows(
-            webhook_queries.WEBHOOKS_PARKED,
+            webhooks.WEBHOOKS_PARKED,
             before_time=datetime.fromisoformat(time),
             before_gateway=gateway,
             before_event=event,
@@ -68,14 +67,14 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
 
     async def ReplayWebhook(self, request: rpc.ReplayWebhookRequest, call: Call) -> rpc.ReplayWebhookResponse:
         key = {"gateway": request.gateway, "provider_event_id": request.event_id}
-        row = await call.db.row(webhook_queries.WEBHOOK_LOCKED, **key)
+        row = await call.db.row(webhooks.WEBHOOK_LOCKED, **key)
         if row is None:
             raise _no_webhook(request)
         if row["problem"]:
             gateway = self._gateways.named(request.gateway)
             problem = await webhooks.apply(gateway.read(row["payload"]), gateway.code, self._driver, call)
-            await call.db.rows(webhook_queries.WEBHOOK_PARKED, problem=problem, **key)
-            row = await call.db.row(webhook_queries.WEBHOOK, **key)
+            await call.db.rows(webhooks.WEBHOOK_PARKED, problem=problem, **key)
+            row = await call.db.row(webhooks.WEBHOOK, **key)
             assert row is not None
         return rpc.ReplayWebhookResponse(webhook=_parked(row))
 

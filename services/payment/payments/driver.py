@@ -19,7 +19,6 @@ from services.payment.gateways.registry import Gateways
 from services.payment.payments import messages, queries, records
 from services.payment.rules import amounts, authorize, give_up, transitions
 from services.payment.rules.change import Change, waits
-from services.payment.rules.keys import key_of
 from services.payment.rules.life import Contradiction, not_allowed
 from services.payment.rules.outcomes import NeverSeen, NotSent, Outcome, Refused, Unknown
 from services.payment.rules.payment import (
@@ -31,6 +30,7 @@ from services.payment.rules.payment import (
     Operation,
     Payment,
     Share,
+    key_of,
 )
 from services.runtime import failpoints, logs, telemetry, times
 from services.runtime.bell import Bell

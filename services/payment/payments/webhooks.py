@@ -1,30 +1,65 @@
 """Providers' webhooks: each stored once, and applied in the transaction that stores it, like any other outcome."""
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from sqlalchemy import Integer, Text, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.payment.payments import queries, webhook_queries
+from services.payment.payments import queries
 from services.payment.payments.driver import Driver, locked
 from services.payment.rules import disputes, transitions
 from services.payment.rules.change import Change
 from services.payment.rules.life import Contradiction
 from services.payment.rules.outcomes import Notice
 from services.payment.rules.payment import Kind, Operation, Payment
+from services.payment.tables.payments import webhooks
 from services.runtime import cards, logs, telemetry, times
+from services.runtime.columns import TIME
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
+from services.runtime.statements import param, statement
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
+
+_w = webhooks.c
+_key = (_w.gateway == param("gateway"), _w.provider_event_id == param("provider_event_id"))
+# As the index has it.
+_parked = _w.problem != text("''")
+_place = (_w.receive_time, _w.gateway, _w.provider_event_id)
+
+WEBHOOK_STORED = statement(
+    upsert(webhooks)
+    .values(
+        gateway=param("gateway"),
+        provider_event_id=param("provider_event_id"),
+        payload=param("payload"),
+        receive_time=func.now(),
+    )
+    .on_conflict_do_nothing()
+    .returning(_w.provider_event_id),
+    "webhook stored",
+)
+WEBHOOK_PARKED = statement(update(webhooks).where(*_key).values(problem=param("problem")), "webhook parked")
+WEBHOOK_LOCKED = statement(select(webhooks).where(*_key).with_for_update(), "webhook locked")
+WEBHOOK = statement(select(webhooks).where(*_key), "webhook")
+_after = tuple_(param("before_time", TIME), param("before_gateway", Text), param("before_event", Text))
+WEBHOOKS_PARKED = statement(
+    select(*_place, _w.problem)
+    .where(_parked, tuple_(*_place) < _after)
+    .order_by(*(column.desc() for column in _place))
+    .limit(param("size", Integer)),
+    "webhooks parked",
+)
 
 
 async def take(notice: Notice, gateway: str, body: bytes, driver: Driver, work: Work) -> None:
     """Store a webhook and apply it. One that cannot be applied is parked with its problem, and an alarm."""
     key = {"gateway": gateway, "provider_event_id": notice.event_id}
-    if not await work.rows(webhook_queries.WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
+    if not await work.rows(WEBHOOK_STORED, payload=cards.masked_bytes(body), **key):
         return
     problem = await apply(notice, gateway, driver, work)
     if problem:
         logs.log.error("webhook parked", problem=problem, **key)
-        await work.rows(webhook_queries.WEBHOOK_PARKED, problem=problem, **key)
+        await work.rows(WEBHOOK_PARKED, problem=problem, **key)
 
 
 async def apply(notice: Notice, gateway: str, driver: Driver, work: Work) -> str:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from services.payment.rules import amounts, owed
-from services.payment.rules.keys import key_of
 from services.payment.rules.life import OPERATIONS, REQUIRES_ACTION, TAKEN, UNDECIDED, UNTAKEN
 from services.payment.rules.outcomes import NO_WORDS, Refused, Told, Words
 from services.payment.rules.payment import (
@@ -19,6 +18,7 @@ from services.payment.rules.payment import (
     Operation,
     OperationState,
     Payment,
+    key_of,
 )
 from services.payment.rules.postings import Transaction
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
+from uuid import UUID, uuid5
 
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.payment_pb2 import (
@@ -43,6 +44,7 @@ ON_ACCEPTANCE = CaptureMode.CAPTURE_MODE_ON_ACCEPTANCE
 AT_ONCE = CaptureMode.CAPTURE_MODE_AT_ONCE
 ON_SHIPMENT = CaptureMode.CAPTURE_MODE_ON_SHIPMENT
 MANUAL = CaptureMode.CAPTURE_MODE_MANUAL
+_OPERATIONS = UUID("3f1b6a52-5c0e-5d0b-9c57-6c8d1a0f2e44")
 # What gives up the rest of what was authorized: for somebody's sake, or because its time is over.
 VOIDS = (Kind.VOID, Kind.EXPIRE)
 
@@ -218,3 +220,20 @@ class Payment:
         ours = operation.operation_id
         operations = tuple(operation if one.operation_id == ours else one for one in self.operations)
         return replace(self, operations=operations)
+
+
+def key_of(payment: Payment, kind: Kind, cause: str) -> str:
+    """Return the id of an operation on a payment; `cause` is the id of the request, parcel … that wants it.
+
+    When history was lost, by a restore or a fail-over, and the same happens again, the provider sees the same key. The
+    payment is named by its order, which outlives it. Of several attempts for one cause each has its own key.
+    """
+    known = {operation.operation_id for operation in payment.operations}
+    attempt = 1
+    while (key := _key(payment.order_id, kind, cause, attempt)) in known:
+        attempt += 1
+    return key
+
+
+def _key(*parts: object) -> str:
+    return str(uuid5(_OPERATIONS, " ".join(map(str, parts))))

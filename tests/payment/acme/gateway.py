@@ -11,9 +11,8 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 from pydantic import Field, SecretStr
 
-from services.payment.gateways.foreign_json import is_whole, read_json
 from services.payment.gateways.gateway import Abilities, Unfetched, token_of
-from services.payment.gateways.http import Answer, Http
+from services.payment.gateways.http import Answer, Http, is_whole, read_json
 from services.payment.rules.outcomes import (
     Method,
     NeverSeen,

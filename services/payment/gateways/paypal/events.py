@@ -11,7 +11,7 @@ from typing import Any
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import DisputeStatus
 
-from services.payment.gateways.foreign_json import read_json
+from services.payment.gateways.http import read_json
 from services.payment.gateways.paypal.amounts import minor_units
 from services.payment.gateways.paypal.orders import (
     ID,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from services.payment.gateways.foreign_json import is_whole
+from services.payment.gateways.http import is_whole
 from services.payment.gateways.stripe.amounts import Inexact, from_stripe
 from services.payment.rules.outcomes import (
     DISPUTED,

@@ -7,7 +7,7 @@ from typing import Any
 import stripe
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.payment.gateways.foreign_json import read_json
+from services.payment.gateways.http import read_json
 from services.payment.gateways.stripe import answers
 from services.payment.gateways.stripe.answers import Malformed
 from services.payment.rules.outcomes import Notice, Told
