@@ -2,7 +2,15 @@
 
 import typer
 
-from services.cluster.commands.arguments import cluster, dead_letters, imports, orders, payments, settlements
+from services.cluster.commands.arguments import (
+    cluster,
+    dead_letters,
+    imports,
+    orders,
+    payments,
+    settlements,
+    webhooks,
+)
 from services.cluster.demo.arguments import demo
 from services.cluster.options import Group
 from services.cluster.traces.arguments import trace
@@ -31,7 +39,7 @@ app.command()(demo)
 app.add_typer(orders.orders_group, name="orders")
 app.add_typer(settlements.settlements_group, name="settlements")
 app.add_typer(payments.payments_group, name="payments")
-app.add_typer(payments.webhooks_group, name="webhooks")
+app.add_typer(webhooks.webhooks_group, name="webhooks")
 
 
 def main() -> None:

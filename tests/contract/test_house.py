@@ -21,6 +21,7 @@ SHARED = [
 SPOKEN = {
     *{"tokens.py", "commands/card.py", "commands/gateway.py", "commands/imports.py", "commands/orders.py"},
     *{"commands/payments.py", "commands/settlement_csv.py", "commands/settlements.py", "commands/watch.py"},
+    "commands/webhooks.py",
     # What `doctor` asks of orders and payments, and in which tables `trace` looks an id up.
     *{"commands/symptoms.py", "traces/tracing.py"},
 }

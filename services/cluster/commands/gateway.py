@@ -16,6 +16,8 @@ from services.cluster.home import Home, HomeError
 from services.cluster.processes import backoff_seconds
 
 CALL_SECONDS = 10.0
+# The contract's longest page: what is more is looked at when this is dealt with.
+LISTED = 500
 # With a pause before each that grows: longer than a replica takes to start again.
 TRIES = 10
 # A replica that stops, or dies.

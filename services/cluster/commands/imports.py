@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from services.cluster.commands import sheets
-from services.cluster.commands.gateway import Options, again_after_breaks, gateway, words_of
+from services.cluster.commands.gateway import LISTED, Options, again_after_breaks, gateway, words_of
 from services.cluster.home import Home, HomeError
 from services.cluster.output import Output, checked_id, counted, print_json, to_dict
 
@@ -231,7 +231,7 @@ class _Sender:
         token = ""
         while True:
             request = ListImportErrorsRequest(
-                store_id=self._store_id, import_id=self._import_id, page_size=500, page_token=token
+                store_id=self._store_id, import_id=self._import_id, page_size=LISTED, page_token=token
             )
             page = await self._stub.ListImportErrors(request, **self._options)
             for error in page.errors:

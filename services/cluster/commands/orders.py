@@ -15,7 +15,7 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
 
-from services.cluster.commands.gateway import Options, gateway
+from services.cluster.commands.gateway import LISTED, Options, gateway
 from services.cluster.commands.watch import state_name
 from services.cluster.home import Home
 from services.cluster.output import (
@@ -31,7 +31,6 @@ from services.cluster.output import (
 )
 from services.runtime.currencies import format_money
 
-LISTED = 500
 # Where the driver has something to do, and may be told to.
 DRIVEN = ("PENDING", "RESERVED", "AWAITING_CUSTOMER", "PAYMENT_UNKNOWN")
 

@@ -1,7 +1,4 @@
-"""`commerce payments` and `commerce webhooks`: payments that do not move, and messages that could not be applied.
-
-Through the gateway's gRPC, as an operator's own program would ask.
-"""
+"""`commerce payments`: payments that do not move, through the gateway's gRPC, as an operator's program would ask."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from rich.console import Console
 
-from services.cluster.commands.gateway import Options, check_gateway, gateway
+from services.cluster.commands.gateway import LISTED, Options, check_gateway, gateway
 from services.cluster.home import Home, HomeError
 from services.cluster.output import (
     Output,
@@ -30,7 +27,6 @@ from services.cluster.output import (
 )
 from services.runtime.currencies import format_money
 
-LISTED = 500
 ASKED = ("PENDING", "UNKNOWN")
 SUMS = ("captured", "voided", "refunded", "disputed", "charged_back")
 # A provider may have to be waited for.
@@ -69,38 +65,6 @@ async def settle(home: Home, payment_id: str, output: Output, console: Console) 
         operations = PaymentOperationsServiceStub(channel)
         reply = await operations.SettlePayment(request, **options | {"timeout": SETTLE_SECONDS})
     _print(reply.payment, output, console)
-
-
-async def parked(home: Home, output: Output, console: Console) -> None:
-    """Prints the messages that could not be applied, and what to type about one of them."""
-    request = rpc.ListParkedWebhooksRequest(page_size=LISTED)
-    async with gateway(home) as (channel, options):
-        reply = await PaymentOperationsServiceStub(channel).ListParkedWebhooks(request, **options)
-    if output is Output.JSON:
-        print_json(reply)
-        return
-    if not reply.webhooks:
-        console.print("no webhook is parked")
-        return
-    print_records(console, map(_webhook_record, reply.webhooks))
-    if reply.next_page_token:
-        console.print(f"and older ones; these are the newest {LISTED}")
-    print_next(console, "webhooks replay GATEWAY EVENT")
-
-
-async def replay(home: Home, code: str, event_id: str, output: Output, console: Console) -> bool:
-    """Has a message applied anew. Return whether it was."""
-    request = rpc.ReplayWebhookRequest(gateway=code, event_id=event_id, request_id=str(uuid.uuid4()))
-    async with gateway(home) as (channel, options):
-        await check_gateway(channel, options, code)
-        reply = await PaymentOperationsServiceStub(channel).ReplayWebhook(request, **options)
-    problem = reply.webhook.problem
-    if output is Output.JSON:
-        print_json(reply)
-    else:
-        said = f"still parked: {event_id}  {problem}" if problem else f"applied: {event_id}"
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
-    return not problem
 
 
 async def _payment_of(channel: grpc.aio.Channel, options: Options, wanted: str) -> Payment:
@@ -181,14 +145,6 @@ def _words(one: PaymentOperation) -> dict[str, str]:
     return {
         "failed": ", ".join(filter(None, (one.failure_code, one.provider_message))),
         "request": one.provider_request_id,
-    }
-
-
-def _webhook_record(each: rpc.ParkedWebhook) -> dict[str, str]:
-    return {
-        "event": f"{each.gateway} {each.event_id}",
-        "problem": each.problem,
-        "since": time_of(each.receive_time),
     }
 
 

@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from services.cluster.commands import settlement_csv
-from services.cluster.commands.gateway import Options, again_after_breaks, check_gateway, gateway
+from services.cluster.commands.gateway import LISTED, Options, again_after_breaks, check_gateway, gateway
 from services.cluster.home import Home
 from services.cluster.output import Output, checked_id, counted, print_json, print_next, print_records
 from services.runtime.currencies import format_money
 from services.runtime.times import timestamp
 
 BATCH = 1000
-LISTED = 500
 FETCH_SECONDS = 600.0
 
 

@@ -1,4 +1,4 @@
-"""`commerce payments` and `commerce webhooks`."""
+"""`commerce payments`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from services.cluster.options import HomeOption, OutputOption, group, home_at, m
 from services.cluster.output import Output
 
 payments_group = group("Payments that do not move: what was asked of providers, and asking now.")
-webhooks_group = group("Providers' messages that could not be applied.")
 
 
 @payments_group.command()
@@ -47,22 +46,3 @@ def settle_payment(payment_id: str, output: OutputOption = Output.TEXT, home: Ho
         from services.cluster.commands import payments
 
         asyncio.run(payments.settle(home_at(home), payment_id, output, screen()))
-
-
-@webhooks_group.command()
-def parked(output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
-    """List the messages that could not be applied, with the reason; the newest first."""
-    with mistakes_in_a_line():
-        from services.cluster.commands import payments
-
-        asyncio.run(payments.parked(home_at(home), output, screen()))
-
-
-@webhooks_group.command()
-def replay(gateway: str, event: str, output: OutputOption = Output.TEXT, home: HomeOption = None) -> None:
-    """Apply a parked message anew. Exit code 1 when it stays parked."""
-    with mistakes_in_a_line():
-        from services.cluster.commands import payments
-
-        applied = asyncio.run(payments.replay(home_at(home), gateway, event, output, screen()))
-    raise typer.Exit(not applied)
