@@ -202,9 +202,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "lease without expiry",
-        "services/order/driver.py",
-        "return driving_rules.due(order, self._now(), self._lease_seconds)",
-        "return driving_rules.due(order, self._now(), 1e6)",
+        "services/order/hand.py",
+        "return rules.due(order, self._now(), self.lease_seconds)",
+        "return rules.due(order, self._now(), 1e6)",
         ("tests/saga/test_crashes.py::test_a_process_killed_amid_checkouts_costs_nothing_but_time[order]",),
     ),
     Mutant(
@@ -514,9 +514,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a customer's orders under way are not counted",
-        "services/order/driver.py",
-        "if caller.customer_id and self._hand.of_customer",
-        "if not caller.customer_id and self._hand.of_customer",
+        "services/order/hand.py",
+        "if caller.customer_id and self._of_customer",
+        "if not caller.customer_id and self._of_customer",
         (
             "tests/order/test_fairness.py"
             "::test_one_customer_has_few_orders_under_way_and_other_customers_of_the_store_are_served",

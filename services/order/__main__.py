@@ -13,6 +13,7 @@ from services.order.coupon_handlers import CouponService
 from services.order.definition import DEFINITION
 from services.order.driver import Driver
 from services.order.feed import Feeds
+from services.order.hand import Hand
 from services.order.handlers import OrderService
 from services.order.operation_handlers import OperationsService
 from services.order.payment_methods import PaymentMethods
@@ -47,21 +48,24 @@ def build(runtime: Runtime) -> Parts:
     payment = runtime.channel("payment")
     payments = PaymentServiceStub(payment)
     payment_methods = PaymentMethods(payments, PaymentMethodServiceStub(payment))
+    hand = Hand(
+        lease_seconds=limits.order_lease_seconds,
+        undriven_orders=limits.order_undriven_orders,
+        undriven_of_customer=limits.order_undriven_of_customer,
+    )
     driver = Driver(
+        hand,
         Records(runtime, transitions),
         # Shorter than the lease: whoever still asks still holds the order.
         Stock(StockServiceStub(catalog), 0.5 * limits.order_lease_seconds),
         Payments(payments, 0.8 * limits.order_lease_seconds),
-        lease_seconds=limits.order_lease_seconds,
-        undriven_orders=limits.order_undriven_orders,
-        undriven_of_customer=limits.order_undriven_of_customer,
     )
     baskets = Baskets(
         runtime.database, CustomerServiceStub(runtime.channel("customer")), CatalogServiceStub(catalog)
     )
     return Parts(
         handlers=[
-            OrderService(baskets, driver, transitions, hub, feeds, runtime.pages, payment_methods),
+            OrderService(baskets, hand, transitions, hub, feeds, runtime.pages, payment_methods),
             CouponService(runtime.pages),
             SettingsService(),
             OperationsService(driver),
@@ -69,7 +73,7 @@ def build(runtime: Runtime) -> Parts:
         reactions=reactions(transitions),
         workers=[driver, payment_methods],
         hubs=[hub, feeds],
-        gates={"CreateOrder": driver.admit},
+        gates={"CreateOrder": hand.admit},
     )
 
 

@@ -1,7 +1,7 @@
 """What the driver decides: whether an order's time is over, when it is tried again, when somebody must look. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from commerce.order.v1.order_pb2 import Order, OrderState
 from commerce.payment.v1.payment_pb2 import Payment, PaymentState
@@ -96,14 +96,6 @@ def unreserved(state: OrderState.ValueType) -> tuple[str, str]:
     return "", ""
 
 
-def due(order: Order, now: datetime, seconds: float) -> datetime:
-    """Return when an order is due that may wait for so long: when it expires, at the latest."""
-    time = now + timedelta(seconds=seconds)
-    if order.HasField("expire_time") and now < _expire_time(order) < time:
-        return _expire_time(order)
-    return time
-
-
 def is_away(error: str) -> bool:
     """Tell whether an error, which begins with its reason, says that somebody is away."""
     return error.partition(":")[0] in AWAY
@@ -123,7 +115,7 @@ def failed(driven: Driven, error: str, now: datetime, chance: float, last: bool 
     again = bool(driven.last_error) and is_away(driven.last_error) == is_away(error)
     attempts = driven.attempts + 1 if again else 1
     if is_away(error) or attempts < TRIES or (expired(driven.order, now) and not last):
-        wait = due(driven.order, now, back_off_seconds(attempts - 1, chance))
+        wait = rules.due(driven.order, now, back_off_seconds(attempts - 1, chance))
         return PutBack(driven, wait, attempts, error)
     expires = driven.order.HasField("expire_time") and not expired(driven.order, now)
     return PutBack(driven, _expire_time(driven.order) if expires else None, attempts, error, parked=True)
@@ -132,7 +124,7 @@ def failed(driven: Driven, error: str, now: datetime, chance: float, last: bool 
 def unsettled(driven: Driven, now: datetime) -> PutBack:
     """Put an order back whose payment is as it was: it is asked for again, more seldom each time."""
     attempts = 0 if driven.last_error else driven.attempts
-    return PutBack(driven, due(driven.order, now, recheck_seconds(attempts)), attempts + 1)
+    return PutBack(driven, rules.due(driven.order, now, recheck_seconds(attempts)), attempts + 1)
 
 
 def left(driven: Driven, now: datetime) -> PutBack:

@@ -24,8 +24,8 @@ from services.order import (
     store_settings,
 )
 from services.order.baskets import Baskets, Wish
-from services.order.driver import Driver
 from services.order.feed import Feeds
+from services.order.hand import Hand
 from services.order.payment_methods import PaymentMethods
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry
@@ -45,14 +45,14 @@ class OrderService(OrderServiceServicer):
     def __init__(
         self,
         baskets: Baskets,
-        driver: Driver,
+        hand: Hand,
         transitions: Transitions,
         hub: Hub,
         feeds: Feeds,
         pages: Pages,
         payment_methods: PaymentMethods,
     ) -> None:
-        self._baskets, self._driver, self._transitions = baskets, driver, transitions
+        self._baskets, self._hand, self._transitions = baskets, hand, transitions
         self._payment_methods = payment_methods
         self._hub, self._feeds, self._pages = hub, feeds, pages
 
@@ -69,7 +69,7 @@ class OrderService(OrderServiceServicer):
         trace = telemetry.current()
 
         call.publish(OrderCreated(order=rules.reference(order), lines=order.lines))
-        call.after_commit(lambda: self._driver.take(order, trace))
+        call.after_commit(lambda: self._hand.take(order, trace))
         call.after_commit(lambda: self._feeds.ring(order.store_id))
         await call.commit(
             queries.ORDER_PLACED,
@@ -77,7 +77,7 @@ class OrderService(OrderServiceServicer):
             actor=call.caller.actor,
             trace_id=trace.trace_id if trace else "",
             order_traceparent=trace.traceparent if trace else "",
-            due_time=self._driver.due_time(order),
+            due_time=self._hand.due_time(order),
             **queries.placed(order, order.lines),
         )
         return reply

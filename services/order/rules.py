@@ -1,7 +1,7 @@
 """The rules of an order: its life, what a payment's state means for it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -10,6 +10,7 @@ from commerce.order.v1.order_pb2 import Order, OrderState
 from commerce.payment.v1.payment_pb2 import PaymentState
 
 from services.runtime.refusals import Refusal
+from services.runtime.times import time_of
 
 PENDING = OrderState.ORDER_STATE_PENDING
 RESERVED = OrderState.ORDER_STATE_RESERVED
@@ -163,6 +164,14 @@ def is_promise_over(order: Order, now: datetime) -> bool:
     """Tell whether what its payment has promised can be taken no longer."""
     expires = order.payment_expire_time.ToDatetime(tzinfo=UTC)
     return order.HasField("payment_expire_time") and expires <= now
+
+
+def due(order: Order, now: datetime, seconds: float) -> datetime:
+    """Return when an order is due that may wait for so long: when it expires, at the latest."""
+    time = now + timedelta(seconds=seconds)
+    if order.HasField("expire_time") and now < (expires := time_of(order.expire_time)) < time:
+        return expires
+    return time
 
 
 def check_paid(cause: str) -> None:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.order.driver import LEASE_SECONDS, UNDRIVEN, UNDRIVEN_OF_CUSTOMER
+from services.order.hand import LEASE_SECONDS, UNDRIVEN, UNDRIVEN_OF_CUSTOMER
 from services.runtime.settings import Settings
 
 

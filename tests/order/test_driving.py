@@ -98,7 +98,7 @@ def test_without_a_reservation_an_order_expires_is_called_off_or_is_past_caring(
 
 @given(driven, distances, st.floats(0, 2000))
 def test_nothing_is_due_later_than_it_expires(state, seconds, wait):
-    due = driving_rules.due(order(state, seconds), NOW, wait)
+    due = rules.due(order(state, seconds), NOW, wait)
     assert due >= NOW
     assert seconds is None or seconds < 0 or due <= NOW + timedelta(seconds=seconds)
     assert due <= NOW + timedelta(seconds=wait)

@@ -7,7 +7,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import OrderState, OrderUpdate
 from commerce.order.v1.order_service_pb2 import GetOrderRequest, WatchOrderRequest
 
-from services.order.driver import UNDRIVEN_OF_CUSTOMER
+from services.order.hand import UNDRIVEN_OF_CUSTOMER
 from tests.bench.replay import Connection, head
 from tests.order.asks import create, steps_of
 from tests.order.conftest import UNDER_WAY

@@ -17,7 +17,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_service_pb2 import WatchStoreOrdersRequest
 
 from services.cluster.cluster import Cluster
-from services.order.driver import LEASE_SECONDS
+from services.order.hand import LEASE_SECONDS
 from tests.order.asks import accept, create, deliver, name, ship, watch
 from tests.saga.checkouts import PRICE, Crowd, audit, book, everything_ready
 from tests.shop import Clients, Shop, eventually, new_id, refused

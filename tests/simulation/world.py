@@ -20,6 +20,7 @@ from services.order import queries, rules
 from services.order.clients import Unanswered
 from services.order.driver import Driver
 from services.order.driving_rules import Driven
+from services.order.hand import Hand
 from services.order.reactions import reactions
 from services.order.records import Records
 from services.order.transitions import Move, Transitions
@@ -82,15 +83,12 @@ class Replica:
         self.transitions = Transitions(self.hub, lambda store_id: None)
         runtime = cast(Runtime, _Runtime(db))
         records = Records(runtime, self.transitions)
-        self.driver = Driver(
-            records,
-            cast(Any, _Stock(world)),
-            cast(Any, _Payments(world)),
-            lease_seconds=LEASE_SECONDS,
-            now=world.now,
+        self.hand = Hand(lease_seconds=LEASE_SECONDS, now=world.now)
+        driver = Driver(
+            self.hand, records, cast(Any, _Stock(world)), cast(Any, _Payments(world)), now=world.now
         )
         self.reactions = reactions(self.transitions)
-        world.loop.spawn(self.driver.run(), self.process)
+        world.loop.spawn(driver.run(), self.process)
         world.loop.spawn(self.hub.run(), self.process)
 
 
@@ -215,9 +213,9 @@ class World:
         await self.network.pause()
         if request_id in self.database.requests:  # As the key's uniqueness does.
             return self.database.requests[request_id]
-        self.database.insert(order, request_id, replica.driver.due_time(order))
+        self.database.insert(order, request_id, replica.hand.due_time(order))
         await self.network.pause()
-        replica.driver.take(order, None)
+        replica.hand.take(order, None)
         return order.order_id
 
     def _order(self) -> Order:
