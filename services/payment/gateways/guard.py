@@ -8,17 +8,15 @@ time, though the gateway may have to ask more than once for it, is silence. Each
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
 from commerce.payment.v1.payment_service_pb2 import GatewayHealth
-from commerce.payment.v1.settlement_service_pb2 import SettlementLine
 
 from services.payment.gateways.breaker_rules import OK, OPEN, TRYING, Breaker
 from services.payment.gateways.gateway import Gateway
-from services.payment.rules.outcomes import Method, NeverSeen, Notice, NotSent, Outcome, Refused, Unknown
+from services.payment.rules.outcomes import Method, NeverSeen, NotSent, Outcome, Refused, Unknown
 from services.payment.rules.payment import Operation, Payment
 from services.runtime import logs
 from services.runtime.places import Places
@@ -35,7 +33,9 @@ class Guard:
     ) -> None:
         """`most` questions at once; so many `failures` of a store in a row, and it is not asked for so long."""
         self.code, self.abilities = gateway.code, gateway.abilities
-        self._gateway, self._timeout_seconds = gateway, timeout_seconds
+        # For what no place is needed: webhooks, which the provider waits for, and reports, which nobody does.
+        self.unguarded = gateway
+        self._timeout_seconds = timeout_seconds
         self._places, self._held = Places(most), Counter[str]()
         self._fresh = Breaker(most_failures=failures, rest_seconds=rest_seconds)
         # Of those stores whose last question failed.
@@ -57,35 +57,19 @@ class Guard:
 
     async def perform(self, operation: Operation, payment: Payment) -> Outcome | NotSent:
         """As the gateway does."""
-        return await self._asked(payment.store_id, partial(self._gateway.perform, operation, payment))
+        return await self._asked(payment.store_id, partial(self.unguarded.perform, operation, payment))
 
     async def look_up(self, operation: Operation, payment: Payment) -> Outcome | NeverSeen | NotSent:
         """As the gateway does."""
-        return await self._asked(payment.store_id, partial(self._gateway.look_up, operation, payment))
+        return await self._asked(payment.store_id, partial(self.unguarded.look_up, operation, payment))
 
     async def method(self, token: str, store_id: str = "") -> Method | Refused | Unknown | NotSent:
         """As the gateway does."""
-        return await self._asked(store_id, partial(self._gateway.method, token))
+        return await self._asked(store_id, partial(self.unguarded.method, token))
 
     async def forget(self, token: str, store_id: str = "") -> Refused | Unknown | NotSent | None:
         """As the gateway does."""
-        return await self._asked(store_id, partial(self._gateway.forget, token))
-
-    async def verify(self, body: bytes, headers: Mapping[str, str | bytes]) -> None:
-        """As the gateway does."""
-        await self._gateway.verify(body, headers)
-
-    def read(self, body: bytes) -> Notice:
-        """As the gateway does."""
-        return self._gateway.read(body)
-
-    def settlement(self, begin: datetime, end: datetime) -> AsyncIterator[SettlementLine]:
-        """As the gateway does."""
-        return self._gateway.settlement(begin, end)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._gateway.close()
+        return await self._asked(store_id, partial(self.unguarded.forget, token))
 
     async def _asked(
         self, store: str, question: Callable[[], Awaitable[Answer]]

@@ -65,7 +65,7 @@ class Gateways:
     async def close(self) -> None:
         """Close all connections."""
         for gateway in self._gateways.values():
-            await gateway.close()
+            await gateway.unguarded.close()
 
 
 def _takes(gateway: Guard, payment_method: str) -> bool:

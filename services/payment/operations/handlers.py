@@ -71,7 +71,7 @@ class PaymentOperationsService(PaymentOperationsServiceServicer):
         if row is None:
             raise _no_webhook(request)
         if row["problem"]:
-            gateway = self._gateways.named(request.gateway)
+            gateway = self._gateways.named(request.gateway).unguarded
             problem = await webhooks.apply(gateway.read(row["payload"]), gateway.code, self._driver, call)
             await call.db.rows(webhooks.WEBHOOK_PARKED, problem=problem, **key)
             row = await call.db.row(webhooks.WEBHOOK, **key)

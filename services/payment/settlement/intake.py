@@ -72,7 +72,7 @@ class Settlements:
 
         Refused with GATEWAY_UNKNOWN, GATEWAY_UNABLE, GATEWAY_UNAVAILABLE or REQUEST_ID_REUSED.
         """
-        gateway, report = self._gateways.named(request.gateway), report_of(request)
+        gateway, report = self._gateways.named(request.gateway).unguarded, report_of(request)
         if not gateway.abilities.settlements:
             raise unable(gateway.code, "settlements", f"{gateway.code} sends no reports")
         # What is taken or given back while the report is read may be missing from it: it is begun before.

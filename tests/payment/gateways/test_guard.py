@@ -193,9 +193,8 @@ async def test_webhooks_and_reports_go_by():
         await guard.method("x")
     assert guard.health == OPEN
 
-    await guard.verify(b"", {})
+    await guard.unguarded.verify(b"", {})
 
-    assert guard.read(b"").event_id == "1"
-    assert [line async for line in guard.settlement(NOW, NOW)] == []
+    assert guard.unguarded.read(b"").event_id == "1"
+    assert [line async for line in guard.unguarded.settlement(NOW, NOW)] == []
     assert (guard.code, guard.abilities) == (provider.code, provider.abilities)
-    await guard.close()
