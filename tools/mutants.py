@@ -1,7 +1,7 @@
 """Breaks each promise on purpose and shows which test notices: `make mutants` (ARGS="inbox lease" for some of them).
 
 Each mutant of tests/mutants.py is applied to a copy of the tree, by itself, and the test that should fail is run there.
-Exits 1 when one survives: a promise that nobody keeps watch over.
+Exits 1 when one survives, a promise that nobody keeps watch over, or when a test could not begin.
 """
 
 import os
@@ -24,6 +24,7 @@ def caught(mutant: Mutant, scratch: Path) -> bool:
     """Tell whether the mutant's test fails in a copy of the tree that has it. What did not begin has not failed."""
     copy = scratch / "copy"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
     try:
         path = copy / mutant.file
         path.write_text(mutant.applied(path.read_text()))
@@ -54,22 +55,25 @@ def caught(mutant: Mutant, scratch: Path) -> bool:
 
 def main() -> int:
     wanted = sys.argv[1:]
-    survivors = []
+    uncaught = []
     for mutant in MUTANTS:
         if wanted and not any(word in mutant.name for word in wanted):
             continue
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as scratch:
-            found = caught(mutant, Path(scratch))
-        verdict = "caught  " if found else "SURVIVES"
+            try:
+                verdict = "caught  " if caught(mutant, Path(scratch)) else "SURVIVES"
+            except RuntimeError as error:
+                verdict = "BROKEN  "
+                print(error)
         print(
             f"{verdict} {mutant.name:45} {time.monotonic() - began:5.0f} s  {' '.join(mutant.tests)}",
             flush=True,
         )
-        if not found:
-            survivors.append(mutant.name)
-    print(f"{len(survivors)} survive" if survivors else "all caught")
-    return 1 if survivors else 0
+        if verdict != "caught  ":
+            uncaught.append(mutant.name)
+    print(f"not caught: {'; '.join(uncaught)}" if uncaught else "all caught")
+    return 1 if uncaught else 0
 
 
 if __name__ == "__main__":
