@@ -18,7 +18,7 @@ from services.runtime.hub import Update
 from services.runtime.statements import Statement
 from services.runtime.telemetry import Trace
 from tests.simulation.loop import PROCESS
-from tests.simulation.network import Network
+from tests.simulation.network import Network, Outbox
 
 Row = dict[str, Any]
 
@@ -30,7 +30,7 @@ class Database:
         self._network, self._now = network, now
         self.orders: dict[str, Row] = {}
         self.events: dict[str, list[Row]] = {}
-        self.outbox: list[Message] = []
+        self.outbox = Outbox()
         self.inbox: set[tuple[str, int]] = set()
         self.requests: dict[str, str] = {}
         self._locks: dict[str, Transaction] = {}

@@ -19,6 +19,7 @@ from services.catalog import levels
 from services.catalog import rules as catalog
 from services.order import clients
 from services.order.driving_rules import Driven
+from tests.simulation.network import Outbox
 
 PENDING = PaymentState.PAYMENT_STATE_PENDING
 UNKNOWN = PaymentState.PAYMENT_STATE_UNKNOWN
@@ -79,7 +80,7 @@ class Till:
     def __init__(self, seed: random.Random) -> None:
         self._seed = seed
         self.charges: dict[str, _Charge] = {}
-        self.outbox: list[Message] = []
+        self.outbox = Outbox()
 
     def authorize(self, driven: Driven, now: datetime) -> Payment:
         """Ask for an order's money, or how it stands."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,23 @@ class Network:
     async def _deliver(self, listener: Callable[[Any], Awaitable[None]], message: "Message") -> None:
         await self.pause()
         await listener(message)
+
+
+class Outbox(list[Any]):
+    """Events on record; `more` is set as some are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = asyncio.Event()
+
+    def append(self, event: Any) -> None:
+        """Add one."""
+        self.extend([event])
+
+    def extend(self, events: Iterable[Any]) -> None:
+        """Add what a transaction has published."""
+        super().extend(events)
+        self.more.set()
 
 
 @dataclass(frozen=True)

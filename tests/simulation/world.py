@@ -29,7 +29,7 @@ from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
 from tests.simulation import database, neighbours
 from tests.simulation.loop import Process, SimulatedLoop
-from tests.simulation.network import Faults, Network
+from tests.simulation.network import Faults, Network, Outbox
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PRICE = 1999
@@ -276,14 +276,16 @@ class World:
     async def _relay_payments(self) -> None:
         await self._relay(self.till.outbox)
 
-    async def _relay(self, outbox: list[Message]) -> None:
+    async def _relay(self, outbox: Outbox) -> None:
         sent = 0
         while True:
             while sent < len(outbox):
                 for _ in range(1 + self.network.chance(self.network.faults.repeated)):
                     self.loop.spawn(self._deliver(outbox[sent]))
                 sent += 1
-            await asyncio.sleep(0.05)
+            outbox.more.clear()
+            await outbox.more.wait()
+            await asyncio.sleep(self.seed.uniform(0, 0.1))
 
     async def _deliver(self, event: Message) -> None:
         if neighbours.heard_by_catalog(event):
