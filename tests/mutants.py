@@ -233,9 +233,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an order's transitions are filed out of order",
-        "services/order/queries.py",
-        "feed=func.greatest(_XID, _o.feed)",
-        "feed=_XID",
+        "services/order/transitions.py",
+        "feed=func.greatest(XID, _o.feed)",
+        "feed=XID",
         (
             "tests/order/test_watch_store_orders.py"
             "::test_what_commits_late_is_told_in_its_place_and_what_came_after_it_waits",

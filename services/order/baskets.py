@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
+from commerce.catalog.v1.catalog_pb2 import Product as CatalogProduct
+from commerce.catalog.v1.catalog_pb2 import ProductStatus
 from commerce.catalog.v1.catalog_service_pb2 import BatchGetProductsRequest
 from commerce.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from commerce.common.v1.error_reason_pb2 import ErrorReason
@@ -12,15 +14,74 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 from commerce.order.v1.order_pb2 import Order
 from commerce.order.v1.order_service_pb2 import CreateOrderRequest, PreviewOrderRequest
 from commerce.order.v1.settings_service_pb2 import OrderSettings
+from sqlalchemy import and_, func, literal_column, select, true
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order import copies, prices
-from services.order.store_settings import settings_of
+from services.order import prices
+from services.order.rules import settings_of
+from services.order.tables import customers, order_settings, products
 from services.runtime.callers import customer_not_found
+from services.runtime.columns import UUIDS
 from services.runtime.database import Database
 from services.runtime.refusals import Refusal, invalid
+from services.runtime.statements import param, statement
 
 Product: TypeAlias = Mapping[str, Any]
 Wish: TypeAlias = CreateOrderRequest | PreviewOrderRequest
+
+# What CreateOrder must know: the customer, the store's settings and the products asked for. Always one row at least.
+_wanted = (
+    select(products)
+    .where(
+        products.c.product_id == func.any(param("product_ids", UUIDS)),
+        products.c.store_id == param("store_id"),
+    )
+    .subquery("wanted")
+)
+_buyer = (
+    select(customers.c.customer_id)
+    .where(customers.c.customer_id == param("customer_id"), customers.c.store_id == param("store_id"))
+    .subquery("buyer")
+)
+_settings = (
+    select(order_settings.c.settings)
+    .where(order_settings.c.store_id == param("store_id"))
+    .subquery("settings")
+)
+_one = select(literal_column("1").label("one")).subquery("one")
+BASKET = statement(
+    select(_buyer.c.customer_id, _settings.c.settings, _wanted).select_from(
+        _one.outerjoin(_buyer, true()).outerjoin(_settings, true()).outerjoin(_wanted, true())
+    ),
+    "basket",
+)
+
+_product = upsert(products).values({column.name: param(column.name) for column in products.c})
+PRODUCT_KNOWN = statement(
+    _product.on_conflict_do_update(
+        index_elements=["product_id"],
+        set_={
+            name: _product.excluded[name]
+            for name in (
+                "sku",
+                "name",
+                "price_minor_units",
+                "currency_code",
+                "version",
+                "archived",
+                "tax_class",
+            )
+        },
+        where=and_(products.c.version < _product.excluded.version),
+    ),
+    "product known",
+)
+CUSTOMER_KNOWN = statement(
+    upsert(customers)
+    .values(customer_id=param("customer_id"), store_id=param("store_id"))
+    .on_conflict_do_nothing(),
+    "customer known",
+)
 
 
 class Baskets:
@@ -40,7 +101,7 @@ class Baskets:
         if len(set(wanted)) < len(wanted):
             raise invalid("lines", "must name each product once")
         rows = await self._database.rows(
-            copies.BASKET, product_ids=wanted, store_id=request.store_id, customer_id=request.customer_id
+            BASKET, product_ids=wanted, store_id=request.store_id, customer_id=request.customer_id
         )
         if rows[0]["customer_id"] is None:
             await self._ask_for_customer(request)
@@ -61,7 +122,7 @@ class Baskets:
         if reply.customer.store_id != request.store_id.lower():
             raise customer_not_found(request.customer_id)
         await self._database.rows(
-            copies.CUSTOMER_KNOWN, customer_id=reply.customer.customer_id, store_id=reply.customer.store_id
+            CUSTOMER_KNOWN, customer_id=reply.customer.customer_id, store_id=reply.customer.store_id
         )
 
     async def _ask_for_products(self, store_id: str, missing: Sequence[str]) -> dict[str, Product]:
@@ -73,8 +134,8 @@ class Baskets:
             raise _away("catalog") from error
         found: dict[str, Product] = {}
         for product in reply.products:
-            row = copies.copy_of(product)
-            await self._database.rows(copies.PRODUCT_KNOWN, **row)
+            row = copy_of(product)
+            await self._database.rows(PRODUCT_KNOWN, **row)
             found[product.product_id] = row
         return found
 
@@ -93,3 +154,18 @@ def _order(request: Wish, products: Mapping[str, Product], settings: OrderSettin
 
 def _away(service: str) -> Refusal:
     return Refusal(ErrorReason.ERROR_REASON_UNAVAILABLE, f"The {service} service is away", retry_seconds=1)
+
+
+def copy_of(product: CatalogProduct) -> dict[str, Any]:
+    """Return the values of PRODUCT_KNOWN: what the order service keeps of a product."""
+    return {
+        "product_id": product.product_id,
+        "store_id": product.store_id,
+        "sku": product.sku,
+        "name": product.name,
+        "price_minor_units": product.price.minor_units,
+        "currency_code": product.price.currency_code,
+        "version": product.version,
+        "archived": product.status == ProductStatus.PRODUCT_STATUS_ARCHIVED,
+        "tax_class": product.tax_class,
+    }

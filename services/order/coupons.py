@@ -80,18 +80,16 @@ COUPONS_FREED = statement(
 )
 
 
-async def found(work: Work, order: Order, code: str) -> Coupon | None:
-    """Return the coupon that an order may use; None when no code is given.
+async def found(work: Work, order: Order, code: str) -> Coupon:
+    """Return the coupon that an order may use.
 
     Refused with COUPON_NOT_FOUND, COUPON_NOT_APPLICABLE or COUPON_USED_UP.
     """
-    return await _checked(work, COUPON_BY_CODE, order, code) if code else None
+    return await _checked(work, COUPON_BY_CODE, order, code)
 
 
-async def use(work: Work, order: Order, code: str) -> Coupon | None:
+async def use(work: Work, order: Order, code: str) -> Coupon:
     """Have an order use a coupon, and return it. Whoever else wants it waits for this work. Refused as `found`."""
-    if not code:
-        return None
     coupon = await _checked(work, COUPON_BY_CODE_LOCKED, order, code)
     await work.rows(
         COUPON_USED, coupon_id=coupon.coupon_id, order_id=order.order_id, customer_id=order.customer_id

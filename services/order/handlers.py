@@ -17,11 +17,11 @@ from services.order import (
     fulfilment_rules,
     lists,
     money,
+    placing,
     prices,
     queries,
     rules,
     statistics,
-    store_settings,
 )
 from services.order.baskets import Baskets, Wish
 from services.order.feed import Feeds
@@ -61,7 +61,7 @@ class OrderService(OrderServiceServicer):
         currency_code = order.lines[0].unit_price.currency_code
         await self._payment_methods.check(request, currency_code)
         _place(order, request.payment_method, settings)
-        coupon = await coupons.use(call.db, order, request.coupon_code)
+        coupon = await coupons.use(call.db, order, request.coupon_code) if request.coupon_code else None
         prices.price(order, settings.shipping_rates, coupon)
         if request.HasField("expected_total"):
             prices.check_total(order, request.expected_total)
@@ -72,19 +72,19 @@ class OrderService(OrderServiceServicer):
         call.after_commit(lambda: self._hand.take(order, trace))
         call.after_commit(lambda: self._feeds.ring(order.store_id))
         await call.commit(
-            queries.ORDER_PLACED,
+            placing.ORDER_PLACED,
             reply,
             actor=call.caller.actor,
             trace_id=trace.trace_id if trace else "",
             order_traceparent=trace.traceparent if trace else "",
             due_time=self._hand.due_time(order),
-            **queries.placed(order, order.lines),
+            **placing.placed(order),
         )
         return reply
 
     async def PreviewOrder(self, request: rpc.PreviewOrderRequest, call: Call) -> rpc.PreviewOrderResponse:
         order, settings = await self._basket(request, call)
-        coupon = await coupons.found(call.db, order, request.coupon_code)
+        coupon = await coupons.found(call.db, order, request.coupon_code) if request.coupon_code else None
         prices.price(order, settings.shipping_rates, coupon)
         return rpc.PreviewOrderResponse(order=order)
 
@@ -201,7 +201,7 @@ class OrderService(OrderServiceServicer):
         rules.step("apply_coupon", order.state)
         if order.coupon_code:
             raise Refusal(ErrorReason.ERROR_REASON_ORDER_HAS_COUPON, code=order.coupon_code)
-        settings = await store_settings.of_store(call.db, order.store_id)
+        settings = rules.settings_of(await queries.SETTINGS.read(call.db, order.store_id))
         coupon = await coupons.use(call.db, order, request.coupon_code)
 
         prices.price(order, settings.shipping_rates, coupon)
@@ -309,4 +309,4 @@ def _place(order: Order, payment_method: str, settings: OrderSettings) -> None:
     order.payment_method = payment_method
     order.create_time.CopyFrom(timestamp(moment))
     order.update_time.CopyFrom(order.create_time)
-    order.expire_time.CopyFrom(timestamp(moment + store_settings.payment_wait(settings)))
+    order.expire_time.CopyFrom(timestamp(moment + rules.payment_wait(settings)))

@@ -1,29 +1,25 @@
 """The order service's SQL, by name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
-from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderLine, OrderUpdate
+from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderUpdate
 from sqlalchemy import (
     BigInteger,
     Text,
-    case,
     cast,
     func,
-    insert,
-    literal_column,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order.tables import customer_months, order_events, order_lines, orders
-from services.runtime.columns import BIGINTS, BOOLEANS, ID, INTEGERS, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
+from services.order.tables import order_events, order_lines, order_settings, orders
+from services.runtime.columns import BIGINTS, SMALLINTS, UUIDS
 from services.runtime.statements import given, param, statement
-from services.runtime.times import time_of, timestamp
-from services.runtime.work import closing
+from services.runtime.store_settings import StoreSettings
+from services.runtime.times import timestamp
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -71,87 +67,10 @@ ORDER_LOCKED = statement(
     "order locked",
 )
 
-_LINE_COLUMNS = {
-    "position": SMALLINTS,
-    "product_id": UUIDS,
-    "sku": TEXTS,
-    "name": TEXTS,
-    "quantity": INTEGERS,
-    "unit_price_minor_units": BIGINTS,
-    "discount_minor_units": BIGINTS,
-    "tax_minor_units": BIGINTS,
-    "tax_rate_ppm": INTEGERS,
-}
-_bought = given(*_LINE_COLUMNS.items())
-_ORDER_COLUMNS = [
-    "order_id",
-    "store_id",
-    "customer_id",
-    "state",
-    "total_minor_units",
-    "currency_code",
-    "payment_method",
-    "delivery_address",
-    "sequence",
-    "create_time",
-    "update_time",
-    "traceparent",
-    "expire_time",
-    "subtotal_minor_units",
-    "discount_minor_units",
-    "tax_minor_units",
-    "tax_included",
-    "shipping_minor_units",
-    "shipping_tax_minor_units",
-    "shipping_tax_rate_ppm",
-    "coupon_code",
-]
 # The id of the transaction, for the store's feed (tables.order_events).
-_XID = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
-_new_order = (
-    insert(orders)
-    .values({name: param(f"order_{name}") for name in _ORDER_COLUMNS})
-    .values(due_time=param("due_time"), feed=_XID)
-    .cte("new_order")
-)
-_new_lines = (
-    insert(order_lines)
-    .from_select(["order_id", *_LINE_COLUMNS], select(param("order_order_id", ID), _bought))
-    .cte("new_lines")
-)
-_new_event = (
-    insert(order_events)
-    .values(
-        order_id=param("order_order_id"),
-        sequence=1,
-        step="create",
-        state=param("order_state"),
-        time=param("order_create_time"),
-        actor=param("actor"),
-        reason="",
-        trace_id=param("trace_id"),
-        store_id=param("order_store_id"),
-        feed=_XID,
-    )
-    .cte("new_event")
-)
-_month = upsert(customer_months).values(
-    {name: param(f"order_{name}") for name in ("customer_id", "month", "currency_code", "store_id")}
-    | {"orders": 1, "cancelled": 0, "paid": 0}
-    | dict.fromkeys(("first_order_time", "last_order_time"), param("order_create_time"))
-)
-_counted = _month.on_conflict_do_update(
-    index_elements=customer_months.primary_key,
-    set_={
-        "orders": customer_months.c.orders + 1,
-        "first_order_time": func.least(customer_months.c.first_order_time, _month.excluded.first_order_time),
-        "last_order_time": func.greatest(customer_months.c.last_order_time, _month.excluded.last_order_time),
-    },
-).cte("counted")
-ORDER_PLACED = closing(
-    select(literal_column("1").label("placed")).add_cte(_new_order, _new_lines, _new_event, _counted),
-    "order placed",
-)
+XID = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+
+SETTINGS = StoreSettings(order_settings)
 
 # What an order costs, after a coupon was added to it.
 _SUMS = ("total", "subtotal", "discount", "tax", "shipping", "shipping_tax")
@@ -175,75 +94,6 @@ REPRICED = statement(
     .add_cte(_repriced_lines),
     "order repriced",
 )
-
-# Transitions of many orders. Each holds only if nobody else has moved its order since it was read.
-_moves = given(
-    ("order_id", UUIDS),
-    ("sequence", BIGINTS),
-    ("step", TEXTS),
-    ("state", SMALLINTS),
-    ("reason", TEXTS),
-    ("payment_id", UUIDS),
-    ("next_action_url", TEXTS),
-    ("due_time", TIMES),
-    ("payment_expire_time", TIMES),
-    ("unpaid_reason", TEXTS),
-    ("keeps_reason", BOOLEANS),
-    ("actor", TEXTS),
-    ("trace_id", TEXTS),
-)
-_m = _moves.c
-_moved = (
-    update(orders)
-    .where(_o.order_id == _m.order_id, _o.sequence == _m.sequence - 1)
-    .values(
-        state=_m.state,
-        sequence=_m.sequence,
-        reason=case((_m.keeps_reason, _o.reason), else_=_m.reason),
-        payment_id=func.coalesce(_m.payment_id, _o.payment_id),
-        next_action_url=_m.next_action_url,
-        due_time=_m.due_time,
-        attempts=0,
-        last_error="",
-        parked=False,
-        payment_expire_time=func.coalesce(_m.payment_expire_time, _o.payment_expire_time),
-        unpaid_reason=func.coalesce(_m.unpaid_reason, _o.unpaid_reason),
-        update_time=param("time", TIME),
-        feed=func.greatest(_XID, _o.feed),
-    )
-    .returning(
-        _o.order_id,
-        _m.sequence,
-        _m.step,
-        _m.state,
-        _m.reason,
-        _m.actor,
-        _m.trace_id,
-        _o.store_id,
-        _o.feed,
-    )
-    .cte("moved")
-)
-_told = (
-    insert(order_events)
-    .from_select(
-        ["order_id", "sequence", "step", "state", "time", "actor", "reason", "trace_id", "store_id", "feed"],
-        select(
-            _moved.c.order_id,
-            _moved.c.sequence,
-            _moved.c.step,
-            _moved.c.state,
-            param("time", TIME),
-            _moved.c.actor,
-            _moved.c.reason,
-            _moved.c.trace_id,
-            _moved.c.store_id,
-            _moved.c.feed,
-        ),
-    )
-    .cte("told")
-)
-MOVED = statement(select(_moved.c.order_id).add_cte(_told), "orders moved")
 
 EVENTS = statement(
     select(order_events, _o.sequence.label("latest"))
@@ -322,44 +172,6 @@ def order_of(row: Row) -> Order:
     if row["delivery_address"]:
         order.delivery_address.CopyFrom(PostalAddress.FromString(row["delivery_address"]))
     return order
-
-
-def placed(order: Order, bought: Sequence[OrderLine]) -> dict[str, Any]:
-    """Return the values of ORDER_PLACED for an order and its lines."""
-    moment = time_of(order.create_time)
-    address = order.delivery_address.SerializeToString() if order.HasField("delivery_address") else b""
-    return {
-        "order_order_id": order.order_id,
-        "order_store_id": order.store_id,
-        "order_customer_id": order.customer_id,
-        "order_state": order.state,
-        "order_total_minor_units": order.total.minor_units,
-        "order_currency_code": order.total.currency_code,
-        "order_month": moment.date().replace(day=1),
-        "order_payment_method": order.payment_method,
-        "order_delivery_address": address,
-        "order_sequence": order.sequence,
-        "order_create_time": moment,
-        "order_update_time": moment,
-        "order_expire_time": time_of(order.expire_time),
-        "order_subtotal_minor_units": order.subtotal.minor_units,
-        "order_discount_minor_units": order.discount.minor_units,
-        "order_tax_minor_units": order.tax.minor_units,
-        "order_tax_included": order.tax_included,
-        "order_shipping_minor_units": order.shipping.minor_units,
-        "order_shipping_tax_minor_units": order.shipping_tax.minor_units,
-        "order_shipping_tax_rate_ppm": order.shipping_tax_rate_ppm,
-        "order_coupon_code": order.coupon_code,
-        "position": list(range(1, len(bought) + 1)),
-        "product_id": [line.product_id for line in bought],
-        "sku": [line.sku for line in bought],
-        "name": [line.name for line in bought],
-        "quantity": [line.quantity for line in bought],
-        "unit_price_minor_units": [line.unit_price.minor_units for line in bought],
-        "discount_minor_units": [line.discount.minor_units for line in bought],
-        "tax_minor_units": [line.tax.minor_units for line in bought],
-        "tax_rate_ppm": [line.tax_rate_ppm for line in bought],
-    }
 
 
 def repriced(order: Order) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from commerce.payment.v1.payment_events_pb2 import (
 )
 from google.protobuf.message import Message
 
-from services.order import copies, driving_rules, queries, rules
+from services.order import baskets, driving_rules, queries, rules
 from services.order.money import MoneyTold
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry, times
@@ -46,7 +46,7 @@ class News:
 
 async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None:
     """Keep the product as it is now; an older version than ours changes nothing."""
-    await work.rows(copies.PRODUCT_KNOWN, **copies.copy_of(event.product))
+    await work.rows(baskets.PRODUCT_KNOWN, **baskets.copy_of(event.product))
 
 
 class Settlements:

@@ -1,4 +1,4 @@
-"""The rules of an order: its life, what a payment's state means for it. Pure."""
+"""The rules of an order: its life, what a payment's state means for it, what its store has set. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import order_events_pb2 as events
 from commerce.order.v1.order_pb2 import Order, OrderState
+from commerce.order.v1.settings_service_pb2 import OrderSettings
 from commerce.payment.v1.payment_pb2 import PaymentState
 
 from services.runtime.refusals import Refusal
@@ -99,6 +100,9 @@ EVENTS: Mapping[str, Any] = {
     "expire": events.OrderExpired,
 }
 
+# How long an order may wait to be paid for where its store says nothing.
+PAYMENT_WAIT_SECONDS = 3600
+
 # What a payment's state means for its order.
 _STEPS: Mapping[PaymentState.ValueType, str] = {
     PaymentState.PAYMENT_STATE_PENDING: "lose",
@@ -180,6 +184,29 @@ def check_paid(cause: str) -> None:
         raise Refusal(
             ErrorReason.ERROR_REASON_ORDER_UNPAID, f"The order is not paid for: {cause}", cause=cause
         )
+
+
+def settings_of(stored: bytes | None) -> OrderSettings:
+    """Return a store's settings as they are stored, or the defaults of a store that never set any."""
+    settings = OrderSettings.FromString(stored or b"")
+    if not payment_wait(settings):
+        settings.payment_wait.FromSeconds(PAYMENT_WAIT_SECONDS)
+    _say_zeros(settings)
+    return settings
+
+
+def _say_zeros(settings: OrderSettings) -> None:
+    """Set what was stored when a zero could be left out."""
+    for rate in settings.tax_rates:
+        rate.rate_ppm = rate.rate_ppm
+    for shipping in settings.shipping_rates:
+        shipping.fee.minor_units = shipping.fee.minor_units
+
+
+def payment_wait(settings: OrderSettings) -> timedelta:
+    """Return how long an order may wait to be paid for."""
+    wait = settings.payment_wait
+    return timedelta(seconds=wait.seconds, microseconds=wait.nanos // 1000)
 
 
 def name_of(state: OrderState.ValueType) -> str:

@@ -3,7 +3,7 @@
 from commerce.order.v1 import settings_service_pb2 as rpc
 from commerce.order.v1.settings_service_pb2_grpc import SettingsServiceServicer
 
-from services.order import store_settings
+from services.order import queries, rules
 from services.runtime.work import Call
 
 
@@ -13,12 +13,12 @@ class SettingsService(SettingsServiceServicer):
     async def GetOrderSettings(
         self, request: rpc.GetOrderSettingsRequest, call: Call
     ) -> rpc.GetOrderSettingsResponse:
-        settings = await store_settings.of_store(call.db, request.store_id)
+        settings = rules.settings_of(await queries.SETTINGS.read(call.db, request.store_id))
         return rpc.GetOrderSettingsResponse(settings=settings)
 
     async def SetOrderSettings(
         self, request: rpc.SetOrderSettingsRequest, call: Call
     ) -> rpc.SetOrderSettingsResponse:
-        settings = store_settings.settings_of(request.settings.SerializeToString())
-        await store_settings.STORED.replace(call.db, request.store_id, settings)
+        settings = rules.settings_of(request.settings.SerializeToString())
+        await queries.SETTINGS.replace(call.db, request.store_id, settings)
         return rpc.SetOrderSettingsResponse(settings=settings)

@@ -6,12 +6,87 @@ from datetime import datetime
 from typing import Any
 
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
+from sqlalchemy import case, func, insert, select, update
 
-from services.order import coupons, queries, rules, statistics
+from services.order import coupons, rules, statistics
+from services.order.queries import XID
+from services.order.tables import order_events, orders
 from services.runtime import logs, times
+from services.runtime.columns import BIGINTS, BOOLEANS, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.hub import Hub, Update
+from services.runtime.statements import given, param, statement
 from services.runtime.telemetry import Trace
 from services.runtime.work import Work
+
+_o = orders.c
+# Transitions of many orders. Each holds only if nobody else has moved its order since it was read.
+_moves = given(
+    ("order_id", UUIDS),
+    ("sequence", BIGINTS),
+    ("step", TEXTS),
+    ("state", SMALLINTS),
+    ("reason", TEXTS),
+    ("payment_id", UUIDS),
+    ("next_action_url", TEXTS),
+    ("due_time", TIMES),
+    ("payment_expire_time", TIMES),
+    ("unpaid_reason", TEXTS),
+    ("keeps_reason", BOOLEANS),
+    ("actor", TEXTS),
+    ("trace_id", TEXTS),
+)
+_m = _moves.c
+_moved = (
+    update(orders)
+    .where(_o.order_id == _m.order_id, _o.sequence == _m.sequence - 1)
+    .values(
+        state=_m.state,
+        sequence=_m.sequence,
+        reason=case((_m.keeps_reason, _o.reason), else_=_m.reason),
+        payment_id=func.coalesce(_m.payment_id, _o.payment_id),
+        next_action_url=_m.next_action_url,
+        due_time=_m.due_time,
+        attempts=0,
+        last_error="",
+        parked=False,
+        payment_expire_time=func.coalesce(_m.payment_expire_time, _o.payment_expire_time),
+        unpaid_reason=func.coalesce(_m.unpaid_reason, _o.unpaid_reason),
+        update_time=param("time", TIME),
+        feed=func.greatest(XID, _o.feed),
+    )
+    .returning(
+        _o.order_id,
+        _m.sequence,
+        _m.step,
+        _m.state,
+        _m.reason,
+        _m.actor,
+        _m.trace_id,
+        _o.store_id,
+        _o.feed,
+    )
+    .cte("moved")
+)
+_told = (
+    insert(order_events)
+    .from_select(
+        ["order_id", "sequence", "step", "state", "time", "actor", "reason", "trace_id", "store_id", "feed"],
+        select(
+            _moved.c.order_id,
+            _moved.c.sequence,
+            _moved.c.step,
+            _moved.c.state,
+            param("time", TIME),
+            _moved.c.actor,
+            _moved.c.reason,
+            _moved.c.trace_id,
+            _moved.c.store_id,
+            _moved.c.feed,
+        ),
+    )
+    .cte("told")
+)
+MOVED = statement(select(_moved.c.order_id).add_cte(_told), "orders moved")
 
 
 @dataclass(slots=True)
@@ -55,7 +130,7 @@ class Transitions:
         now = times.now()
         # In one order everywhere, so that two batches cannot wait for each other.
         moves = sorted(moves, key=lambda move: move.order.order_id)
-        rows = await work.rows(queries.MOVED, **_values(moves, now))
+        rows = await work.rows(MOVED, **_values(moves, now))
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
         await coupons.free(work, [move.order for move in done if move.state in rules.FAILED])

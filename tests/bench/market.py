@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.order import copies, queries
+from services.order import baskets, placing
 from tests.bench.buyers import CUSTOMERS, PRODUCTS, STOCK, Buyers, checkouts
 from tests.bench.house import House
 from tests.bench.recorded import Unit, only, recorded, schemas, script
@@ -58,7 +58,7 @@ async def market(house: House) -> Market:
 
     units = await recorded(database, cluster.home.log("postgres"), one)
     buyers.connection.close()
-    creating = only(units, {copies.BASKET.sql, queries.ORDER_PLACED.sql})
+    creating = only(units, {baskets.BASKET.sql, placing.ORDER_PLACED.sql})
     if not creating or len(units) <= len(creating):
         raise RuntimeError("PostgreSQL's log does not tell what a checkout runs")
     given = {

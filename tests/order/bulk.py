@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.order import queries, rules
+from services.order import rules
+from services.order.transitions import MOVED
 from tests import bulk
 from tests.bulk import NOW
 
@@ -117,4 +118,4 @@ async def move(connection: asyncpg.Connection, transitions: Sequence[tuple[objec
     values: dict[str, object] = {name: [value] * len(transitions) for name, value in every.items()}
     values["order_id"], values["sequence"] = map(list, zip(*sorted(transitions), strict=True))
     values["time"] = NOW
-    return len(await connection.fetch(queries.MOVED.sql, *queries.MOVED.arguments(values)))
+    return len(await connection.fetch(MOVED.sql, *MOVED.arguments(values)))

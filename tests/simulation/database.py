@@ -12,7 +12,7 @@ from typing import Any
 from commerce.order.v1.order_pb2 import Order
 from google.protobuf.message import Message
 
-from services.order import queries, records, rules, statistics
+from services.order import queries, records, rules, statistics, transitions
 from services.runtime.database import unavailable
 from services.runtime.hub import Update
 from services.runtime.statements import Statement
@@ -143,7 +143,7 @@ class Transaction:
         if statement is queries.ORDERS_LOCKED:
             found = [await self._locked(order_id) for order_id in sorted(values["order_ids"])]
             return [dict(row) for row in found if row is not None]
-        if statement is queries.MOVED:
+        if statement is transitions.MOVED:
             return [moved for move in _moves(values) if (moved := await self._move(**move))]
         if statement is statistics.CHANGED:
             return []
