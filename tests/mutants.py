@@ -165,8 +165,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "silence taken for a refusal",
         "services/order/driver.py",
-        "if driven.order.state == rules.RESERVED and driving_rules.is_hopeless(words(error)):",
-        "if driven.order.state == rules.RESERVED:",
+        "if driven.order.state == life.RESERVED and driving_rules.is_hopeless(words(error)):",
+        "if driven.order.state == life.RESERVED:",
         (SIMULATION,),
     ),
     Mutant(
@@ -456,7 +456,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an order assumes what went back",
-        "services/order/money_rules.py",
+        "services/order/payment_news_rules.py",
         "    order.refunded.minor_units += back\n",
         "",
         ("tests/order/test_money_told.py::test_what_was_refunded_for_a_cancellation_is_known_too",),
@@ -940,7 +940,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a declined checkout leaves no line",
         "services/order/transitions.py",
-        "        if move.state in rules.FAILED:\n            work",
+        "        if move.state in life.FAILED:\n            work",
         "        if move.state in ():\n            work",
         (
             "tests/cluster/traces/test_tracing.py::test_a_declined_checkout_leaves_one_line_in_the_services_log",

@@ -32,8 +32,8 @@ def _prefix(states: Any) -> str:
 
 
 def rules_of(code: str) -> ModuleType | None:
-    """Return the module that holds a service's LIFE: rules, or rules/life where the rules are a room."""
-    for name in (f"services.{code}.rules.life", f"services.{code}.rules"):
+    """Return the module that holds a service's LIFE: life, in the room of rules where there is one, or rules."""
+    for name in (f"services.{code}.rules.life", f"services.{code}.life", f"services.{code}.rules"):
         try:
             module = import_module(name)
         except ModuleNotFoundError:

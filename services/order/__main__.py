@@ -6,7 +6,7 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceStub
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
-from services.order import queries, rules
+from services.order import life, queries
 from services.order.baskets import Baskets
 from services.order.clients import Payments, Stock
 from services.order.coupon_handlers import CouponService
@@ -79,7 +79,7 @@ def build(runtime: Runtime) -> Parts:
 
 def _is_last(row: Row) -> bool:
     """Tell whether a watch ends with a transition: units may still have come back after the order was DELIVERED."""
-    return row["sequence"] == row["latest"] and row["state"] in rules.ENDS
+    return row["sequence"] == row["latest"] and row["state"] in life.ENDS
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from commerce.catalog.v1.stock_service_pb2 import ReservationResult
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_pb2 import Payment
 
-from services.order import driving_rules, rules
+from services.order import driving_rules, life, rules
 from services.order.clients import Payments, Stock
 from services.order.driving_rules import Driven, PutBack
 from services.order.hand import IN_HAND, Hand
@@ -71,9 +71,9 @@ class Driver:
             self._recorder.move(driven, "expire", reason=driving_rules.OVERDUE)
         elif driven.fault:
             self._tasks.start(self._recorder.failed([driven], driven.fault))
-        elif driven.order.state == rules.PENDING:
+        elif driven.order.state == life.PENDING:
             self._hand.queue(driven)
-        elif driven.order.state in rules.UNPAID:
+        elif driven.order.state in life.UNPAID:
             self._hand.queue(driven)
             self._tasks.start(self._authorize(driven))
         else:
@@ -163,14 +163,14 @@ class Driver:
                 if self._hand.is_idle(driven):
                     await self._authorized(driven, payment)
             except Exception as error:
-                if driven.order.state == rules.RESERVED and driving_rules.is_hopeless(words(error)):
+                if driven.order.state == life.RESERVED and driving_rules.is_hopeless(words(error)):
                     self._recorder.move(driven, "decline", reason=words(error).partition(":")[0])
                 else:
                     await self._recorder.failed([driven], words(error), error)
 
     async def _authorized(self, driven: Driven, payment: Payment) -> None:
         step = driving_rules.news(rules.payment_step(payment.state), driven.order, self._now())
-        if rules.step(step, driven.order.state) is None:
+        if life.step(step, driven.order.state) is None:
             await self._recorder.let_go([driving_rules.unsettled(driven, self._now())])
             return
         waits = step in ("lose", "challenge")

@@ -6,8 +6,8 @@ from datetime import datetime
 from commerce.order.v1.order_pb2 import Order, OrderState
 from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 
-from services.order import rules
-from services.order.rules import AWAITING_CUSTOMER, PAYMENT_UNKNOWN, PENDING, RESERVED
+from services.order import life, rules
+from services.order.life import AWAITING_CUSTOMER, PAYMENT_UNKNOWN, PENDING, RESERVED
 from services.runtime.telemetry import Trace
 from services.runtime.times import time_of
 
@@ -79,19 +79,19 @@ def reason(step: str, payment: Payment) -> str:
 
 def lapsed(state: OrderState.ValueType) -> str:
     """Return the step of an order whose payment expired: while nothing was sent it comes to nothing."""
-    return "cancel" if state in (rules.CONFIRMED, rules.ACCEPTED) else "decline"
+    return "cancel" if state in (life.CONFIRMED, life.ACCEPTED) else "decline"
 
 
 def outlived(order: Order, payment_id: str) -> bool:
     """Tell whether an order has failed with this payment: what the payment was before is no news any more."""
-    return order.state == rules.PAYMENT_FAILED and order.payment_id == payment_id
+    return order.state == life.PAYMENT_FAILED and order.payment_id == payment_id
 
 
 def unreserved(state: OrderState.ValueType) -> tuple[str, str]:
     """Return the step, and why, of an order whose units are no longer set aside; an empty one when it needs none."""
     if state in DRIVEN:
         return "expire", OVERDUE
-    if state in (rules.CONFIRMED, rules.ACCEPTED):
+    if state in (life.CONFIRMED, life.ACCEPTED):
         return "cancel", "the reservation expired"
     return "", ""
 

@@ -7,7 +7,7 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1.order_pb2 import LineQuantity, Order, OrderReturn, ReturnLine, Shipment
 from sqlalchemy import Table, func, insert, select, update
 
-from services.order import fulfilment_rules, rules
+from services.order import fulfilment_rules, life
 from services.order.queries import Row
 from services.order.tables import order_lines, order_returns, orders, shipments
 from services.runtime.columns import INTEGERS, TIME, UUIDS
@@ -61,7 +61,7 @@ ASSIGNED = statement(
 
 async def complete(db: Runs, order: Order) -> bool:
     """Add an order's shipments and returns. False when it has moved since it was read: then read it again."""
-    if order.state not in rules.SENT:
+    if order.state not in life.SENT:
         return True
     sent = await db.rows(SHIPMENTS, order_id=order.order_id)
     back: list[Row] = []

@@ -11,7 +11,7 @@ from commerce.common.v1.money_pb2 import LineAmount, Money
 from commerce.order.v1.order_pb2 import LineQuantity, Order, OrderReturn, Shipment, ShipmentStatus
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.order import prices, rules
+from services.order import life, prices
 from services.runtime.refusals import Refusal
 
 ON_THE_WAY = ShipmentStatus.SHIPMENT_STATUS_SHIPPED
@@ -36,7 +36,7 @@ def send(order: Order, parcel: Shipment) -> list[LineAmount]:
     if not parcel.lines:
         parcel.lines.extend(LineQuantity(product_id=each, quantity=left[each]) for each in left if left[each])
     if not parcel.lines:
-        raise rules.not_allowed("ship", order.state, "Every unit of the order was sent")
+        raise life.not_allowed("ship", order.state, "Every unit of the order was sent")
     units = _units(parcel.lines, left)
     amounts = _cost(order, units, {line.product_id: line.shipped_quantity for line in order.lines})
     for line in order.lines:
@@ -50,7 +50,7 @@ def assign(order: Order, shipment_id: str, courier_id: str) -> None:
     """Give a parcel that is on its way to a courier."""
     parcel = _parcel(order.shipments, shipment_id)
     if parcel.status == DELIVERED:
-        raise rules.not_allowed("assign_courier", order.state, "The parcel was delivered")
+        raise life.not_allowed("assign_courier", order.state, "The parcel was delivered")
     parcel.courier_id = courier_id
 
 
@@ -64,7 +64,7 @@ def deliver(order: Order, shipment_id: str, courier_id: str | None, time: Timest
         parcels = [_parcel(parcels, shipment_id)]
     parcels = [parcel for parcel in parcels if parcel.status == ON_THE_WAY]
     if not parcels:
-        raise rules.not_allowed("deliver", order.state, "Nothing of this is on its way")
+        raise life.not_allowed("deliver", order.state, "Nothing of this is on its way")
     for parcel in parcels:
         parcel.status = DELIVERED
         parcel.deliver_time.CopyFrom(time)
@@ -117,7 +117,7 @@ def hide_payment(order: Order) -> None:
 
 def _room(step: str, order: Order, number: int) -> None:
     if number >= MOST:
-        raise rules.not_allowed(step, order.state, f"An order has at most {MOST} parcels and as many returns")
+        raise life.not_allowed(step, order.state, f"An order has at most {MOST} parcels and as many returns")
 
 
 def _units(lines: Iterable[_Units], limits: Mapping[str, int]) -> dict[str, int]:

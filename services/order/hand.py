@@ -11,7 +11,7 @@ from datetime import datetime
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import Order
 
-from services.order import rules
+from services.order import life, rules
 from services.order.driving_rules import AT_ONCE, Driven, PutBack
 from services.runtime import times
 from services.runtime.bell import Bell
@@ -141,7 +141,7 @@ class Hand:
     def queue(self, driven: Driven) -> None:
         """Have an order in hand wait for somebody to be asked: for its units while it is PENDING, for money after."""
         driven.since = asyncio.get_running_loop().time()
-        if driven.order.state == rules.PENDING:
+        if driven.order.state == life.PENDING:
             self.placed.append(driven)
             self.work.ring()
         else:

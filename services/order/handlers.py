@@ -15,8 +15,9 @@ from services.order import (
     coupons,
     fulfilment_queries,
     fulfilment_rules,
+    life,
     lists,
-    money,
+    payment_news,
     placing,
     prices,
     queries,
@@ -119,14 +120,14 @@ class OrderService(OrderServiceServicer):
 
     async def AcceptOrder(self, request: rpc.AcceptOrderRequest, call: Call) -> rpc.AcceptOrderResponse:
         order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("accept", order.state)
+        life.step("accept", order.state)
         await _check_paid(call, order)
         await self._move(call, order, "accept")
         return rpc.AcceptOrderResponse(order=order)
 
     async def ShipOrder(self, request: rpc.ShipOrderRequest, call: Call) -> rpc.ShipOrderResponse:
         order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("ship", order.state)
+        life.step("ship", order.state)
         await _check_paid(call, order)
         parcel = Shipment(
             shipment_id=str(new_id()),
@@ -145,7 +146,7 @@ class OrderService(OrderServiceServicer):
 
     async def AssignCourier(self, request: rpc.AssignCourierRequest, call: Call) -> rpc.AssignCourierResponse:
         order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("assign_courier", order.state)
+        life.step("assign_courier", order.state)
 
         fulfilment_rules.assign(order, request.shipment_id, request.courier_id)
 
@@ -157,7 +158,7 @@ class OrderService(OrderServiceServicer):
 
     async def DeliverOrder(self, request: rpc.DeliverOrderRequest, call: Call) -> rpc.DeliverOrderResponse:
         order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("deliver", order.state)
+        life.step("deliver", order.state)
         courier_id = call.caller.subject if call.caller.role == "COURIER" else None
         time = now()
 
@@ -175,7 +176,7 @@ class OrderService(OrderServiceServicer):
 
     async def ReturnOrder(self, request: rpc.ReturnOrderRequest, call: Call) -> rpc.ReturnOrderResponse:
         order = await _complete(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("return", order.state)
+        life.step("return", order.state)
         returned = OrderReturn(
             return_id=str(new_id()), lines=request.lines, reason=request.reason, create_time=timestamp(now())
         )
@@ -198,7 +199,7 @@ class OrderService(OrderServiceServicer):
 
     async def ApplyCoupon(self, request: rpc.ApplyCouponRequest, call: Call) -> rpc.ApplyCouponResponse:
         order = await _visible(call, queries.ORDER_LOCKED, request.order_id)
-        rules.step("apply_coupon", order.state)
+        life.step("apply_coupon", order.state)
         if order.coupon_code:
             raise Refusal(ErrorReason.ERROR_REASON_ORDER_HAS_COUPON, code=order.coupon_code)
         settings = rules.settings_of(await queries.SETTINGS.read(call.db, order.store_id))
@@ -231,7 +232,7 @@ class OrderService(OrderServiceServicer):
         if after == 0:
             after = order.sequence
             yield await _snapshot(call, order)
-        if after == order.sequence and order.state in rules.ENDS:
+        if after == order.sequence and order.state in life.ENDS:
             return
         async for update in self._hub.follow(order.order_id, after):
             if update is None:
@@ -253,7 +254,7 @@ class OrderService(OrderServiceServicer):
 
     async def _move(self, call: Call, order: Order, step: str, **more: Any) -> None:
         """Move an order that is locked, and bring it up to date in place."""
-        state = rules.step(step, order.state)
+        state = life.step(step, order.state)
         assert state is not None  # Only the news of other services comes late.
         move = Move(order, step, state, call.caller.actor, telemetry.current(), **more)
         await self._transitions.record(call, [move])
@@ -276,7 +277,7 @@ async def _check_paid(call: Call, order: Order) -> None:
     """Refuse to accept or send what is not paid for. What was taken counts also after the promise has ended."""
     cause = order.unpaid_reason
     if not cause and rules.is_promise_over(order, now()):
-        (row,) = await call.db.rows(money.CAPTURED, order_id=order.order_id)
+        (row,) = await call.db.rows(payment_news.CAPTURED, order_id=order.order_id)
         cause = "" if row["captured_minor_units"] >= order.total.minor_units else "expired"
     rules.check_paid(cause)
 
@@ -304,7 +305,7 @@ async def _snapshot(call: Call, order: Order) -> OrderUpdate:
 def _place(order: Order, payment_method: str, settings: OrderSettings) -> None:
     moment = now()
     order.order_id = str(new_id())
-    order.state = rules.START
+    order.state = life.START
     order.sequence = 1
     order.payment_method = payment_method
     order.create_time.CopyFrom(timestamp(moment))

@@ -3,7 +3,7 @@
 from commerce.order.v1 import operations_service_pb2 as rpc
 from commerce.order.v1.operations_service_pb2_grpc import OperationsServiceServicer
 
-from services.order import driving_rules, rules, situations
+from services.order import driving_rules, life, rules, situations
 from services.order.driver import Driver
 from services.runtime.pages import DEFAULT_SIZE
 from services.runtime.times import now
@@ -31,8 +31,8 @@ class OperationsService(OperationsServiceServicer):
         (row,) = await call.visible(situations.SITUATION_LOCKED, rules.not_found, order_id=request.order_id)
         state = row["state"]
         if state not in driving_rules.DRIVEN:
-            message = f"The driver has nothing to do for an order that is {rules.name_of(state)}"
-            raise rules.not_allowed("retry", state, message)
+            message = f"The driver has nothing to do for an order that is {life.name_of(state)}"
+            raise life.not_allowed("retry", state, message)
 
         await call.db.rows(situations.ORDER_RETRIED, order_id=request.order_id)
 

@@ -21,8 +21,8 @@ from commerce.payment.v1.payment_events_pb2 import (
 )
 from google.protobuf.message import Message
 
-from services.order import baskets, driving_rules, queries, rules
-from services.order.money import MoneyTold
+from services.order import baskets, driving_rules, life, queries
+from services.order.payment_news import MoneyTold
 from services.order.transitions import Move, Transitions
 from services.runtime import telemetry, times
 from services.runtime.refusals import Refusal
@@ -71,7 +71,7 @@ class Settlements:
         """
 
         def decided(order: Order, _: datetime) -> tuple[str, str]:
-            if order.state in rules.SENT:
+            if order.state in life.SENT:
                 return ("", "") if order.unpaid_reason else ("uncover", "expired")
             return driving_rules.lapsed(order.state), driving_rules.LAPSED
 
@@ -114,7 +114,7 @@ class Settlements:
         # Almost all of it comes late: a look, before any order is locked and read with all that belongs to it.
         rows = await work.rows(queries.STATES, order_ids=[news.order_id for news in gathered])
         states = {str(row["order_id"]): row["state"] for row in rows}
-        gathered = [news for news in gathered if (news.asked, states.get(news.order_id)) not in rules.LATE]
+        gathered = [news for news in gathered if (news.asked, states.get(news.order_id)) not in life.LATE]
         if gathered:
             await self._settle_locked(work, gathered)
 
@@ -139,9 +139,9 @@ def _move(news: News, order: Order | None, now: datetime) -> Move | None:
             order_id=news.order_id,
         )
     step, reason = news.step(order, now)
-    if step in rules.NOTES:
+    if step in life.NOTES:
         return Move(order, step, order.state, news.actor, news.trace, reason=reason, unpaid_reason=reason)
-    state = rules.step(step, order.state) if step else None
+    state = life.step(step, order.state) if step else None
     if state is None:
         return None
     return Move(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.order import driving_rules, rules
+from services.order import driving_rules, life
 from services.order.clients import Unanswered
 from services.order.driving_rules import Driven, PutBack
 from services.order.hand import Hand
@@ -44,7 +44,7 @@ class Recorder:
         """Have an order take a step, unless it moves already. `news` are what `Move` tells besides."""
         if not self._hand.is_idle(driven):
             return
-        state = rules.step(step, driven.order.state)
+        state = life.step(step, driven.order.state)
         assert state is not None
         move = Move(driven.order, step, state, ACTOR, driven.trace, reason=reason[:200], **news)
         driven.moving = True

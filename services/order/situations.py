@@ -8,7 +8,7 @@ from commerce.order.v1.operations_service_pb2 import OrderSituation
 from commerce.order.v1.order_pb2 import OrderState
 from sqlalchemy import BigInteger, Integer, and_, cast, func, select, union_all, update
 
-from services.order import driving_rules, rules
+from services.order import driving_rules, life
 from services.order.queries import Row
 from services.order.tables import order_events, order_returns, orders
 from services.runtime.statements import param, statement
@@ -79,14 +79,14 @@ ORDER_RETRIED = statement(
 )
 
 WAITS_FOR = {
-    rules.PENDING: "for its units to be reserved",
-    rules.RESERVED: "for its payment to be authorized",
-    rules.AWAITING_CUSTOMER: "for its customer to confirm the payment",
-    rules.PAYMENT_UNKNOWN: "for the provider to say what became of the payment",
-    rules.CONFIRMED: "for the store to accept it",
-    rules.ACCEPTED: "for the store to ship it",
-    rules.SHIPPED: "for its parcels to be at the door",
-    rules.DELIVERED: "for nothing: it is at the door",
+    life.PENDING: "for its units to be reserved",
+    life.RESERVED: "for its payment to be authorized",
+    life.AWAITING_CUSTOMER: "for its customer to confirm the payment",
+    life.PAYMENT_UNKNOWN: "for the provider to say what became of the payment",
+    life.CONFIRMED: "for the store to accept it",
+    life.ACCEPTED: "for the store to ship it",
+    life.SHIPPED: "for its parcels to be at the door",
+    life.DELIVERED: "for nothing: it is at the door",
 }
 
 

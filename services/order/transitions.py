@@ -8,7 +8,7 @@ from typing import Any
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
 from sqlalchemy import case, func, insert, select, update
 
-from services.order import coupons, rules, statistics
+from services.order import coupons, life, rules, statistics
 from services.order.queries import XID
 from services.order.tables import order_events, orders
 from services.runtime import logs, times
@@ -133,7 +133,7 @@ class Transitions:
         rows = await work.rows(MOVED, **_values(moves, now))
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
-        await coupons.free(work, [move.order for move in done if move.state in rules.FAILED])
+        await coupons.free(work, [move.order for move in done if move.state in life.FAILED])
         await statistics.change(work, [(move.order, rules.bought(move.step, move.order)) for move in done])
         for move in done:
             self._moved(work, move, now)
@@ -143,7 +143,7 @@ class Transitions:
         order = move.order
         order.state = move.state
         order.sequence = move.sequence
-        if move.step not in rules.NOTES:
+        if move.step not in life.NOTES:
             order.reason = move.reason
         order.next_action_url = move.next_action_url
         order.payment_id = move.payment_id or order.payment_id
@@ -155,7 +155,7 @@ class Transitions:
         for event in rules.told(move.step, order, move.reason, move.events):
             work.publish(event, move.trace)
         work.after_commit(lambda: self.announce(order, move.step, move.reason, move.trace))
-        if move.state in rules.FAILED:
+        if move.state in life.FAILED:
             work.after_commit(lambda: _log(order, move))
 
     def announce(self, order: Order, step: str, reason: str, trace: Trace | None) -> None:
@@ -169,7 +169,7 @@ class Transitions:
             reason=reason,
             step=step,
         )
-        final = order.state in rules.ENDS
+        final = order.state in life.ENDS
         self._hub.announce(order.order_id, Update(order.sequence, message.SerializeToString(), final))
         self._ring(order.store_id)
 
@@ -180,7 +180,7 @@ def _log(order: Order, move: Move) -> None:
         "order ended",
         order_id=order.order_id,
         store_id=order.store_id,
-        state=rules.name_of(move.state),
+        state=life.name_of(move.state),
         reason=move.reason,
         actor=move.actor,
         **({"trace_id": move.trace.trace_id} if move.trace else {}),
@@ -199,7 +199,7 @@ def _values(moves: Sequence[Move], now: datetime) -> dict[str, Any]:
         "due_time": [move.due_time for move in moves],
         "payment_expire_time": [move.payment_expire_time for move in moves],
         "unpaid_reason": [move.unpaid_reason for move in moves],
-        "keeps_reason": [move.step in rules.NOTES for move in moves],
+        "keeps_reason": [move.step in life.NOTES for move in moves],
         "actor": [move.actor for move in moves],
         "trace_id": [move.trace.trace_id if move.trace else "" for move in moves],
         "time": now,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from services.order import rules
+from services.order import life
 from services.order.transitions import MOVED
 from tests import bulk
 from tests.bulk import NOW
@@ -103,7 +103,7 @@ async def move(connection: asyncpg.Connection, transitions: Sequence[tuple[objec
         return 0
     every: dict[str, object] = {
         "step": "assign_courier",
-        "state": rules.SHIPPED,
+        "state": life.SHIPPED,
         "reason": "",
         "payment_id": None,
         "next_action_url": "",

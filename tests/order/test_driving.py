@@ -7,7 +7,7 @@ from commerce.payment.v1.payment_pb2 import Payment, PaymentState
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.order import driving_rules, rules
+from services.order import driving_rules, life, rules
 from services.order.driving_rules import Driven
 from services.runtime.refusals import Refusal
 
@@ -31,7 +31,7 @@ def order(state, seconds):
 def test_an_order_expires_when_its_time_is_over_and_it_is_not_paid_for(state, seconds):
     expired = driving_rules.expired(order(state, seconds), NOW)
     assert expired == (state in driving_rules.DRIVEN and seconds is not None and seconds < 0)
-    assert not expired or ("expire", state) in rules.LIFE
+    assert not expired or ("expire", state) in life.LIFE
 
 
 @given(st.sampled_from([state for state in PaymentState.values() if state]), states, distances)
@@ -59,23 +59,23 @@ def test_the_providers_own_reason_is_told_when_it_has_one():
 @given(states)
 def test_an_order_whose_payment_expired_fails_is_called_off_or_is_for_a_person_to_look_at(state):
     try:
-        after = rules.step(driving_rules.lapsed(state), state)
+        after = life.step(driving_rules.lapsed(state), state)
     except Refusal:
-        assert state in (*rules.SENT, rules.PENDING, rules.REJECTED)
+        assert state in (*life.SENT, life.PENDING, life.REJECTED)
         return
-    if state in rules.UNPAID:
-        assert after == rules.PAYMENT_FAILED
-    elif state in (rules.CONFIRMED, rules.ACCEPTED):
-        assert after == rules.CANCELLED
+    if state in life.UNPAID:
+        assert after == life.PAYMENT_FAILED
+    elif state in (life.CONFIRMED, life.ACCEPTED):
+        assert after == life.CANCELLED
     else:
         assert after is None
-        assert state in rules.FAILED
+        assert state in life.FAILED
 
 
 @given(states, st.sampled_from(["", "the payment"]))
 def test_only_an_order_that_failed_with_a_payment_hears_no_more_of_it(state, payment_id):
     failed = Order(state=state, payment_id=payment_id)
-    expected = state == rules.PAYMENT_FAILED and payment_id == "the payment"
+    expected = state == life.PAYMENT_FAILED and payment_id == "the payment"
     assert driving_rules.outlived(failed, "the payment") == expected
 
 
@@ -90,10 +90,10 @@ def test_no_payment_will_ever_come_of_some_refusals_and_of_no_silence():
 def test_without_a_reservation_an_order_expires_is_called_off_or_is_past_caring(state):
     step, reason = driving_rules.unreserved(state)
     if step:
-        assert rules.step(step, state) in (rules.EXPIRED, rules.CANCELLED)
+        assert life.step(step, state) in (life.EXPIRED, life.CANCELLED)
         assert reason
     else:
-        assert state in rules.ENDS | {rules.SHIPPED}
+        assert state in life.ENDS | {life.SHIPPED}
 
 
 @given(driven, distances, st.floats(0, 2000))
@@ -139,7 +139,7 @@ def test_asking_again_for_a_payment_is_no_failure_and_becomes_more_seldom(state,
 
 
 def test_an_error_is_kept_as_far_as_there_is_room():
-    back = driving_rules.failed(Driven(order(rules.PENDING, None)), "INTERNAL: " + "x" * 1000, NOW, 0.5)
+    back = driving_rules.failed(Driven(order(life.PENDING, None)), "INTERNAL: " + "x" * 1000, NOW, 0.5)
     assert len(back.last_error) == 500
 
 

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.order import fulfilment_rules, prices, rules
+from services.order import fulfilment_rules, life, prices
 from services.runtime.refusals import Refusal
 
 
@@ -35,7 +35,7 @@ def orders(draw):
                 tax=euros(tax),
             )
         )
-    order = Order(order_id="order", state=rules.ACCEPTED, lines=lines, tax_included=draw(st.booleans()))
+    order = Order(order_id="order", state=life.ACCEPTED, lines=lines, tax_included=draw(st.booleans()))
     order.shipping.CopyFrom(euros(draw(st.integers(0, 10_000))))
     net = sum(line.quantity * line.unit_price.minor_units - line.discount.minor_units for line in lines)
     tax = 0 if order.tax_included else sum(line.tax.minor_units for line in lines)
@@ -183,9 +183,7 @@ def test_more_than_is_left_changes_nothing(order, data):
 
 
 def test_an_order_has_room_for_so_many_parcels_and_returns():
-    order = Order(
-        state=rules.SHIPPED, lines=[OrderLine(product_id="a", quantity=2000, shipped_quantity=1500)]
-    )
+    order = Order(state=life.SHIPPED, lines=[OrderLine(product_id="a", quantity=2000, shipped_quantity=1500)])
     order.shipments.extend([Shipment()] * fulfilment_rules.MOST)
     order.returns.extend([OrderReturn()] * fulfilment_rules.MOST)
     for act in (

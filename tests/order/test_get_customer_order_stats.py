@@ -13,8 +13,8 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1 import order_service_pb2 as rpc
 from commerce.order.v1.order_pb2 import Order
 
-from services.order import rules, statistics
-from services.order.money_rules import Known, News, learn
+from services.order import life, rules, statistics
+from services.order.payment_news_rules import Known, News, learn
 from tests.bulk import id_at
 from tests.order import bulk
 from tests.order.asks import accept, cancel, create, deliver, get, given_back, name, ship, take_back
@@ -302,7 +302,7 @@ async def test_a_hundred_thousand_orders_are_read_from_a_few_hundred_rows(shop):
     stats = await stats_of(shop, customer)
 
     assert stats.total_orders == 100_000
-    assert stats.cancelled_orders == sum(each.state == rules.CANCELLED for each in placed)
+    assert stats.cancelled_orders == sum(each.state == life.CANCELLED for each in placed)
     paid = [each for each in placed if name(each.state) in PAID]
     assert {code: (total, count) for code, (total, count, _) in spent(stats).items()} == {
         code: (sum(totals), len(totals))
@@ -386,24 +386,24 @@ async def test_an_order_that_is_placed_in_a_zone_counts_in_its_month_now(shop):
 def lives(state, taken=()):
     """Every way through the life of an order that takes no step twice in one state."""
     yield taken
-    for (step, before), after in rules.LIFE.items():
+    for (step, before), after in life.LIFE.items():
         if before == state and (step, before) not in taken:
             yield from lives(after, (*taken, (step, before)))
 
 
 def test_what_the_steps_of_any_life_add_up_to_is_what_its_end_says():
-    every = list(lives(rules.START))
+    every = list(lives(life.START))
     assert len(every) > 1000
-    for life in every:
-        order = Order(state=rules.START, total=Money(currency_code="EUR", minor_units=1000))
+    for steps in every:
+        order = Order(state=life.START, total=Money(currency_code="EUR", minor_units=1000))
         sums, left = [0, 0, 0], 1000
-        for step, state in life:
+        for step, state in steps:
             sums = [had + more for had, more in zip(sums, rules.bought(step, order), strict=True)]
             back = {"return_part": 7, "return": left}.get(step, 0)
             known = Known(order, 0)
             bought, _ = learn(known, News(order_id="", refunded=1000 - left + back))
             sums = [had + more for had, more in zip(sums, bought, strict=True)]
             left -= back
-            order.state = rules.LIFE[step, state]
+            order.state = life.LIFE[step, state]
         paid = name(order.state) in PAID
-        assert sums == [order.state == rules.CANCELLED, paid, left if paid else 0], life
+        assert sums == [order.state == life.CANCELLED, paid, left if paid else 0], steps

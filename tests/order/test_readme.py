@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.order import rules
+from services.order import life
 from services.order.definition import DEFINITION
 from services.runtime.contract import files
 from tests.cluster.toys import REPOSITORY
@@ -19,7 +19,7 @@ README = (REPOSITORY / "services/order/README.md").read_text()
 
 
 def test_draws_the_life_of_an_order():
-    assert diagram(rules.LIFE, rules.STATES, rules.START) in README
+    assert diagram(life.LIFE, life.STATES, life.START) in README
 
 
 def test_names_every_rpc_event_and_file():

@@ -9,7 +9,7 @@ from typing import Any
 
 from commerce.order.v1.order_pb2 import Order
 
-from services.order import rules
+from services.order import life
 from tests.order.asks import name, order_of, timeline
 from tests.order.deals import used
 from tests.saga.checkouts import book, ours, stock
@@ -108,10 +108,10 @@ def illegal(events, order):
     """Whether a timeline has a gap, or a step that its order's life does not know."""
     if [event.sequence for event in events] != list(range(1, order.sequence + 1)):
         yield "a gap"
-    if (events[0].step, events[0].state) != ("create", rules.START) or events[-1].state != order.state:
+    if (events[0].step, events[0].state) != ("create", life.START) or events[-1].state != order.state:
         yield "another beginning or end"
     for before, after in pairwise(events):
-        if rules.LIFE.get((after.step, before.state)) != after.state:
+        if life.LIFE.get((after.step, before.state)) != after.state:
             yield f"no legal step: {after.step} at {name(before.state)}"
 
 

@@ -2,13 +2,13 @@
 
 from commerce.order.v1.order_pb2 import Order, OrderEvent
 
-from services.order import rules
+from services.order import life
 from tests.saga.meetings import MONEY, Meeting, illegal, owed, untrue
 
 TOTAL = 1999
 
 
-def meeting(state=rules.CANCELLED, told="", **sums):
+def meeting(state=life.CANCELLED, told="", **sums):
     """An order that met something, and its charge at the provider, as it should be unless something else is given."""
     charge = dict.fromkeys(MONEY, 0) | {"status": "authorized"} | sums
     order = Order(state=state, sequence=2)
@@ -31,15 +31,15 @@ def test_money_that_is_still_held_or_was_kept():
 
 
 def test_money_that_is_not_there():
-    assert told(meeting(rules.CONFIRMED)) == [f"0 kept and 0 held of {TOTAL}"]
-    assert told(meeting(rules.CONFIRMED, authorized_minor_units=TOTAL)) == []
-    assert told(meeting(rules.SHIPPED, authorized_minor_units=TOTAL)) == [
+    assert told(meeting(life.CONFIRMED)) == [f"0 kept and 0 held of {TOTAL}"]
+    assert told(meeting(life.CONFIRMED, authorized_minor_units=TOTAL)) == []
+    assert told(meeting(life.SHIPPED, authorized_minor_units=TOTAL)) == [
         f"0 kept and {TOTAL} held of {TOTAL}"
     ]
 
 
 def test_a_second_charge():
-    twice = meeting(rules.CONFIRMED, authorized_minor_units=TOTAL)
+    twice = meeting(life.CONFIRMED, authorized_minor_units=TOTAL)
     twice.charges *= 2
     assert "charged twice" in told(twice)
 
@@ -55,14 +55,14 @@ def test_books_that_differ():
 def test_an_end_that_is_another_than_was_told():
     assert list(untrue(meeting(told="EXPIRED"))) == ["told otherwise"]
     assert list(untrue(meeting(told="CANCELLED"))) == []
-    assert list(untrue(meeting(rules.RESERVED))) == ["not settled"]
+    assert list(untrue(meeting(life.RESERVED))) == ["not settled"]
 
 
 def test_a_timeline_that_cannot_be():
-    begun = OrderEvent(sequence=1, step="create", state=rules.PENDING)
-    ended = OrderEvent(sequence=2, step="cancel", state=rules.CANCELLED)
+    begun = OrderEvent(sequence=1, step="create", state=life.PENDING)
+    ended = OrderEvent(sequence=2, step="cancel", state=life.CANCELLED)
     order = meeting().order
     assert list(illegal([begun, ended], order)) == []
     assert list(illegal([begun], order)) == ["a gap", "another beginning or end"]
-    skipped = OrderEvent(sequence=2, step="accept", state=rules.CANCELLED)
+    skipped = OrderEvent(sequence=2, step="accept", state=life.CANCELLED)
     assert list(illegal([begun, skipped], order)) == ["no legal step: accept at PENDING"]

@@ -11,7 +11,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1 import order_service_pb2 as rpc
 
 from services.cluster.cluster import Cluster
-from services.order import rules
+from services.order import life
 from tests.order import bulk, histories
 from tests.order.asks import assign, create, deliver, ship
 from tests.saga.checkouts import BROKEN, everything_ready
@@ -95,7 +95,7 @@ class Writer:
 
 
 async def test_a_stores_feed_of_a_hundred_thousand_transitions_loses_none(shop, both, cluster):
-    placed = [each._replace(state=rules.SHIPPED) for each in bulk.orders(ORDERS, customers=50)]
+    placed = [each._replace(state=life.SHIPPED) for each in bulk.orders(ORDERS, customers=50)]
     async with bulk.administrator(shop) as connection:
         await bulk.write(connection, shop.store_id, placed)
     written = asyncio.Event()
@@ -210,7 +210,7 @@ async def test_orders_that_move_hundreds_of_times_are_watched_by_all_kinds_of_cl
         await shop.orders.DeliverOrder(deliver(order_id))
 
     def ended(watcher):
-        return watcher.last is not None and watcher.last.state == rules.DELIVERED
+        return watcher.last is not None and watcher.last.state == life.DELIVERED
 
     first, second = both
     watchers = [

@@ -12,7 +12,7 @@ from typing import Any
 from commerce.order.v1.order_pb2 import Order
 from google.protobuf.message import Message
 
-from services.order import queries, records, rules, statistics, transitions
+from services.order import life, queries, records, statistics, transitions
 from services.runtime.database import unavailable
 from services.runtime.hub import Update
 from services.runtime.statements import Statement
@@ -219,7 +219,7 @@ def updates(rows: Iterable[Row]) -> list[Update]:
     """Return events as the hub's source does."""
     found = list(rows)
     return [
-        Update(row["sequence"], row["order_id"].encode(), row["state"] in rules.ENDS and row is found[-1])
+        Update(row["sequence"], row["order_id"].encode(), row["state"] in life.ENDS and row is found[-1])
         for row in found
     ]
 

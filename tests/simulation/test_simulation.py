@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from services.catalog.rules import HELD
-from services.order import rules
-from services.order.rules import CONFIRMED, ENDS, name_of
+from services.order import life
+from services.order.life import CONFIRMED, ENDS, name_of
 from services.runtime import logs, times
 from tests.simulation import loop, neighbours, seeds
 from tests.simulation.world import World
@@ -44,14 +44,14 @@ def check(world: World) -> None:
     assert not world.refused, f"left to a person: {world.refused}"
     for buyer in world.buyers:
         row, events = orders[buyer.order_id], world.database.events[buyer.order_id]
-        life = " → ".join(name_of(event["state"]) for event in events)
-        assert row["state"] in ENDS | {CONFIRMED}, f"stands still: {life}"
-        assert [event["sequence"] for event in events] == list(range(1, len(events) + 1)), life
+        told = " → ".join(name_of(event["state"]) for event in events)
+        assert row["state"] in ENDS | {CONFIRMED}, f"stands still: {told}"
+        assert [event["sequence"] for event in events] == list(range(1, len(events) + 1)), told
         for before, event in pairwise(events):
-            assert rules.LIFE[event["step"], before["state"]] == event["state"], life
-        assert buyer.seen == [event["sequence"] for event in events], f"watched {buyer.seen} of {life}"
-        _money(world, buyer.order_id, life)
-        _units(world, buyer.order_id, life)
+            assert life.LIFE[event["step"], before["state"]] == event["state"], told
+        assert buyer.seen == [event["sequence"] for event in events], f"watched {buyer.seen} of {told}"
+        _money(world, buyer.order_id, told)
+        _units(world, buyer.order_id, told)
 
 
 def _money(world: World, order_id: str, life: str) -> None:

@@ -16,7 +16,7 @@ from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1.order_pb2 import Order, OrderLine
 from google.protobuf.message import Message
 
-from services.order import queries, rules
+from services.order import life, queries
 from services.order.clients import Unanswered
 from services.order.driver import Driver
 from services.order.driving_rules import Driven
@@ -224,7 +224,7 @@ class World:
             order_id=self.new_id(),
             store_id=self.store_id,
             customer_id=self.customer_id,
-            state=rules.START,
+            state=life.START,
             lines=[OrderLine(product_id=self.product_id, quantity=1, unit_price=price)],
             total=price,
             sequence=1,
@@ -236,7 +236,7 @@ class World:
     async def _cancel(self, replica: Replica, order_id: str) -> None:
         async def body(work: database.Transaction) -> None:
             (order,) = queries.orders_of(await work.rows(queries.ORDERS_LOCKED, order_ids=[order_id]))
-            state = rules.step("cancel", order.state)
+            state = life.step("cancel", order.state)
             assert state is not None
             await replica.transitions.record(cast(Any, work), [Move(order, "cancel", state, "client", None)])
 

@@ -6,11 +6,11 @@ import pytest
 from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1.order_pb2 import Order, OrderLine
 
-from services.order import rules
-from services.order.money_rules import Known, News, learn
+from services.order import life
+from services.order.payment_news_rules import Known, News, learn
 
 
-def known(shipped=1, captured=0, state=rules.SHIPPED):
+def known(shipped=1, captured=0, state=life.SHIPPED):
     """An order of three units at 1000 each."""
 
     def money(amount):
@@ -56,7 +56,7 @@ def test_an_order_all_of_whose_money_was_taken_is_never_unpaid():
     assert happens(known(), News(order_id="", captured=3000, unpaid_reason="voided")) == []
 
 
-@pytest.mark.parametrize("state", [rules.CANCELLED, rules.EXPIRED, rules.PAYMENT_FAILED])
+@pytest.mark.parametrize("state", [life.CANCELLED, life.EXPIRED, life.PAYMENT_FAILED])
 def test_an_order_that_came_to_nothing_learns_its_sums_and_tells_nothing(state):
     order = known(state=state)
     bought, notes = learn(order, News(order_id="", refunded=3000, unpaid_reason="voided", note="dispute"))

@@ -17,7 +17,7 @@ from commerce.payment.v1.payment_pb2 import CaptureMode, DisputeStatus
 from sqlalchemy import select, update
 
 from services.order import queries, statistics
-from services.order.money_rules import Known, News, Note, learn
+from services.order.payment_news_rules import Known, News, Note, learn
 from services.order.rules import Bought
 from services.order.tables import order_returns, orders
 from services.order.transitions import Move, Transitions

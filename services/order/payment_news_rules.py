@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from commerce.order.v1.order_pb2 import Order
 
-from services.order import fulfilment_rules, rules
+from services.order import fulfilment_rules, life
 from services.order.rules import Bought
 from services.runtime import telemetry
 
@@ -60,7 +60,7 @@ def learn(known: Known, news: News) -> tuple[Bought, list[Note]]:
     known.captured = max(known.captured, news.captured)
     back = max(news.refunded - order.refunded.minor_units, 0)
     order.refunded.minor_units += back
-    if order.state not in rules.PAID:
+    if order.state not in life.PAID:
         return Bought(), []  # It came to nothing, and is not counted.
     return Bought(spent=-back), _notes(known, news)
 
