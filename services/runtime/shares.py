@@ -1,7 +1,8 @@
 """What each caller and each store may have open, and begin in a second: nobody's flood is another store's trouble.
 
 Each process counts for itself. A person (a customer, a courier) has a person's few places of each kind of work; whoever
-speaks for a store has the store's. A service acts for the store that its request names.
+speaks for a store has the store's. A service acts for the store that its request names. Which numbers, and why:
+docs/decisions/fair-shares.md.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""`commerce doctor`: looks at everything that can be wrong, one line each."""
+"""`commerce doctor`: looks at everything that can be wrong, one line each.
+
+The machine and the processes here; what the database and the event stream tell, in symptoms.py.
+"""
 
 from __future__ import annotations
 

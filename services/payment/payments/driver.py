@@ -40,8 +40,9 @@ from services.runtime.service import Runtime
 from services.runtime.statements import Statement
 from services.runtime.work import Call, Work
 
-# Until the provider is asked again, by the number of questions so far: after silence, and while the customer decides.
-SILENT_SECONDS, SILENT_MOST_SECONDS = 0.5, 60.0
+# Until the provider is asked again, by the number of questions so far: when it told nothing, or nothing was sent; and
+# while the customer decides.
+UNTOLD_SECONDS, UNTOLD_MOST_SECONDS = 0.5, 60.0
 WAITING_SECONDS, WAITING_MOST_SECONDS = 5.0, 300.0
 
 Answer = Callable[[Payment], Message]
@@ -395,8 +396,7 @@ def _changed(payment: Payment, operation: Operation, outcome: Outcome | NotSent)
 
 async def _later(operation: Operation, outcome: Outcome | NotSent, db: Runs) -> None:
     if operation.open:
-        silent = isinstance(outcome, NotSent)
-        seconds = _back_off_seconds(operation, silent)
+        seconds = _back_off_seconds(operation, not_sent=isinstance(outcome, NotSent))
         await db.rows(
             records.OPERATION_UNANSWERED,
             operation_id=operation.operation_id,
@@ -409,10 +409,10 @@ def _due_seconds(change: Change) -> float:
     return _back_off_seconds(change.operation)
 
 
-def _back_off_seconds(operation: Operation, silent: bool = False) -> float:
+def _back_off_seconds(operation: Operation, not_sent: bool = False) -> float:
     doubled = 2.0 ** min(operation.attempts - 1, 20)
-    if silent or operation.state == OPERATION_UNKNOWN:
-        wait = min(SILENT_SECONDS * doubled, SILENT_MOST_SECONDS)
+    if not_sent or operation.state == OPERATION_UNKNOWN:
+        wait = min(UNTOLD_SECONDS * doubled, UNTOLD_MOST_SECONDS)
     else:
         wait = min(WAITING_SECONDS * doubled, WAITING_MOST_SECONDS)
     return wait * random.uniform(0.8, 1.2)
