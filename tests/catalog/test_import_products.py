@@ -668,4 +668,5 @@ async def test_through_the_gateway_it_is_as_large_as_it_wants(shop):
     assert counts(await sent(gateway, *whole)) == (3000, 3000, 0, 0, 0)
 
     with refused(ErrorReason.ERROR_REASON_PERMISSION_DENIED):
-        await sent(shop.another().at(gateway.address), *whole)
+        # One batch of one row: grpc.aio's client forgets a refusal that comes while it still sends.
+        await sent(shop.another().at(gateway.address), *batches(shop, groups[0][:1]))
