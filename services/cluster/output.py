@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,27 @@ def print_records(console: Console, records: Iterable[Mapping[str, Any]]) -> Non
         if number:
             console.print()
         print_lines(console, record)
+
+
+def print_list(
+    console: Console,
+    output: Output,
+    content: Message | Any,
+    records: Sequence[Mapping[str, Any]],
+    none: str,
+    *commands: str,
+    more: str = "",
+) -> None:
+    """Print `content` as JSON, or its records, the words `more` and what to type next; where there are none, `none`."""
+    if output is Output.JSON:
+        print_json(content)
+    elif not records:
+        console.print(none)
+    else:
+        print_records(console, records)
+        if more:
+            console.print(more)
+        print_next(console, *commands)
 
 
 def print_lines(console: Console, lines: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import nats
 from rich.console import Console
 
 from services.cluster.home import Home
-from services.cluster.output import Output, checked_id, print_json, print_next, print_records
+from services.cluster.output import Output, checked_id, print_json, print_list
 
 SHOWN = 1_000
 
@@ -19,13 +19,10 @@ SHOWN = 1_000
 async def show(home: Home, output: Output, console: Console) -> None:
     """Print each dead letter: whose it is, what it is, since when, and why it could not take effect."""
     letters = await _letters(home.state())
-    if output is Output.JSON:
-        print_json([_record(letter) for letter in letters])
-    elif not letters:
-        console.print("there are no dead letters")
-    else:
-        print_records(console, map(_record, letters))
-        print_next(console, "dead-letters --replay EVENT_ID")
+    records = [_record(letter) for letter in letters]
+    print_list(
+        console, output, records, records, "there are no dead letters", "dead-letters --replay EVENT_ID"
+    )
 
 
 def _record(letter: dict[str, Any]) -> dict[str, str]:

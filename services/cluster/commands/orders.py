@@ -24,8 +24,8 @@ from services.cluster.output import (
     counted,
     print_json,
     print_lines,
+    print_list,
     print_next,
-    print_records,
     time_of,
     to_dict,
 )
@@ -40,13 +40,8 @@ async def stuck(home: Home, output: Output, console: Console) -> None:
     async with gateway(home) as (channel, options):
         request = rpc.ListStuckOrdersRequest(page_size=LISTED)
         reply = await OperationsServiceStub(channel).ListStuckOrders(request, **options)
-    if output is Output.JSON:
-        print_json(reply)
-    elif not reply.orders:
-        console.print("no order is stuck")
-    else:
-        print_records(console, map(_record, reply.orders))
-        print_next(console, "orders retry ORDER_ID", "orders explain ORDER_ID", "trace ORDER_ID")
+    commands = ("orders retry ORDER_ID", "orders explain ORDER_ID", "trace ORDER_ID")
+    print_list(console, output, reply, [*map(_record, reply.orders)], "no order is stuck", *commands)
 
 
 async def explain(home: Home, order_id: str, output: Output, console: Console) -> None:

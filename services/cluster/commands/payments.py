@@ -21,6 +21,7 @@ from services.cluster.output import (
     checked_id,
     counted,
     print_json,
+    print_list,
     print_next,
     print_records,
     time_of,
@@ -40,13 +41,9 @@ async def unsettled(home: Home, code: str, output: Output, console: Console) -> 
         reply = await PaymentOperationsServiceStub(channel).ListUnsettledOperations(request, **options)
         if code and not reply.operations:
             await check_gateway(channel, options, code)
-    if output is Output.JSON:
-        print_json(reply)
-    elif not reply.operations:
-        console.print("everything is settled")
-    else:
-        print_records(console, map(_unsettled_record, reply.operations))
-        print_next(console, "payments settle PAYMENT_ID", "payments show PAYMENT_ID", "trace ORDER_ID")
+    records = [*map(_unsettled_record, reply.operations)]
+    commands = ("payments settle PAYMENT_ID", "payments show PAYMENT_ID", "trace ORDER_ID")
+    print_list(console, output, reply, records, "everything is settled", *commands)
 
 
 async def show(home: Home, wanted: str, output: Output, console: Console) -> None:

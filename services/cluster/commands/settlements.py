@@ -17,7 +17,7 @@ from rich.progress import Progress
 from services.cluster.commands import settlement_csv
 from services.cluster.commands.gateway import LISTED, Options, again_after_breaks, check_gateway, gateway
 from services.cluster.home import Home
-from services.cluster.output import Output, checked_id, counted, print_json, print_next, print_records
+from services.cluster.output import Output, checked_id, counted, print_json, print_list, print_next
 from services.runtime.currencies import format_money
 from services.runtime.times import timestamp
 
@@ -73,12 +73,8 @@ async def show(home: Home, output: Output, console: Console) -> None:
     async with gateway(home) as (channel, options):
         request = rpc.ListSettlementsRequest(page_size=LISTED)
         reply = await SettlementServiceStub(channel).ListSettlements(request, **options)
-    if output is Output.JSON:
-        print_json(reply)
-    elif not reply.settlements:
-        console.print("no report was taken in")
-    else:
-        print_records(console, map(_settlement_record, reply.settlements))
+    records = [*map(_settlement_record, reply.settlements)]
+    print_list(console, output, reply, records, "no report was taken in")
 
 
 async def differences(home: Home, store_id: str, output: Output, console: Console) -> bool:
@@ -87,16 +83,10 @@ async def differences(home: Home, store_id: str, output: Output, console: Consol
     request = rpc.ListDiscrepanciesRequest(store_id=store_id, page_size=LISTED)
     async with gateway(home) as (channel, options):
         reply = await SettlementServiceStub(channel).ListDiscrepancies(request, **options)
-    if output is Output.JSON:
-        print_json(reply)
-        return not reply.discrepancies
-    if not reply.discrepancies:
-        console.print("no differences are open")
-        return True
-    print_records(console, map(_difference_record, reply.discrepancies))
-    if reply.next_page_token:
-        console.print(f"and older ones: these are the newest {LISTED}")
-    return False
+    records = [*map(_difference_record, reply.discrepancies)]
+    more = f"and older ones: these are the newest {LISTED}" if reply.next_page_token else ""
+    print_list(console, output, reply, records, "no differences are open", more=more)
+    return not reply.discrepancies
 
 
 def _settlement_record(each: rpc.Settlement) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from services.cluster.commands.gateway import LISTED, check_gateway, gateway
 from services.cluster.home import Home
-from services.cluster.output import Output, print_json, print_next, print_records, time_of
+from services.cluster.output import Output, print_json, print_list, time_of
 
 
 async def parked(home: Home, output: Output, console: Console) -> None:
@@ -18,16 +18,11 @@ async def parked(home: Home, output: Output, console: Console) -> None:
     request = rpc.ListParkedWebhooksRequest(page_size=LISTED)
     async with gateway(home) as (channel, options):
         reply = await PaymentOperationsServiceStub(channel).ListParkedWebhooks(request, **options)
-    if output is Output.JSON:
-        print_json(reply)
-        return
-    if not reply.webhooks:
-        console.print("no webhook is parked")
-        return
-    print_records(console, map(_webhook_record, reply.webhooks))
-    if reply.next_page_token:
-        console.print(f"and older ones; these are the newest {LISTED}")
-    print_next(console, "webhooks replay GATEWAY EVENT")
+    records = [*map(_webhook_record, reply.webhooks)]
+    more = f"and older ones; these are the newest {LISTED}" if reply.next_page_token else ""
+    print_list(
+        console, output, reply, records, "no webhook is parked", "webhooks replay GATEWAY EVENT", more=more
+    )
 
 
 async def replay(home: Home, code: str, event_id: str, output: Output, console: Console) -> bool:
