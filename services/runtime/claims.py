@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import ClaimError
+from joserfc.errors import ClaimError, ExpiredTokenError
 
 from services.runtime import times
 from services.runtime.callers import Caller, unauthenticated
@@ -27,12 +27,13 @@ _KINDS = {"typ": (*_TYPES, "bearer"), "token_use": ("access",)}
 _UNTRUSTED = ("crit", "b64", "jwk", "jku", "x5u", "x5c")
 UNREADABLE = "the token is unreadable, or not signed by a key that we know"
 _FOREIGN = "the token was issued by, or for, somebody else"
-_NOT_YET = "the token is not valid yet"
+_NOT_YET = "the token is not valid yet, or has a time that is none"
+EXPIRED = "the token has expired"
 # By the claim that is missing or wrong; the first of them is told.
 _CAUSES = {
     "iss": _FOREIGN,
     "aud": _FOREIGN,
-    "exp": "the token has expired, or lacks an expiry",
+    "exp": "the token lacks an expiry, or has a time that is none",
     "nbf": _NOT_YET,
     "iat": _NOT_YET,
     "sub": "the token lacks a subject",
@@ -97,6 +98,8 @@ def _check_registered(claims: Mapping[str, Any]) -> None:
     """Check what RFC 7519 registers. Whether a token has expired is asked again at each call."""
     try:
         _REGISTERED.validate(dict(claims))
+    except ExpiredTokenError:
+        raise unauthenticated(EXPIRED) from None
     except ClaimError as error:
         named = str(error.claim).split(",")  # All that are missing, by name.
         raise unauthenticated(next(_CAUSES[name] for name in _CAUSES if name in named)) from None

@@ -11,7 +11,7 @@ from joserfc.util import urlsafe_b64decode
 
 from services.runtime import claims, times
 from services.runtime.callers import Caller, unauthenticated
-from services.runtime.claims import LEEWAY_SECONDS, UNREADABLE
+from services.runtime.claims import EXPIRED, LEEWAY_SECONDS, UNREADABLE
 from services.runtime.keys import Keys
 from services.runtime.refusals import invalid
 
@@ -40,7 +40,7 @@ class Tokens:
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         if caller.expires < times.signed_now() - LEEWAY_SECONDS:
-            raise unauthenticated("the token has expired")
+            raise unauthenticated(EXPIRED)
         return caller
 
     def look(self) -> None:
@@ -53,7 +53,7 @@ class Tokens:
     def fault(self, caller: Caller) -> str:
         """Return why a caller's token is no longer good, or nothing. Who needs none has none."""
         if caller.expires <= times.signed_now():
-            return "the token has expired"
+            return EXPIRED
         if caller.key and not self._keys.have(caller.key):
             return "the key that signed the token was withdrawn"
         return ""
