@@ -18,6 +18,7 @@ from tests.mutants import MUTANTS, Mutant
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".commerce", ".hypothesis", "__pycache__", ".*_cache")
 SECONDS = 300
+CAUGHT = "caught"
 
 
 def caught(mutant: Mutant, scratch: Path) -> bool:
@@ -62,15 +63,15 @@ def main() -> int:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                verdict = "caught  " if caught(mutant, Path(scratch)) else "SURVIVES"
+                verdict = CAUGHT if caught(mutant, Path(scratch)) else "SURVIVES"
             except RuntimeError as error:
-                verdict = "BROKEN  "
+                verdict = "BROKEN"
                 print(error)
         print(
-            f"{verdict} {mutant.name:45} {time.monotonic() - began:5.0f} s  {' '.join(mutant.tests)}",
+            f"{verdict:8} {mutant.name:45} {time.monotonic() - began:5.0f} s  {' '.join(mutant.tests)}",
             flush=True,
         )
-        if verdict != "caught  ":
+        if verdict != CAUGHT:
             uncaught.append(mutant.name)
     print(f"not caught: {'; '.join(uncaught)}" if uncaught else "all caught")
     return 1 if uncaught else 0
