@@ -283,10 +283,16 @@ def _repository_gateway() -> envoy.Configure:
 
 
 async def _together(*work: Any) -> None:
-    """Runs all; the first failure ends the others and is raised alone."""
+    """Runs all; the first failure ends the others and is raised alone. Cancelled, it is, whatever fails by that."""
+    if not work:
+        return
+    tasks = [asyncio.create_task(one) for one in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        # A TaskGroup would raise what fails while it is cancelled, and forget that it is.
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()

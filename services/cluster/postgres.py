@@ -108,23 +108,27 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
 
 async def answers(dsn: str) -> bool:
     try:
-        connection = await asyncpg.connect(dsn, timeout=2)
+        await _greet(dsn, 2)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
-    await connection.close()
     return True
 
 
 async def lives(dsn: str) -> bool:
     """Whether the server says anything: also that it recovers, or has no room for a connection."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=readiness.ALIVE_SECONDS)
+        await _greet(dsn, readiness.ALIVE_SECONDS)
     except asyncpg.PostgresError:
         return True
     except (OSError, TimeoutError, asyncpg.InterfaceError):
         return False
-    await connection.close()
     return True
+
+
+async def _greet(dsn: str, seconds: float) -> None:
+    """Connects and leaves. A server that goes down meanwhile fails either."""
+    connection = await asyncpg.connect(dsn, timeout=seconds)
+    await connection.close(timeout=seconds)
 
 
 async def _initialize(home: Home, data: Path, user: str) -> None:

@@ -205,7 +205,8 @@ class Process:
                 if clock() > deadline:
                     self._end()
                     break
-                if await self.spec.ready() and not exited.done() and self.state is not State.STOPPING:
+                answers = await self._asked(self.spec.ready)
+                if answers and not exited.done() and self.state is not State.STOPPING:
                     self._ever_ready = True
                     ready_at = clock()
                     self._ready.set()
@@ -224,7 +225,7 @@ class Process:
         clock = asyncio.get_running_loop().time
         while self.spec.alive is not None:
             began = clock()
-            probe = asyncio.ensure_future(self.spec.alive())
+            probe = asyncio.create_task(self._asked(self.spec.alive))
             await asyncio.wait({probe, exited}, return_when=asyncio.FIRST_COMPLETED)
             if exited.done():
                 probe.cancel()
@@ -236,6 +237,14 @@ class Process:
                 self._log(f"did not answer {silent} times in a row: it hangs and is restarted")
                 self._end()
             await asyncio.wait({exited}, timeout=max(0.0, ALIVE_EVERY_SECONDS - (clock() - began)))
+
+    async def _asked(self, probe: Probe) -> bool:
+        """What a probe says; one that fails says no, and ends neither the watch over the process nor its stop."""
+        try:
+            return await probe()
+        except Exception as error:
+            self._log(f"could not be asked: {error!r}")
+            return False
 
     def _is_held(self) -> bool:
         """Whether a debugger holds the process."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from services.cluster import processes, readiness
+from services.cluster import processes, readiness, roles
 from services.cluster.cluster import Cluster
 from services.cluster.home import Home, HomeError
 from services.cluster.processes import StartFailed
@@ -132,6 +132,63 @@ async def test_a_process_that_a_debugger_holds_is_left_alone(impatient, tmp_path
         finally:
             debugger.stdin.close()
             await debugger.wait()
+
+
+@pytest.fixture
+async def process(tmp_path):
+    """A process that was ready, and of which whoever asks whether it lives fails."""
+    asked = asyncio.Event()
+
+    async def ready():
+        return True
+
+    async def alive():
+        asked.set()
+        raise BrokenPipeError("while it went down")
+
+    spec = processes.Spec(
+        name="sleeper",
+        command=[sys.executable, "-c", "import time; time.sleep(60)"],
+        environment={},
+        directory=tmp_path,
+        log=tmp_path / "sleeper.log",
+        ready=ready,
+        alive=alive,
+    )
+    running = processes.Process(spec)
+    await running.start()
+    await asked.wait()
+    yield running
+    await running.stop()
+
+
+async def test_a_probe_that_fails_ends_neither_the_watch_over_a_process_nor_its_stop(process):
+    process.kill(signal.SIGKILL)
+    await process.wait_ready()
+    assert process.restarts == 1
+
+    await process.stop()
+    assert process.state is processes.State.STOPPED
+    assert "could not be asked: BrokenPipeError('while it went down')" in process.spec.log.read_text()
+
+
+async def test_a_start_that_is_cancelled_is_cancelled_whatever_fails_by_that(tmp_path, monkeypatch):
+    began = asyncio.Event()
+
+    async def provision(*_, **__):
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionResetError("the connection was closed in the middle of an operation")
+
+    monkeypatch.setattr(roles, "provision", provision)
+    start = asyncio.create_task(Cluster(tmp_path, definitions=TOYS, configure=configure).start())
+    await began.wait()
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert await gone(tmp_path)
 
 
 async def test_a_deleted_jetstream_store_is_made_anew(toy_cluster):

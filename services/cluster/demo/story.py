@@ -80,10 +80,11 @@ class Demo:
         """Starts the cluster, tells, stops the cluster. The exit code."""
         self._telling = asyncio.create_task(self._tell())
         try:
-            return await self._telling
+            code = await self._telling
         except asyncio.CancelledError:
             self._console.print("interrupted; everything is stopped")
             return INTERRUPTED
+        return INTERRUPTED if self._interrupted else code
 
     def interrupt(self) -> None:
         """Ends the telling; asked twice, ends the process, and the kernel ends the children with it."""
@@ -114,7 +115,7 @@ class Demo:
             return 1
         text = f"{teller.held} steps held, {time.monotonic() - began:.1f} s in all; everything is stopped."
         console.print(f"\n[green]✓[/] {text} [bold]make up[/] starts a cluster that stays.", highlight=False)
-        return INTERRUPTED if self._interrupted else 0
+        return 0
 
     def _changed(self) -> None:
         self._progress.update(self._cluster.processes.values())
