@@ -38,10 +38,11 @@ bench: $(READY) ## what it costs, each figure beside its limit
 mutants: $(READY) ## break each promise in a copy: which test notices (some: ARGS="inbox lease")
 	@$(BIN)/python -m tools.mutants $(ARGS)
 
-generate: $(READY) ## write generated/, docker-compose.yml's services and docs/architecture.md's pictures
+generate: $(READY) ## write generated/, docker-compose.yml's services, docs/rpcs.md, docs/architecture.md's pictures
 	@$(BIN)/python -m tools.generate
 	@$(BIN)/python -m tools.compose
 	@$(BIN)/python -m tools.architecture
+	@$(BIN)/python -m tools.rpcs
 
 format: $(READY) ## format Python and protos, fix what the linter can
 	@echo "formatting Python"

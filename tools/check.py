@@ -46,6 +46,7 @@ STEPS = [
     Step("generated/ is fresh", [PYTHON, "-m", "tools.generate", "--check"]),
     Step("docker-compose.yml is fresh", [PYTHON, "-m", "tools.compose", "--check"]),
     Step("docs/architecture.md is fresh", [PYTHON, "-m", "tools.architecture", "--check"]),
+    Step("docs/rpcs.md is fresh", [PYTHON, "-m", "tools.rpcs", "--check"]),
     Step("contract and services are whole (pytest)", [PYTHON, "-m", "pytest", "-q", *WHOLE]),
     Step("vendored protos are untouched", [PYTHON, "-m", "tools.vendored"]),
     Step("lock belongs to its inputs", [PYTHON, "-m", "tools.locked"]),

@@ -54,7 +54,9 @@ def test_a_readme_that_is_a_map_names_everything_there(readme, mark, there):
     assert {name for name in there if mark.format(name) not in text} == set()
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "services/runtime/README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/rpcs.md", "services/runtime/README.md", "CHANGELOG.md"]
+)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / link).exists(), link
