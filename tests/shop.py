@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import re
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -73,6 +74,15 @@ class Clients:
             self._database = await asyncpg.create_pool(self.cluster.admin_dsn, min_size=0, max_size=2)
         rows: list[asyncpg.Record] = await self._database.fetch(sql, *values)
         return rows
+
+    def spans_kept(self) -> bytes:
+        """All that the spans' file holds, its journal included, read by SQLite.
+
+        Whoever opens and closes that file in the writer's own process takes the writer's locks away; another process
+        that reads it then thinks that it is the last, and deletes the journal that is in use.
+        """
+        with closing(sqlite3.connect(self.cluster.spans_file)) as store:
+            return store.serialize()
 
     async def close(self) -> None:
         for channel in self._channels.values():

@@ -8,10 +8,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain, cycle
-from pathlib import Path
 
 import asyncpg
 
+from services.cluster.cluster import Cluster
 from tests.shop import Clients
 
 # How an issuer's numbers begin, how many digits they have, and how people group them.
@@ -97,16 +97,18 @@ async def rows(clients: Clients) -> list[tuple[str, bytes]]:
     return found
 
 
-def files(home: Path, since: float) -> Iterator[tuple[str, bytes]]:
-    """All that was written since then, in pieces: logs, spans, streams, the database with its journal."""
-    for path in sorted(home.rglob("*")):
+def files(cluster: Cluster, since: float) -> Iterator[tuple[str, bytes]]:
+    """All that was written since then, in pieces: logs, streams, the database with its journal. Not the spans."""
+    for path in sorted(cluster.home.path.rglob("*")):
         try:
             if path.is_symlink() or not path.is_file() or path.stat().st_mtime < since:
+                continue
+            if path.name.startswith(cluster.spans_file.name):
                 continue
             with path.open("rb") as file:
                 before = b""
                 while piece := file.read(_PIECE):
-                    yield str(path.relative_to(home)), before + piece
+                    yield str(path.relative_to(cluster.home.path)), before + piece
                     before = piece[-_OVERLAP:]
         except FileNotFoundError:
             continue  # Others tidy up meanwhile.
@@ -115,7 +117,8 @@ def files(home: Path, since: float) -> Iterator[tuple[str, bytes]]:
 async def places(numbers: Numbers, clients: Clients) -> dict[str, set[bytes]]:
     """Where any of the numbers is kept, and which."""
     found: defaultdict[str, set[bytes]] = defaultdict(set)
-    for place, held in chain(await rows(clients), files(clients.cluster.home.path, numbers.since)):
+    spans = ("spans", clients.spans_kept())
+    for place, held in chain(await rows(clients), files(clients.cluster, numbers.since), [spans]):
         if some := numbers.among(held):
             found[place] |= some
     return dict(found)
