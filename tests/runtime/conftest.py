@@ -3,6 +3,7 @@
 import uuid
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest, ListCustomersRequest
 
@@ -50,14 +51,25 @@ async def toy(toy_clients):
     return Shop(toy_clients)
 
 
+@asynccontextmanager
+async def held_up(shop, key):
+    """Whoever asks the toy to "wait" for this key waits in PostgreSQL until this ends."""
+    keeper = await asyncpg.connect(shop.clients.cluster.admin_dsn)
+    try:
+        await keeper.execute("SELECT pg_advisory_lock($1)", key)
+        yield
+    finally:
+        await keeper.close()
+
+
 def ask(shop, words="", **options):
-    """Have the toy do as a read says: "sleep 1", "query 1" (in PostgreSQL), "fail word"."""
+    """Have the toy do as a read says: "sleep 1", "query 1" (in PostgreSQL), "wait 1" (held_up), "fail word"."""
     request = ListCustomersRequest(store_id=shop.store_id, query=words)
     return shop.customers.ListCustomers(request, **options)
 
 
 def write(shop, words="", **options):
-    """Have the toy do as a write says: "sleep 1", "query 1", "fail word", "poison", or just an event."""
+    """Have the toy do as a write says: "sleep 1", "query 1", "wait 1", "fail word", "poison", or just an event."""
     request = CreateCustomerRequest(
         store_id=shop.store_id,
         full_name=words or "Ada",

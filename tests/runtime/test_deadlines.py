@@ -27,7 +27,7 @@ async def test_a_call_without_a_deadline_gets_one(toy, words):
     with refused(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED):
         await ask(toy, words)
 
-    assert 0.9 < time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun > 0.9
 
 
 async def test_a_client_may_give_a_call_more_time_than_the_default(toy):
@@ -35,12 +35,11 @@ async def test_a_client_may_give_a_call_more_time_than_the_default(toy):
 
 
 async def test_a_client_may_give_a_call_less_time(toy):
-    begun = time.monotonic()
-    with pytest.raises(grpc.aio.AioRpcError) as late:
-        await ask(toy, "sleep 5", timeout=0.2)
+    default, less = ask(toy, "sleep 5"), ask(toy, "sleep 5", timeout=0.2)
 
-    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - begun < 1
+    assert await less.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not default.done()
+    default.cancel()
 
 
 async def test_a_write_that_ran_out_of_time_changed_nothing(toy):

@@ -12,14 +12,17 @@ from services.runtime.callers import ANYONE, Caller
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.shares import READ, SEARCH, STREAM, WRITE, Shares
-from tests.runtime.conftest import ask, toy_cluster, write
-from tests.shop import Shop, refused
+from tests.runtime.conftest import ask, held_up, toy_cluster, write
+from tests.shop import Shop, eventually, refused
 
 OVERLOADED = ErrorReason.ERROR_REASON_OVERLOADED
+CONNECTIONS_OF_SEARCHES = 3
+# Who waits for the lock that `held_up` holds with this key.
+WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
 SEARCHES, STREAMS, PERSON_STREAMS, WRITES, BURST = 6, 9, 3, 12, 20
 SMALL = {
     "COMMERCE_CALLS_IN_FLIGHT": "256",
-    "COMMERCE_CALL_SECONDS": "10",
+    "COMMERCE_CALL_SECONDS": "60",
     # A store alone may have three quarters.
     "COMMERCE_SEARCHES_IN_FLIGHT": str(SEARCHES * 4 // 3),
     "COMMERCE_WRITES_IN_FLIGHT": str(WRITES * 4 // 3),
@@ -59,6 +62,17 @@ async def open_streams(shop, number):
     return streams
 
 
+async def opened(shop):
+    """A stream, or None when there is no room for it yet."""
+    stream = watch(shop)
+    try:
+        await stream.read()
+    except grpc.aio.AioRpcError as error:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
+        return None
+    return stream
+
+
 async def outcomes(calls):
     """How many calls were answered, and how many were refused as too many; nothing else may happen."""
     answered = refusals = 0
@@ -72,65 +86,80 @@ async def outcomes(calls):
     return answered, refusals
 
 
-def begun(work):
-    return asyncio.get_running_loop().create_task(work)
+def all_begun(calls):
+    return [asyncio.ensure_future(call) for call in calls]
+
+
+async def filled(calls, room):
+    """The calls, once there is no room for more: all past it are refused."""
+    calls = all_begun(calls)
+    waiting = set(calls)
+    while len(waiting) > room:
+        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    return calls
 
 
 async def test_searches_past_a_stores_share_are_refused_and_another_store_searches_on(small):
     other = small.another()
-    busy = asyncio.gather(*(ask(small, "sleep 0.6") for _ in range(SEARCHES)))
-    await asyncio.sleep(0.2)
+    async with held_up(small, 1):
+        busy = await filled((ask(small, "wait 1") for _ in range(SEARCHES + 1)), SEARCHES)
 
-    with refused(OVERLOADED) as said:
-        await ask(small)
-    assert said.retry_seconds
-    await ask(other)
-    await write(small)
+        with refused(OVERLOADED) as said:
+            await ask(small)
+        assert said.retry_seconds
+        await ask(other)
+        await write(small)
 
-    await busy
+    assert await outcomes(busy) == (SEARCHES, 1)
     await ask(small)
 
 
 async def test_a_flood_of_searches_has_nobody_else_refused(small):
     other = small.another()
-    flood = begun(outcomes(ask(small, "query 0.2") for _ in range(100)))
-    await asyncio.sleep(0.1)
+    async with held_up(small, 1):
+        flood = all_begun(ask(small, "wait 1") for _ in range(100))
+        for _ in range(10):
+            await ask(other)
+            await write(other)
+        flood = await filled(flood, SEARCHES)
 
-    for _ in range(10):
-        await ask(other)
-        await write(other)
-
-    answered, refusals = await flood
-    assert (answered, refusals) == (SEARCHES, 100 - SEARCHES)
+    assert await outcomes(flood) == (SEARCHES, 100 - SEARCHES)
 
 
 async def test_searches_never_take_all_connections(small):
     """Three of four at most: what is no search finds the fourth."""
-    flood = begun(outcomes(ask(small, "query 1.5") for _ in range(SEARCHES)))
-    await asyncio.sleep(0.3)
-
-    async with asyncio.timeout(1):
+    async with held_up(small, 1):
+        flood = await filled((ask(small, "wait 1") for _ in range(SEARCHES + 1)), SEARCHES)
         await write(small.another(), "query 0")
 
-    assert await flood == (SEARCHES, 0)
+    assert await outcomes(flood) == (SEARCHES, 1)
 
 
 async def test_a_search_that_waits_for_a_connection_gives_way_to_another_store(small):
     other = small.another()
-    flood = begun(outcomes(ask(small, "query 0.5") for _ in range(SEARCHES)))
-    await asyncio.sleep(0.2)
-    await ask(other, "query 0")
-    # The second half of them still runs.
-    assert not flood.done()
-    await flood
+
+    async def at_work():
+        return len(await small.clients.rows(WAITING)) == CONNECTIONS_OF_SEARCHES
+
+    async with held_up(small, 2):
+        async with held_up(small, 1):
+            first = all_begun(ask(small, "wait 1") for _ in range(CONNECTIONS_OF_SEARCHES))
+            await eventually(at_work)
+            behind = (ask(small, "wait 2") for _ in range(SEARCHES - CONNECTIONS_OF_SEARCHES + 1))
+            second = await filled(behind, SEARCHES - CONNECTIONS_OF_SEARCHES)
+            (others,) = all_begun([ask(other, "query 0")])
+            # Once what was sent after it is answered, it stands in the queue.
+            await ask(other)
+            await ask(other)
+        await others
+    assert await outcomes([*first, *second]) == (SEARCHES, 1)
 
 
 async def test_writes_past_a_stores_share_are_refused_and_reads_go_on(small):
-    busy = asyncio.gather(*(write(small, "sleep 0.8") for _ in range(2)))
-    answered = await outcomes(write(small, "sleep 0.3") for _ in range(3 * WRITES))
-    await busy
-    assert answered == (WRITES - 2, 3 * WRITES - WRITES + 2)
-    await ask(small)
+    async with held_up(small, 1):
+        busy = await filled((write(small, "wait 1") for _ in range(3 * WRITES)), WRITES)
+        await ask(small)
+    assert await outcomes(busy) == (WRITES, 2 * WRITES)
 
 
 async def test_a_customers_streams_past_a_persons_share_are_refused_and_others_are_not(small):
@@ -142,8 +171,7 @@ async def test_a_customers_streams_past_a_persons_share_are_refused_and_others_a
     streams += await open_streams(other, PERSON_STREAMS)
 
     streams.pop(0).cancel()
-    await asyncio.sleep(0.2)
-    streams += await open_streams(mine, 1)
+    streams.append(await eventually(lambda: opened(mine)))
     for stream in streams:
         stream.cancel()
 
@@ -168,18 +196,11 @@ async def test_whoever_calls_too_often_is_told_when_to_come_back_and_others_are_
         stream.cancel()
         await asyncio.sleep(0.01)
 
-    told = None
-    for count in range(2 * BURST):
-        try:
-            await one(mine)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            told = told or count
-    # Some come again while the others are asked for.
-    assert told is not None
-    assert told >= BURST
+    for _ in range(BURST):
+        await one(mine)
     with refused(OVERLOADED) as said:
-        for _ in range(BURST):
+        # Some come again while the others are asked for.
+        for _ in range(10 * BURST):
             await one(mine)
     assert said.retry_seconds
     assert said.retry_seconds >= 1
@@ -204,9 +225,11 @@ async def test_places_are_given_back_however_a_call_ends(small):
         await asyncio.sleep(0.02)
         gone.cancel()
         await asyncio.sleep(0.02)
-    await asyncio.sleep(1)  # Searches weigh ten.
 
-    assert await outcomes(ask(small, "sleep 0.1") for _ in range(SEARCHES)) == (SEARCHES, 0)
+    async def all_there():
+        return await outcomes(ask(small, "query 0.1") for _ in range(SEARCHES)) == (SEARCHES, 0)
+
+    await eventually(all_there)
 
 
 # Whose share it is.

@@ -24,7 +24,7 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceServic
 from commerce.order.v1.order_pb2 import OrderUpdate
 from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer
-from sqlalchemy import Float, func, literal_column, select
+from sqlalchemy import BigInteger, Float, func, literal_column, select
 
 from services.runtime.definition import Definition, Tier
 from services.runtime.hub import Hub, Update
@@ -46,6 +46,8 @@ DEFINITION = Definition(
     module="tests.runtime.toy",
 )
 SLEEP = statement(select(func.pg_sleep(param("seconds", Float))), "sleep")
+# What a test holds as long as it likes.
+LOCK = statement(select(func.pg_advisory_xact_lock_shared(param("key", BigInteger))), "lock")
 ONE = statement(select(literal_column("1").label("one")), "one")
 
 
@@ -56,6 +58,8 @@ class ToyCustomers(CustomerServiceServicer):
             await asyncio.sleep(float(word))
         elif verb == "query":
             await call.db.rows(SLEEP, seconds=float(word))
+        elif verb == "wait":
+            await call.db.rows(LOCK, key=int(word))
         elif verb == "fail":
             raise RuntimeError(word)
         elif verb == "tries":
@@ -73,6 +77,8 @@ class ToyCustomers(CustomerServiceServicer):
             await asyncio.sleep(float(word))
         elif verb == "query":
             await call.db.rows(SLEEP, seconds=float(word))
+        elif verb == "wait":
+            await call.db.rows(LOCK, key=int(word))
         elif verb == "fail":
             raise RuntimeError(word)
         return rpc.CreateCustomerResponse(customer=customer)
