@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.payment.rules import amounts, postings
-from services.payment.rules.change import Change, ended, followed, next_version
+from services.payment.rules.change import Change, next_version, succeeded
 from services.payment.rules.life import (
     AUTHORIZED,
     EXPIRED,
@@ -20,7 +20,6 @@ from services.payment.rules.payment import (
     AT_ONCE,
     ON_ACCEPTANCE,
     ON_SHIPMENT,
-    OPERATION_SUCCEEDED,
     Kind,
     Operation,
     Payment,
@@ -61,7 +60,4 @@ def captured(payment: Payment, operation: Operation, told: Told, now: datetime) 
     """Add up what a capture took. Raises Contradiction."""
     after = replace(next_version(payment, now), captured=payment.captured + operation.amount)
     after = replace(after, state=moved("capture", payment, stands(after)))
-    if not after.capturable:
-        after = replace(after, expire_time=None)
-    booked = postings.captured(payment, operation)
-    return followed(payment, after, ended(operation, OPERATION_SUCCEEDED, now, told), now, booked)
+    return succeeded(payment, after, operation, told, now, postings.captured(payment, operation))

@@ -91,30 +91,22 @@ def followed(
 ) -> Change:
     """Add what comes next when nothing is in flight: what has waited longest and may begin, then what is `wanted`.
 
-    A cancelled order wants its money back. What was just `refused` would be refused again: a person must look; unless a
-    dispute has stopped it, which was decided.
+    A cancelled order wants its money back, but not what was just `refused`.
     """
     after = after.with_changed(operation)
-    begun = None
-    if after.in_flight:
-        wanted = None
-    else:
+    begun = next_wanted = None
+    if not after.in_flight:
         begun = _next_waiting(after)
-        if begun:
-            wanted = None
-        elif after.cancelled:
-            wanted = _wanted_back(after, refused)
-        elif not wanted and _is_final(after):
-            wanted = Kind.VOID
+        next_wanted = None if begun else _next_wanted(after, wanted, refused)
     if begun:
         begun = owed.fitted(replace(begun, state=OPERATION_PENDING), after)
         after = after.with_changed(begun)
-    if wanted and operation.open:
+    if next_wanted and operation.open:
         # It waits for the customer, who is not asked any more.
         operation = ended(operation, OPERATION_FAILED, now)
         after = after.with_changed(operation)
     after = _without_what_is_of_no_use(after)
-    following = _following(wanted, after, operation, now) if wanted else None
+    following = _following(next_wanted, after, operation, now) if next_wanted else None
     if not (begun or following or after.in_flight or after.cancelled):
         following = _anew(after, now)
     return Change(
@@ -122,11 +114,32 @@ def followed(
     )
 
 
+def succeeded(
+    before: Payment,
+    after: Payment,
+    operation: Operation,
+    told: Told,
+    now: datetime,
+    booked: tuple[Transaction, ...],
+) -> Change:
+    """End an operation that took money or gave some back. What was promised has no end once none of it is left."""
+    if not after.capturable:
+        after = replace(after, expire_time=None)
+    return followed(before, after, ended(operation, OPERATION_SUCCEEDED, now, told), now, booked)
+
+
 def _next_waiting(payment: Payment) -> Operation | None:
     """What is taken comes first, for what is given back may be of it."""
     waiting = [one for one in payment.operations if one.state == OPERATION_WAITING]
     waiting.sort(key=lambda one: one.kind != Kind.CAPTURE)
     return next((one for one in waiting if _is_ready(one.kind, payment)), None)
+
+
+def _next_wanted(payment: Payment, wanted: Kind | None, refused: Operation | None) -> Kind | None:
+    """What is to be done with all that is left: the end of its order decides, then what is wanted for itself."""
+    if payment.cancelled:
+        return _wanted_back(payment, refused)
+    return wanted or (Kind.VOID if _is_final(payment) else None)
 
 
 def _is_final(payment: Payment) -> bool:
@@ -139,7 +152,10 @@ def _is_final(payment: Payment) -> bool:
 
 
 def _wanted_back(payment: Payment, refused: Operation | None) -> Kind | None:
-    """What a cancelled order wants: that nothing more is taken, then what was taken back."""
+    """What a cancelled order wants: that nothing more is taken, then what was taken back.
+
+    What was just `refused` would be refused again: a person must look; unless a dispute stopped it, which was decided.
+    """
     voidable = payment.state in UNTAKEN or (payment.state in TAKEN and payment.capturable)
     if voidable and not (refused and refused.kind in VOIDS):
         return Kind.VOID

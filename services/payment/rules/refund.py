@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.payment.rules import owed, postings
-from services.payment.rules.change import Change, ended, followed, next_version
+from services.payment.rules.change import Change, next_version, succeeded
 from services.payment.rules.life import REFUNDED, moved, stands
 from services.payment.rules.outcomes import DISPUTED, Told
-from services.payment.rules.payment import OPERATION_SUCCEEDED, Operation, Payment
+from services.payment.rules.payment import Operation, Payment
 
 
 def refunded(payment: Payment, operation: Operation, told: Told, now: datetime) -> Change:
@@ -16,10 +16,7 @@ def refunded(payment: Payment, operation: Operation, told: Told, now: datetime) 
     # Of what costs nothing the sums say nothing.
     state = stands(after) if payment.amount else REFUNDED
     after = replace(after, state=moved("refund", payment, state))
-    if not after.capturable:
-        after = replace(after, expire_time=None)
-    booked = postings.refunded(payment, operation)
-    return followed(payment, after, ended(operation, OPERATION_SUCCEEDED, now, told), now, booked)
+    return succeeded(payment, after, operation, told, now, postings.refunded(payment, operation))
 
 
 def lacking(payment: Payment) -> str:
