@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +21,15 @@ from services.cluster.processes import StartFailed
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def on_signals(stop: Callable[[], None]) -> None:
+    """Has the loop call this for each signal that ends a command, also for one in the background of a script."""
+    for number in SIGNALS:
+        # nohup has set it to be ignored, and means it.
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
 async def run(
     home: Home, services: Iterable[str] | None, replicas: Mapping[str, int], console: Console
 ) -> int:
@@ -31,11 +40,7 @@ async def run(
     )
     stopped = asyncio.Event()
     life = asyncio.create_task(_live(cluster, progress, console, stopped))
-    for number in SIGNALS:
-        # nohup has set it to be ignored, and means it.
-        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-            continue
-        asyncio.get_running_loop().add_signal_handler(number, _stop, life, stopped, cluster)
+    on_signals(lambda: _stop(life, stopped, cluster))
     try:
         return await life
     except asyncio.CancelledError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from rich.markup import escape
 
 from services.cluster.cluster import Cluster
 from services.cluster.commands.progress import Progress
-from services.cluster.commands.up import SIGNALS
+from services.cluster.commands.up import on_signals
 from services.cluster.demo import (
     books,
     bulk,
@@ -59,10 +58,7 @@ def main(home: Path | None = None) -> int:
 
 async def _run(home: Home, console: Console) -> int:
     demo = Demo(home, console)
-    for number in SIGNALS:
-        # nohup has set it to be ignored, and means it.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, demo.interrupt)
+    on_signals(demo.interrupt)
     return await demo.run()
 
 

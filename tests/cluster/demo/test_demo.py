@@ -66,13 +66,14 @@ class Telling:
 
 
 @contextlib.asynccontextmanager
-async def telling(home, columns=160):
+async def telling(home, columns=160, before=None):
     child = await asyncio.create_subprocess_exec(
         *[sys.executable, "-m", "services.cluster", "demo", "--home", str(home)],
         env=os.environ | {"NO_COLOR": "1", "COLUMNS": str(columns)},
         cwd=REPOSITORY,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=before,
     )
     try:
         yield Telling(child)
@@ -161,8 +162,13 @@ async def test_names_the_step_that_does_not_hold_whom_to_suspect_and_where_the_l
     assert processes_of(tmp_path) == {}
 
 
+def in_the_background():
+    """As a script's shell starts what has an `&` behind it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 async def test_an_interrupt_leaves_nothing_running(tmp_path):
-    async with telling(tmp_path / "early") as demo:
+    async with telling(tmp_path / "early", before=in_the_background) as demo:
         await demo.until("postgres     ready")
         demo.child.send_signal(signal.SIGINT)
         assert await demo.end() == 130
