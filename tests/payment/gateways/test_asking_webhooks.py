@@ -2,35 +2,10 @@
 
 import pytest
 
-from services.cluster.cluster import Cluster
-from tests.cluster.toys import processes_of
 from tests.payment.till import Till, at_once, said
-from tests.payment.worlds.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
-from tests.providers.paypal.server import PaypalServer
 from tests.shop import Clients, Shop, eventually
 
 APPROVED = "CHECKOUT.ORDER.APPROVED"
-
-
-@pytest.fixture(scope="module")
-async def server():
-    server = PaypalServer(client_id=CLIENT_ID, client_secret=CLIENT_SECRET, webhook_id=WEBHOOK_ID)
-    async with server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def cluster(server, tmp_path_factory):
-    home = tmp_path_factory.mktemp("asking")
-    environment = {
-        "COMMERCE_PAYPAL_URL": server.url,
-        "COMMERCE_PAYPAL_CLIENT_ID": CLIENT_ID,
-        "COMMERCE_PAYPAL_CLIENT_SECRET": CLIENT_SECRET,
-        "COMMERCE_PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
-    }
-    async with Cluster(home, ["payment"], environment=environment) as cluster:
-        yield cluster
-    assert not processes_of(home), "the cluster left processes behind"
 
 
 @pytest.fixture
@@ -52,12 +27,12 @@ async def payment(shop):
     return payment
 
 
-def approved(server, payment):
+def approved(paypal, payment):
     """The customer approves: PayPal's event about it."""
-    server.approve(payment.provider_reference)
+    paypal.approve(payment.provider_reference)
     return next(
         event
-        for event in reversed(server.events)
+        for event in reversed(paypal.events)
         if event.event_type == APPROVED and payment.provider_reference in event.body.decode()
     )
 
@@ -69,22 +44,22 @@ async def posted(shop, event):
     return reply.status
 
 
-async def test_an_approval_has_the_provider_asked_at_once(shop, server, payment):
-    assert await posted(shop, approved(server, payment)) == 200
+async def test_an_approval_has_the_provider_asked_at_once(shop, paypal, payment):
+    assert await posted(shop, approved(paypal, payment)) == 200
 
     authorized = await Till(shop).until(payment, "AUTHORIZED")
 
-    assert server.book()[authorized.provider_reference].authorized == payment.amount.minor_units
+    assert paypal.book()[authorized.provider_reference].authorized == payment.amount.minor_units
 
 
-async def test_ten_approvals_at_once_are_one_authorization(shop, server, payment):
-    event = approved(server, payment)
+async def test_ten_approvals_at_once_are_one_authorization(shop, paypal, payment):
+    event = approved(paypal, payment)
 
     statuses = await at_once(*(posted(shop, event) for _ in range(10)))
 
     assert set(statuses) == {200}
     authorized = await Till(shop).until(payment, "AUTHORIZED")
-    assert server.book()[authorized.provider_reference].authorized == payment.amount.minor_units
+    assert paypal.book()[authorized.provider_reference].authorized == payment.amount.minor_units
     rows = await shop.clients.rows(
         "SELECT problem FROM payment.webhooks WHERE gateway = 'paypal' AND position($1::bytea IN payload) > 0",
         payment.provider_reference.encode(),
@@ -92,8 +67,8 @@ async def test_ten_approvals_at_once_are_one_authorization(shop, server, payment
     assert [row["problem"] for row in rows] == [""]
 
 
-async def test_an_approval_that_comes_late_changes_nothing(shop, server, payment):
-    till, event = Till(shop), approved(server, payment)
+async def test_an_approval_that_comes_late_changes_nothing(shop, paypal, payment):
+    till, event = Till(shop), approved(paypal, payment)
     await till.confirm(payment)
     taken = await till.capture(await till.until(payment, "AUTHORIZED"))
 

@@ -12,12 +12,6 @@ AMOUNT = 3000
 CARD, CHALLENGED = "pm_stripe_pm_card_visa", "pm_stripe_pm_card_threeDSecure2Required"
 
 
-@pytest.fixture(scope="module")
-async def cluster(stripe_cluster):
-    async with stripe_cluster(COMMERCE_DELIVERY_ATTEMPTS="2") as cluster:
-        yield cluster
-
-
 @pytest.fixture
 async def till(cluster, stripe):
     clients = Clients(cluster)
@@ -26,6 +20,7 @@ async def till(cluster, stripe):
     await till.sets("ON_SHIPMENT")
     stripe.stripe.multicapture = False
     yield till
+    stripe.stripe.multicapture = True
     await client.close()
     await clients.close()
 

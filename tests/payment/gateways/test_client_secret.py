@@ -16,12 +16,6 @@ from tests.shop import Clients, Shop, new_id, refused
 CHALLENGED = "pm_stripe_pm_card_threeDSecure2Required"
 
 
-@pytest.fixture(scope="module")
-async def cluster(stripe_cluster):
-    async with stripe_cluster(COMMERCE_LOG_LEVEL="debug") as cluster:
-        yield cluster
-
-
 @pytest.fixture
 async def till(cluster):
     clients = Clients(cluster)

@@ -15,12 +15,6 @@ from tests.payment.till import Till, said
 from tests.shop import Clients, Shop, new_id
 
 
-@pytest.fixture(scope="module")
-async def cluster(stripe_cluster):
-    async with stripe_cluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture
 async def till(cluster):
     clients = Clients(cluster)
