@@ -33,7 +33,7 @@ async def test_some_among_many_hold_nobody_up_are_parked_and_go_on_once_they_are
     await asyncio.gather(*(shop.until(order_id, "CONFIRMED") for order_id in orders))
     for order_id in poisoned:
         assert await is_(shop, order_id, OrderState.ORDER_STATE_PENDING)
-        await eventually(partial(is_parked, shop, order_id), seconds=90)
+        await eventually(partial(is_given_up, shop, order_id))
     listed = {each.order_id: each for each in (await admin.operations.ListStuckOrders(stuck())).orders}
     errors = [listed[order_id].last_error.partition(":")[0] for order_id in poisoned]
     assert errors == ["DecodeError", "ValueError", "INVALID_ARGUMENT"]
@@ -82,12 +82,10 @@ async def test_one_whose_move_cannot_be_recorded_stops_no_other_and_is_parked(hu
             broken,
         )
         await eventually(lambda: has_failed(shop, broken))
-        # The pauses between failures grow: seven of eight are told by the test above.
-        await shop.clients.rows('UPDATE "order".orders SET attempts = 5 WHERE order_id = $1', broken)
         orders = await asyncio.gather(*(place() for _ in range(20)))
 
     await asyncio.gather(*(shop.until(order_id, "CONFIRMED") for order_id in orders))
-    await eventually(lambda: is_parked(shop, broken), seconds=90)
+    await eventually(lambda: is_given_up(shop, broken))
     assert "UniqueViolationError" in (await situation_of(shop, broken)).last_error
     assert await is_(shop, broken, OrderState.ORDER_STATE_PENDING)
 
@@ -95,6 +93,15 @@ async def test_one_whose_move_cannot_be_recorded_stops_no_other_and_is_parked(hu
 async def is_(shop, order_id, state):
     """Whether an order stands there: one that cannot be read is explained, but neither got nor watched."""
     return (await situation_of(shop, order_id)).state == state
+
+
+async def is_given_up(shop, order_id):
+    """Whether it is parked; if not it is due at once: the pauses between failures grow to a quarter of a minute."""
+    await shop.clients.rows(
+        'UPDATE "order".orders SET due_time = now() WHERE order_id = $1 AND due_time > now() AND NOT parked',
+        order_id,
+    )
+    return await is_parked(shop, order_id)
 
 
 async def has_failed(shop, order_id):
