@@ -73,7 +73,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            except _Unreadable as fault:",
         "            except ZeroDivisionError as fault:",
         (
-            "tests/cluster/commands/test_imports.py::test_a_row_that_could_be_read_in_two_ways_is_told_and_the_others_go_in",
+            "tests/cluster/commands/test_sheets.py::test_a_row_that_could_be_read_in_two_ways_is_told_and_the_others_go_in",
         ),
     ),
     Mutant(

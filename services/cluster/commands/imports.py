@@ -37,7 +37,8 @@ LARGEST = {"price": 2**63 - 1, "quantity": 2**31 - 1}
 # The file's words for what the contract calls otherwise.
 _COLUMNS = {"price.currency_code": "currency", "price.minor_units": "price"}
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
+# 3E-12 may be somebody's shelf; 3.00E-12 is what a spreadsheet has made of it.
+_SHORTENED = re.compile(r"[+-]?[0-9](?:(?:[.,][0-9]+)?E\+?|[.,][0-9]+E-)[0-9]+", re.IGNORECASE)
 LOOK_SECONDS = 0.3
 
 
@@ -118,7 +119,7 @@ def read(file: Path, encoding: str = "") -> Sheet:
     """Read the rows of a CSV file with a header. Raises ValueError when it cannot be told which rows it has."""
     sheet = Sheet()
     try:
-        for row in sheets.read(file.read_bytes(), NEEDED, OPTIONAL, encoding):
+        for row in sheets.read(sheets.content(file), NEEDED, OPTIONAL, encoding):
             try:
                 sheet.rows.append(_row(row))
                 sheet.lines.append(row.line)
@@ -136,7 +137,7 @@ class _Unreadable(Exception):
 def _row(row: sheets.Row) -> ImportRow:
     values = row.values
     if row.fault:
-        raise _Unreadable("row", row.fault)
+        raise _Unreadable(*row.fault)
     if _SHORTENED.fullmatch(values["sku"].strip()):
         raise _Unreadable(
             "sku", "is a number that a spreadsheet has shortened: have its column hold text, not numbers"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from commerce.common.v1.money_pb2 import Money
 from commerce.payment.v1.settlement_service_pb2 import SettlementLine, SettlementLineKind
@@ -32,37 +29,45 @@ KINDS = {
 # No gap, point or exponent, and no digits but ours: whatever has one could be read in two ways.
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 _LAST_SECOND = 253_402_300_799  # of the year 9999
+_TOLD, _SHOWN = 20, 60
 
 
-def read(file: Path) -> Iterator[SettlementLine]:
-    """Yield the lines of a file with a header. Raises ValueError for the first that is none: its line and field."""
+def read(file: Path, encoding: str = "") -> Iterator[SettlementLine]:
+    """Yield the lines of a file with a header. Raises ValueError for a file that is none, or all lines that are none.
+
+    What is left out of a report looks as if the provider had not booked it, so nothing of such a file may be sent.
+    """
+    faults = []
     try:
-        text = sheets.decode(file.read_bytes())
+        for row in sheets.read(sheets.content(file), NEEDED, None, encoding):
+            try:
+                yield _line(row)
+            except ValueError as error:
+                faults.append(f"line {row.line}: {error}")
+        if faults:
+            more = f"; and {len(faults) - _TOLD:,} lines more" if len(faults) > _TOLD else ""
+            raise ValueError("; ".join(faults[:_TOLD]) + more)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    header = reader.fieldnames or ()
-    if missing := [name for name in NEEDED if name not in header]:
-        raise ValueError(f"{file}: its first line lacks {', '.join(missing)}")
-    try:
-        for values in reader:
-            yield _line(values)
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{file}, line {reader.line_num}: {error}") from None
 
 
-def _line(values: dict[Any, Any]) -> SettlementLine:
-    if None in values or None in values.values():
-        raise ValueError("it has more or fewer values than the first line")
+def _line(row: sheets.Row) -> SettlementLine:
+    values = row.values
+    if row.is_short:
+        raise ValueError("it has fewer values than the first line")
+    if row.fault:
+        raise ValueError(" ".join(row.fault))
     gross, fee = _whole(values, "gross_minor_units"), _whole(values, "fee_minor_units")
     if values.get("net_minor_units") and _whole(values, "net_minor_units") != gross - fee:
-        raise ValueError(f"net_minor_units is gross less fee, {gross - fee}, not {values['net_minor_units']}")
-    currency = values["currency_code"]
+        raise ValueError(
+            f"net_minor_units is gross less fee, {gross - fee}, not {values['net_minor_units'][:_SHOWN]}"
+        )
+    currency = values["currency_code"].strip()
     line = SettlementLine(
         line_id=_text(values, "id"),
-        kind=_kind(values["type"]),
-        charge_reference=values["charge_id"],
-        operation_reference=values["operation_reference"],
+        kind=_kind(values["type"].strip()),
+        charge_reference=values["charge_id"].strip(),
+        operation_reference=values["operation_reference"].strip(),
         gross=Money(currency_code=currency, minor_units=gross),
         fee=Money(currency_code=currency, minor_units=fee),
     )
@@ -77,19 +82,20 @@ def _kind(name: str) -> SettlementLineKind.ValueType:
     try:
         return KINDS[name]
     except KeyError:
-        raise ValueError(f"type is one of {', '.join(KINDS)}, not {name!r}") from None
+        raise ValueError(f"type is one of {', '.join(KINDS)}, not {name[:_SHOWN]!r}") from None
 
 
 def _text(values: dict[str, str], name: str) -> str:
-    if not values[name]:
+    text = values[name].strip()
+    if not text:
         raise ValueError(f"{name} is empty")
-    return values[name]
+    return text
 
 
 def _whole(values: dict[str, str], name: str) -> int:
     text = values[name].strip()
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{name} is a whole number, not {values[name]!r}")
+        raise ValueError(f"{name} is a whole number, not {text[:_SHOWN]!r}")
     number = int(text)
     if abs(number) > 10**15:
         raise ValueError(f"{name} is too large: {number}")

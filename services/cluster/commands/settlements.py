@@ -40,13 +40,20 @@ async def fetch(home: Home, code: str, day: str, output: Output, console: Consol
 
 
 async def bring(
-    home: Home, code: str, file: Path, day: str, settlement_id: str, output: Output, console: Console
+    home: Home,
+    code: str,
+    file: Path,
+    day: str,
+    settlement_id: str,
+    output: Output,
+    console: Console,
+    encoding: str = "",
 ) -> bool:
     """Import a report from a file. Return whether all agrees.
 
     Raises ValueError for a file that cannot be read, or has no line and no day is named.
     """
-    lines = list(settlement_csv.read(file))
+    lines = list(settlement_csv.read(file, encoding))
     begin, end = _period(lines, day)
     whole = rpc.ImportSettlementRequest(
         gateway=code,

@@ -89,7 +89,7 @@ async def test_the_providers_own_report_is_fetched(shop, typed):
         ({"net_minor_units": 5}, "line 2: net_minor_units is gross less fee, 1911, not 5"),
         ({"created": "today"}, "line 2: created is a whole number"),
         ({"id": ""}, "line 2: id is empty"),
-        ({"id": "a,b"}, "line 2: it has more or fewer values"),
+        ({"id": "a,b"}, "line 2: row has a value in a column without a name"),
     ],
 )
 async def test_what_is_wrong_in_a_file_is_told_with_its_line_and_field(shop, typed, tmp_path, given, said):
@@ -101,6 +101,30 @@ async def test_what_is_wrong_in_a_file_is_told_with_its_line_and_field(shop, typ
     assert code == 1
     assert said in complaint
     assert complaint.count("\n") == 1
+
+
+async def test_all_that_is_wrong_in_a_file_is_told_and_nothing_of_it_is_taken_in(shop, typed, tmp_path):
+    file, payment = tmp_path / "report.csv", await captured(Till(shop))
+    good, bad = row(payment), row(payment, type="gift")
+    file.write_text("\n".join([HEADER, good, bad, good.rsplit(",", 1)[0], *[bad] * 20]))
+
+    code, out, complaint = await typed("settlements", "import", "sandbox", str(file))
+
+    assert (code, out) == (1, "")
+    assert "line 3: type is one of capture" in complaint
+    assert "; line 4: it has fewer values than the first line; line 5: type is one of" in complaint
+    assert complaint.endswith("; and 2 lines more\n")
+
+
+async def test_a_report_is_taken_as_spreadsheets_write_it(shop, typed, tmp_path):
+    file = tmp_path / "report.csv"
+    lines = [HEADER.upper(), row(await captured(Till(shop)), created=1_614_834_000)]
+    file.write_bytes("\r\n".join(lines).replace(",", ";").encode("utf-16"))
+
+    code, out, complaint = await typed("settlements", "import", "sandbox", str(file))
+
+    assert (code, complaint) == (0, "")
+    assert "1 line: 1 in agreement, 0 differences\n" in out
 
 
 async def test_a_file_without_lines_is_of_no_day_that_it_names(typed, tmp_path):
@@ -129,8 +153,11 @@ async def test_what_cannot_be_is_one_line_and_the_reason(typed, tmp_path):
             ("settlements", "fetch", "sandbox", "--day", "2136-01-01"),
             "a report is of a day that has begun: 20",
         ),
-        (("settlements", "import", "nobody", str(file), "--day", "2021-03-05"), "its first line lacks"),
-        (("settlements", "import", "sandbox", str(file)), "its first line lacks charge_id"),
+        (
+            ("settlements", "import", "nobody", str(file), "--day", "2021-03-05"),
+            "line 1, which names the columns, lacks",
+        ),
+        (("settlements", "import", "sandbox", str(file)), "lacks charge_id, operation_reference"),
         (("discrepancies", "--store", "mine"), "a store's id is a UUID, as in"),
     ):
         code, _, complaint = await typed(*arguments)

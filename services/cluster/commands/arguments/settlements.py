@@ -35,6 +35,7 @@ def import_settlement(
     file: Annotated[Path, typer.Argument(help="CSV, as the sandbox's /v1/settlement.csv has it.")],
     day: Annotated[str, typer.Option(help="As in 2026-11-30, UTC; default: all that have lines.")] = "",
     settlement_id: Annotated[str, typer.Option(help="Go on with one that broke off.")] = "",
+    encoding: Annotated[str, typer.Option(help="What the file is in, where it is no UTF-8: cp1252 …")] = "",
     output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
@@ -44,7 +45,7 @@ def import_settlement(
 
         console = screen()
         whole = asyncio.run(
-            settlements.bring(home_at(home), gateway, file, day, settlement_id, output, console)
+            settlements.bring(home_at(home), gateway, file, day, settlement_id, output, console, encoding)
         )
     raise typer.Exit(not whole)
 
