@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a rejected order's second request keeps its units",
         "services/catalog/reactions.py",
-        "        OrderRejected: settlements.failed,\n",
+        "        OrderRejected: steps.failed,\n",
         "",
         ("tests/catalog/test_reactions.py::test_an_order_that_fails_gives_its_units_back",),
     ),
@@ -220,7 +220,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a confirmed order's units expire",
         "services/catalog/reactions.py",
-        'work.gather(self._settle, Step("keep", event.order.order_id))',
+        'work.gather(self._take, Step("keep", event.order.order_id))',
         "pass",
         ("tests/catalog/test_reactions.py::test_a_confirmed_orders_reservation_is_kept",),
     ),

@@ -162,14 +162,14 @@ class StockService(StockServiceServicer):
         self, request: stocks.CommitReservationsRequest, call: Call
     ) -> stocks.CommitReservationsResponse:
         steps = [Step("commit", order_id) for order_id in request.order_ids]
-        results = await self._reservations.settle(call, steps, call.caller.actor)
+        results = await self._reservations.take_steps(call, steps, call.caller.actor)
         return stocks.CommitReservationsResponse(results=results)
 
     async def ReleaseReservations(
         self, request: stocks.ReleaseReservationsRequest, call: Call
     ) -> stocks.ReleaseReservationsResponse:
         steps = [Step("release", order_id) for order_id in request.order_ids]
-        results = await self._reservations.settle(call, steps, call.caller.actor)
+        results = await self._reservations.take_steps(call, steps, call.caller.actor)
         return stocks.ReleaseReservationsResponse(results=results)
 
 

@@ -1,4 +1,4 @@
-"""Reservations: SQL with a name, and the one way in which they are settled.
+"""Reservations: SQL with a name, and the one way in which they take steps.
 
 Stock rows are locked first, all of a batch at once and in the order of product_id; then reservations are read, by a
 statement of its own that sees what others committed before we had the locks; then everything is written. A reservation
@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.catalog import levels, movements, rules
 from services.catalog.levels import Move, Stock
 from services.catalog.movements import HISTORY, MOVED, STOCK, Movements
-from services.catalog.rules import HELD, RELEASED, Offer, Reservation, Return, Settlement, Step
+from services.catalog.rules import HELD, RELEASED, Offer, Reservation, Return, Step, StepsTaken
 from services.catalog.tables import products, reservations, stock
 from services.runtime.columns import BIGINTS, INTEGERS, NOW, SMALLINTS, TIMES, UUIDS
 from services.runtime.database import Runs
@@ -68,7 +68,7 @@ _touched = (
     .where(reservations.c.order_id == any_(param("order_ids", UUIDS)), reservations.c.state != RELEASED)
     .union_all(select(func.unnest(param("returned", UUIDS))))
 )
-# Nothing that is settled makes fewer units available: nobody need know whether the product runs low.
+# Nothing that is stepped makes fewer units available: nobody need know whether the product runs low.
 _LOCK = statement(
     select(stock)
     .where(stock.c.product_id == any_(func.array(_touched.scalar_subquery(), type_=UUIDS)))
@@ -123,11 +123,11 @@ _held = (
 )
 _HOLD = statement(select(_held.c.order_id).add_cte(MOVED), "hold reservations")
 _steps = given(("order_id", UUIDS), ("state", SMALLINTS), name="step", prefix="step_")
-_settled = (
+_stepped = (
     update(reservations)
     .where(reservations.c.order_id == _steps.c.order_id)
     .values(state=_steps.c.state, expire_time=null(), update_time=NOW)
-    .cte("settled")
+    .cte("stepped")
 )
 _unheard = given(("order_id", UUIDS), name="new", prefix="new_")
 _remembered = (
@@ -140,7 +140,9 @@ _remembered = (
     .returning(reservations.c.order_id)
     .cte("remembered")
 )
-_SETTLE = statement(select(_remembered.c.order_id).add_cte(MOVED, HISTORY, _settled), "settle reservations")
+_STEPPED = statement(
+    select(_remembered.c.order_id).add_cte(MOVED, HISTORY, _stepped), "take steps with reservations"
+)
 
 
 class Reservations:
@@ -171,42 +173,42 @@ class Reservations:
         _nobody_was_faster(len(rows) == len(held))
         self._movements.tell(work, moved)
 
-    async def settle(
+    async def take_steps(
         self, work: Work, steps: Sequence[Step], actor: str, returned: Sequence[Return] = ()
     ) -> list[ReservationResult]:
         """Have orders' reservations take steps, in turn, and put on the shelf what came back."""
         order_ids = {step.order_id.lower() for step in steps}
         stocks, known = await _locked(work, order_ids, returned)
-        settlement = rules.settle(steps, known, returned)
-        await self._record(work, settlement, known, stocks, actor)
-        return settlement.results
+        taken = rules.take_steps(steps, known, returned)
+        await self._record(work, taken, known, stocks, actor)
+        return taken.results
 
     async def expire(self, work: Work, order_ids: Sequence[str]) -> None:
         """Give back what of these reservations was not confirmed in time."""
         stocks, known = await _locked(work, order_ids)
         overdue = {order_id: each for order_id, each in known.items() if each.overdue}
-        settlement = rules.settle([Step("expire", order_id) for order_id in overdue], known)
-        await self._record(work, settlement, known, stocks, "SERVICE catalog")
+        taken = rules.take_steps([Step("expire", order_id) for order_id in overdue], known)
+        await self._record(work, taken, known, stocks, "SERVICE catalog")
         for order_id, each in overdue.items():
             work.publish(ReservationExpired(order_id=order_id, store_id=each.store_id))
 
     async def _record(
         self,
         work: Work,
-        settlement: Settlement,
+        taken: StepsTaken,
         known: Mapping[str, Reservation],
         stocks: Mapping[str, Stock],
         actor: str,
     ) -> None:
-        if not settlement.states and not settlement.moves:
+        if not taken.states and not taken.moves:
             return
-        moved = [levels.moved(stocks[product_id], move) for product_id, move in settlement.moves.items()]
-        settled = {order_id: state for order_id, state in settlement.states.items() if order_id in known}
-        unheard = settlement.states.keys() - settled.keys()
+        moved = [levels.moved(stocks[product_id], move) for product_id, move in taken.moves.items()]
+        stepped = {order_id: state for order_id, state in taken.states.items() if order_id in known}
+        unheard = taken.states.keys() - stepped.keys()
         rows = await work.rows(
-            _SETTLE,
-            step_order_id=list(settled),
-            step_state=list(settled.values()),
+            _STEPPED,
+            step_order_id=list(stepped),
+            step_state=list(stepped.values()),
             new_order_id=list(unheard),
             **movements.values_of(moved, actor),
         )

@@ -131,7 +131,7 @@ class Return(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class StepsTaken:
     """How each order fared; the state of those that took a step; what happens to the units of each product."""
 
     results: list[ReservationResult]
@@ -170,9 +170,9 @@ def reserve(
     return results, held
 
 
-def settle(
+def take_steps(
     steps: Iterable[Step], known: Mapping[str, Reservation], returned: Iterable[Return] = ()
-) -> Settlement:
+) -> StepsTaken:
     """Take steps in turn, then put on the shelf what came back; work out what that changes altogether."""
     states: dict[str, State] = {}
     moves: dict[str, Move] = {}
@@ -190,7 +190,7 @@ def settle(
         for product_id, quantity in units.items():
             change = Change(levels.RETURNED, quantity, order_id)
             moves.setdefault(product_id, Move()).changes.append(change)
-    return Settlement(
+    return StepsTaken(
         results,
         states,
         {product_id: move for product_id, move in moves.items() if move.reserved or move.changes},

@@ -49,8 +49,8 @@ async def on_product(event: ProductCreated | ProductUpdated, work: Work) -> None
     await work.rows(baskets.PRODUCT_KNOWN, **baskets.copy_of(event.product))
 
 
-class Settlements:
-    """Moves orders whose payments were settled or whose reservations are gone; those of a batch of events together."""
+class Moves:
+    """Moves orders whose payments were decided or whose reservations are gone; those of a batch of events together."""
 
     def __init__(self, transitions: Transitions) -> None:
         self._transitions = transitions
@@ -79,12 +79,12 @@ class Settlements:
         news = News(
             payment.order_id, "SERVICE payment", decided, asked="decline", payment_id=payment.payment_id
         )
-        work.gather(self._settle, news)
+        work.gather(self._move_all, news)
 
     async def unreserved(self, event: ReservationExpired, work: Work) -> None:
         """Let an order expire that is not paid for; call off one that is, for there is nothing to send."""
         news = News(event.order_id, "SERVICE catalog", lambda order, _: driving_rules.unreserved(order.state))
-        work.gather(self._settle, news)
+        work.gather(self._move_all, news)
 
     def _gather(
         self,
@@ -108,17 +108,17 @@ class Settlements:
             payment_id=payment.payment_id,
             payment_expire_time=expires,
         )
-        work.gather(self._settle, news)
+        work.gather(self._move_all, news)
 
-    async def _settle(self, work: Work, gathered: list[News]) -> None:
+    async def _move_all(self, work: Work, gathered: list[News]) -> None:
         # Almost all of it comes late: a look, before any order is locked and read with all that belongs to it.
         rows = await work.rows(queries.STATES, order_ids=[news.order_id for news in gathered])
         states = {str(row["order_id"]): row["state"] for row in rows}
         gathered = [news for news in gathered if (news.asked, states.get(news.order_id)) not in life.LATE]
         if gathered:
-            await self._settle_locked(work, gathered)
+            await self._move_locked(work, gathered)
 
-    async def _settle_locked(self, work: Work, gathered: list[News]) -> None:
+    async def _move_locked(self, work: Work, gathered: list[News]) -> None:
         rows = await work.rows(queries.ORDERS_LOCKED, order_ids=[news.order_id for news in gathered])
         found = {order.order_id: order for order in queries.orders_of(rows)}
         now = times.now()
@@ -158,14 +158,14 @@ def _move(news: News, order: Order | None, now: datetime) -> Move | None:
 
 def reactions(transitions: Transitions) -> Mapping[type[Message], Reaction]:
     """The table of reactions."""
-    settlements, money = Settlements(transitions), MoneyTold(transitions)
+    moves, money = Moves(transitions), MoneyTold(transitions)
     return {
         ProductCreated: on_product,
         ProductUpdated: on_product,
-        PaymentAuthorized: settlements.authorized,
-        PaymentFailed: settlements.failed,
-        PaymentExpired: settlements.expired,
-        ReservationExpired: settlements.unreserved,
+        PaymentAuthorized: moves.authorized,
+        PaymentFailed: moves.failed,
+        PaymentExpired: moves.expired,
+        ReservationExpired: moves.unreserved,
         PaymentCaptured: money.captured,
         PaymentRefunded: money.refunded,
         PaymentOperationFailed: money.failed,

@@ -140,11 +140,11 @@ class Recorded(Span):
         "end",
         "error",
         "given",
+        "has_status",
         "kind",
         "links",
         "name",
         "parent_id",
-        "settled",
         "start",
     )
 
@@ -167,7 +167,7 @@ class Recorded(Span):
         self.given = given
         self.attributes: dict[str, Value] | None = None
         self.error: str | None = None
-        self.settled = False
+        self.has_status = False
         self.start = self.end = 0
 
     def set(self, key: str, value: Value) -> None:
@@ -190,7 +190,7 @@ class Recorded(Span):
         self.end = time.time_ns()
         if self._token is not None:
             _leave(self._token)
-        if kind is not None and not self.settled and not issubclass(kind, NO_ERROR):
+        if kind is not None and not self.has_status and not issubclass(kind, NO_ERROR):
             # The type only: an exception's text may hold what a caller sent.
             self.set("error.type", kind.__qualname__)
             if self.error is None:
@@ -233,7 +233,7 @@ def end_rpc(span: Span, code: grpc.StatusCode | str) -> None:
     if isinstance(span, Recorded):
         name = code if isinstance(code, str) else code.name
         span.set("rpc.response.status_code", name)
-        span.settled = True
+        span.has_status = True
         if name in RPC_FAULTS:
             span.set("error.type", name)
             span.fail(name)

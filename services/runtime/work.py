@@ -70,7 +70,7 @@ class Key:
         return self.request_hash[:FINGERPRINT_BYTES] == request_hash[:FINGERPRINT_BYTES]
 
 
-Settle = Callable[[Any, list[Any]], Awaitable[None]]
+ReactTogether = Callable[[Any, list[Any]], Awaitable[None]]
 
 
 class Work:
@@ -83,7 +83,7 @@ class Work:
         self._connection: Connection | None = None
         self._events: list[Event] = []
         self._after: list[Callable[[], None]] = []
-        self._gathered: dict[Settle, tuple[telemetry.Trace | None, list[Any]]] = {}
+        self._gathered: dict[ReactTogether, tuple[telemetry.Trace | None, list[Any]]] = {}
         self.committed = False
 
     @property
@@ -109,14 +109,14 @@ class Work:
             Event(new_id(), event.DESCRIPTOR.full_name, event.SerializeToString(), traceparent)
         )
 
-    def gather(self, settle: Settle, item: Any) -> None:
-        """Have `settle(work, items)` called once before the commit, with every item that was gathered for it.
+    def gather(self, react: ReactTogether, item: Any) -> None:
+        """Have `react(work, items)` called once before the commit, with every item that was gathered for it.
 
         Reactions of a batch share a transaction: rows that each would lock by itself, in the order in which events
         happen to come, are locked for all of them at once, in an order that cannot deadlock. What that takes shows in
         the trace of the first.
         """
-        self._gathered.setdefault(settle, (telemetry.current(), []))[1].append(item)
+        self._gathered.setdefault(react, (telemetry.current(), []))[1].append(item)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Do something quick once this work has committed: wake a worker, tell watchers. It may be lost in a crash."""
@@ -124,7 +124,7 @@ class Work:
 
     async def commit(self, last: Statement, reply: Message | None = None, **values: Any) -> list[Row]:
         """End the work with a statement made by `closing`; by itself it is its own transaction."""
-        await self._settle()
+        await self._react()
         everything = values | self._closing(reply)
         if self._connection is None:
             if failpoints.ARMED:
@@ -143,7 +143,7 @@ class Work:
         """Commit what was done, with the events and the reply, unless that has happened."""
         if self.committed:
             return
-        await self._settle()
+        await self._react()
         if self._events or self._key:
             await self.commit(_CLOSE, reply)
         elif self._connection is not None:
@@ -174,11 +174,11 @@ class Work:
             action()
         return self._events
 
-    async def _settle(self) -> None:
+    async def _react(self) -> None:
         while self._gathered:
-            settle, (trace, items) = self._gathered.popitem()
-            with telemetry.span("settle", parent=trace) if trace else nullcontext():
-                await settle(self, items)
+            react, (trace, items) = self._gathered.popitem()
+            with telemetry.span("react", parent=trace) if trace else nullcontext():
+                await react(self, items)
 
     def _closing(self, reply: Message | None) -> dict[str, Any]:
         key = self._key

@@ -169,14 +169,14 @@ def test_a_refusal_names_what_is_at_fault(wanted, offers, room):
 
 @given(steps, reservations, returns)
 def test_settling_together_is_settling_one_by_one(asked, known, returned):
-    together = rules.settle(asked, known, returned)
+    together = rules.take_steps(asked, known, returned)
 
     states = {order_id: reservation.state for order_id, reservation in known.items()}
     moves: dict[str, Move] = {}
     results = []
     now = dict(known)
     for step, back in [*(([step], []) for step in asked), ([], returned)]:
-        one = rules.settle(step, now, back)
+        one = rules.take_steps(step, now, back)
         results += one.results
         states |= one.states
         moves = {
@@ -197,14 +197,14 @@ def test_settling_together_is_settling_one_by_one(asked, known, returned):
 
 @given(steps, reservations)
 def test_units_are_neither_made_nor_lost(asked, known):
-    settlement = rules.settle(asked, known)
+    taken = rules.take_steps(asked, known)
 
     after = {
-        order_id: replace(each, state=settlement.states.get(order_id, each.state))
+        order_id: replace(each, state=taken.states.get(order_id, each.state))
         for order_id, each in known.items()
     }
     for product_id in PRODUCTS:
-        move = settlement.moves.get(product_id, Move())
+        move = taken.moves.get(product_id, Move())
         assert move.reserved == units(after, HELD, product_id) - units(known, HELD, product_id)
         assert -move.on_hand == units(after, COMMITTED, product_id) - units(known, COMMITTED, product_id)
 
@@ -213,7 +213,7 @@ def test_units_are_neither_made_nor_lost(asked, known):
 def test_what_is_kept_stays_as_it_was(asked, known):
     kept = [step for step in asked if step.name == "keep"]
 
-    assert rules.settle(kept, known).moves == {}
+    assert rules.take_steps(kept, known).moves == {}
 
 
 def units(known, state, product_id):
@@ -222,10 +222,10 @@ def units(known, state, product_id):
 
 @given(reservations)
 def test_releasing_everything_brings_every_unit_back(known):
-    settlement = rules.settle([Step("release", order_id) for order_id in ORDERS], known)
+    taken = rules.take_steps([Step("release", order_id) for order_id in ORDERS], known)
 
     for product_id in PRODUCTS:
-        move = settlement.moves.get(product_id, Move())
+        move = taken.moves.get(product_id, Move())
         assert move.on_hand == units(known, COMMITTED, product_id)
         assert move.reserved == -units(known, HELD, product_id)
 

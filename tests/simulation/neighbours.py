@@ -61,8 +61,8 @@ class Warehouse:
         if isinstance(event, orders.OrderConfirmed):
             return
         order_id = event.order.order_id  # type: ignore[attr-defined]
-        settlement = catalog.settle([catalog.Step("release", order_id)], self.reservations)
-        for each, state in settlement.states.items():
+        taken = catalog.take_steps([catalog.Step("release", order_id)], self.reservations)
+        for each, state in taken.states.items():
             before = self.reservations.get(each, catalog.Reservation(catalog.NONE, {}))
             self.reservations[each] = catalog.Reservation(state, before.units)
 
