@@ -1,5 +1,8 @@
 """The console script `commerce`: all commands, in the order in which --help names them."""
 
+import io
+import sys
+
 import typer
 
 from services.cluster.commands.arguments import (
@@ -44,4 +47,8 @@ app.add_typer(webhooks.webhooks_group, name="webhooks")
 
 def main() -> None:
     """The console script's entry."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal has no letter for is shown by its number. A stream that is closed is None.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="commerce")

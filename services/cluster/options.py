@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cluster.output import Output
+from services.cluster.output import Output, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,15 +65,15 @@ def mistakes_in_a_line() -> Iterator[None]:
     try:
         yield
     except (HomeError, ValueError, OSError) as error:
-        print(f"commerce: {_words(error)}", file=sys.stderr)
+        print(f"commerce: {visible(_words(error))}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
@@ -86,6 +86,6 @@ def home_at(path: Path | None) -> Home:
 
 def screen(quiet: bool = False) -> Console:
     """Return what a command prints on."""
-    from rich.console import Console
+    from services.cluster.screen import Screen
 
-    return Console(quiet=quiet)
+    return Screen(quiet=quiet)

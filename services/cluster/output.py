@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
+import re
+import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
@@ -12,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.console import Console
+
+
+# What a terminal obeys instead of showing it, what turns the text around it, and bytes of a name that is no text.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Output(enum.StrEnum):
@@ -32,7 +38,14 @@ def print_json(content: Message | Any) -> None:
 
     if isinstance(content, Message):
         content = to_dict(content)
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    is_narrow = not (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(content, indent=2, ensure_ascii=is_narrow)
+    print(_OBEYED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text))
+
+
+def visible(text: str) -> str:
+    """Return a text with its control characters written out: a terminal shows them, and does not obey."""
+    return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def print_records(console: Console, records: Iterable[Mapping[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """What commands print: whole at any width, in words or as JSON, and what they say to a wrong value."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -7,9 +8,12 @@ from typing import Any
 
 import pytest
 from commerce.common.v1.money_pb2 import Money
+from commerce.order.v1.order_service_pb2 import CancelOrderRequest
 from typer.testing import CliRunner
 
 from services.cluster import cli
+from services.cluster.output import print_json, print_lines
+from services.cluster.screen import Screen
 from tests.cluster.toys import command
 from tests.order.operations import parked
 from tests.payment import parking
@@ -142,6 +146,7 @@ async def test_money_has_its_currencys_decimals(shop, typed, currency, shown):
         (["settlements", "fetch", "sandbox", "--day", "2026-13-01"], "a day is written as"),
         (["watch", "abc"], "an order's id is a UUID, as in"),
         (["watch", new_id(), "--after-sequence", "-1"], "greater than or equal to 0"),
+        (["watch", new_id(), "--after-sequence", str(10**30)], "less than or equal to 9223372036854775807"),
         (["dead-letters", "--replay", "abc"], "an event's id is a UUID, as in"),
     ],
 )
@@ -152,3 +157,65 @@ async def test_a_wrong_value_is_an_error_that_names_the_right_ones(typed, argume
     assert said in complaint
     assert "Traceback" not in complaint
     assert "Value error" not in complaint
+
+
+# What other people have written, and how it is shown: neither by the terminal's own signs nor by ours.
+SHOWN = {
+    "colour and size of a terminal": ("\x1b[31mred\x1b[2J", "\\x1b[31mred\\x1b[2J"),
+    "what a terminal of eight bits takes for the same": ("\x9b31mred", "\\x9b31mred"),
+    "a line that overwrites itself": ("paid\runpaid", "paid\\runpaid"),
+    "a bell and a step back": ("\a\b", "\\x07\\x08"),
+    "letters that turn the others round": ("\u202eevil", "\\u202eevil"),
+    "a name of a file that is no text": ("\udcff.csv", "\\udcff.csv"),
+    "our marks of style": ("[red]x[/red] [/] [link=http://x]y", "[red]x[/red] [/] [link=http://x]y"),
+    "our names of pictures": ("TEA:car:1", "TEA:car:1"),
+    "any language": ("Größe 杯子 👍 שלום", "Größe 杯子 👍 שלום"),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_others_wrote_is_shown_and_not_obeyed(name):
+    text, shown = SHOWN[name]
+    out = io.StringIO()
+    screen = Screen(file=out, force_terminal=True, color_system="truecolor", width=200)
+
+    screen.print(text)
+    print_lines(screen, {"reason": text})
+
+    assert out.getvalue().splitlines() == [shown, f"reason   {shown}"]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_json_holds_what_others_wrote_and_no_sign_that_a_terminal_obeys(name, capsys):
+    text, _ = SHOWN[name]
+
+    print_json({"reason": text})
+
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"reason": text}
+    assert all(character.isprintable() for character in out.replace("\n", ""))
+
+
+async def test_a_reason_that_looks_like_our_marks_does_not_end_the_watch(shop, typed):
+    order_id = await parked(shop)
+    reason = "[/] [red]too dear :car:"
+    await shop.orders.CancelOrder(CancelOrderRequest(order_id=order_id, reason=reason, request_id=new_id()))
+
+    code, out, complaint = await typed("watch", order_id)
+
+    assert (code, complaint) == (0, "")
+    assert out.rstrip().endswith(reason)
+
+
+async def test_a_terminal_without_our_letters_is_shown_their_numbers(tmp_path):
+    code, out, complaint = await command("doctor", "--home", str(tmp_path), PYTHONIOENCODING="ascii")
+
+    assert (code, complaint) == (1, "")
+    assert "\\u2717 no cluster runs in" in out
+
+
+async def test_what_was_typed_is_quoted_without_its_signs(tmp_path):
+    code, out, complaint = await command("status", "--home", str(tmp_path / "\x1b[31m"))
+
+    assert (code, out) == (1, "")
+    assert f"no cluster runs in {tmp_path}/\\x1b[31m; start one" in complaint

@@ -59,12 +59,15 @@ def show(console: Console, home: Home, status: Mapping[str, Any]) -> None:
     }
     console.print()
     for name, value in rows.items():
-        console.print(f"  [bold]{name:<12}[/]{escape(str(value))}", soft_wrap=True, highlight=False)
+        console.print(
+            f"  [bold]{name:<12}[/]{escape(str(value))}", markup=True, soft_wrap=True, highlight=False
+        )
     if status["environment"] == tokens.DEVELOPMENT:
         store = store_of(home)
         token = tokens.mint(home, "store_admin", store=store)
         console.print(
-            "\n[bold]Paste into another terminal[/] (sh, bash or zsh, with curl; the token lasts 12 hours):\n"
+            "\n[bold]Paste into another terminal[/] (sh, bash or zsh, with curl; the token lasts 12 hours):\n",
+            markup=True,
         )
         lines = CALLS.format(
             programs=shlex.quote(str(Path(sys.executable).parent)),
@@ -75,5 +78,7 @@ def show(console: Console, home: Home, status: Mapping[str, Any]) -> None:
         )
         console.print(lines, markup=False, highlight=False, soft_wrap=True)
     console.print(
-        "\n[bold]commerce status[/] · [bold]commerce doctor[/] · Ctrl-C stops everything\n", soft_wrap=True
+        "\n[bold]commerce status[/] · [bold]commerce doctor[/] · Ctrl-C stops everything\n",
+        markup=True,
+        soft_wrap=True,
     )

@@ -59,7 +59,7 @@ async def report(home: Home, output: Output, console: Console) -> bool:
         findings.append(finding)
         if output is Output.TEXT:
             mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[dim]·[/]"}[finding.good]
-            console.print(mark, escape(finding.text), highlight=False, soft_wrap=True)
+            console.print(mark, escape(finding.text), markup=True, highlight=False, soft_wrap=True)
     if output is Output.JSON:
         print_json([asdict(finding) for finding in findings])
     return all(finding.good is not False for finding in findings)

@@ -10,6 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from services.cluster.processes import Process, State
 
@@ -74,6 +75,6 @@ def table(processes: Iterable[Process]) -> Table:
         shown.add_column(heading, style="bold" if heading == "process" else None, no_wrap=True)
     for process in processes:
         colour = COLOURS.get(process.state, "dim")
-        state = f"[{colour}]{process.state.value}[/]"
+        state = Text(process.state.value, style=colour)
         shown.add_row(process.name, state, process.spec.address, str(process.pid or ""))
     return shown

@@ -54,16 +54,16 @@ async def _live(cluster: Cluster, progress: Progress, console: Console, stopped:
         with progress:
             await cluster.start()
     except StartFailed as error:
-        console.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[red]✗[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True)
         return 1
-    console.print(f"[green]✓[/] up in {time.monotonic() - began:.1f} s", highlight=False)
+    console.print(f"[green]✓[/] up in {time.monotonic() - began:.1f} s", markup=True, highlight=False)
     try:
         card.show(console, cluster.home, cluster.status())
         await stopped.wait()
     finally:
         console.print("stopping …")
         await cluster.stop()
-    console.print("[green]✓[/] stopped")
+    console.print("[green]✓[/] stopped", markup=True)
     return 0
 
 

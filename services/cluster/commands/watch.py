@@ -10,6 +10,7 @@ import grpc.aio
 from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
+from rich.markup import escape
 
 from services.cluster.commands.gateway import TRIES, gateway
 from services.cluster.home import Home
@@ -37,7 +38,7 @@ async def watch(home: Home, order_id: str, after_sequence: int, output: Output, 
                         if output is Output.JSON:
                             print(json.dumps(MessageToDict(update)), flush=True)
                         else:
-                            console.print(_line(update), highlight=False, soft_wrap=True)
+                            console.print(_line(update), markup=True, highlight=False, soft_wrap=True)
                 return
             except grpc.aio.AioRpcError as error:
                 tries += 1
@@ -55,5 +56,5 @@ def state_name(state: order_pb2.OrderState.ValueType) -> str:
 
 def _line(update: order_pb2.OrderUpdate) -> str:
     time = update.time.ToDatetime(UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    reason = f"  {update.reason}" if update.reason else ""
+    reason = f"  {escape(update.reason)}" if update.reason else ""
     return f"{update.sequence:>4}  {time}  [bold]{state_name(update.state):<18}[/] trace {update.trace_id}{reason}"

@@ -160,7 +160,7 @@ def _read(line: str) -> dict[str, Any] | None:
 
 def _print(trace: Traced, status: dict[str, Any], console: Console) -> None:
     steps = f"[bold]{escape(', '.join(trace.steps))}[/]   " if trace.steps else ""
-    console.print(f"{steps}trace {trace.trace_id}", highlight=False, soft_wrap=True)
+    console.print(f"{steps}trace {trace.trace_id}", markup=True, highlight=False, soft_wrap=True)
     if trace.spans:
         waterfall.render(trace.spans, console)
     elif not status["spans"]:

@@ -15,7 +15,9 @@ orders_group = group("Orders that do not move: which, why, and another try.")
 
 def watch(
     order_id: str,
-    after_sequence: Annotated[int, typer.Option(help="Only what came after this transition.", min=0)] = 0,
+    after_sequence: Annotated[
+        int, typer.Option(help="Only what came after this transition.", min=0, max=2**63 - 1)
+    ] = 0,
     output: OutputOption = Output.TEXT,
     home: HomeOption = None,
 ) -> None:
