@@ -105,6 +105,7 @@ def _overloaded(status: int, message: str, details: str = "") -> Reply:
     )
 
 
+_NO_PATH = unimplemented(404, "there is no such path")
 # What the member filter completes: the field is named in Envoy's words.
 UNREADABLE = replace(_invalid(400, ITS_OWN_WORDS), violation=ITS_OWN_WORDS)
 # The first that fits answers.
@@ -140,7 +141,7 @@ REPLIES = (
         message="The token is for another store",
         metadata={"cause": "another store"},
     ),
-    unimplemented(404, "there is no such path"),
+    replace(_NO_PATH, rest=True),
     _invalid(400, "the header host is missing", "missing_host"),
     _invalid(400, "this is no well-formed HTTP/1.1, or no method of it", "http1."),
     _invalid(400, "the header host is not one", "invalid_authority"),
@@ -173,7 +174,9 @@ def local_replies(parameters: Mapping[str, tuple[str, str]], absent: Iterable[Re
     `parameters` has the field and the words for each policy on query parameters, `absent` what to say where nothing is.
     """
     asked = [_bad_parameter(policy, field, words) for policy, (field, words) in parameters.items()]
-    return {"mappers": [mapper for reply in (*asked, *absent, *REPLIES) for mapper in _mappers(reply)]}
+    # What REST has at a path is nothing to gRPC, and is looked at after it.
+    mappers = [mapper for reply in (*asked, *absent, *REPLIES) for mapper in _mappers(reply)]
+    return {"mappers": [_grpc_mapper(_NO_PATH), *mappers]}
 
 
 def _mappers(reply: Reply) -> Iterator[Json]:

@@ -121,6 +121,19 @@ async def test_refuses_grpc_by_another_method(
     assert gateway.script.arrivals == []
 
 
+@pytest.mark.parametrize(
+    "path", [ORDER_PATH, f"{ORDER_PATH}:cancel", f"{ORDER_PATH}/nothing", "/healthz", "/nothing"]
+)
+async def test_answers_grpc_in_its_own_way_where_rest_has_a_path(
+    gateway: Gateway, http: aiohttp.ClientSession, path: str
+) -> None:
+    headers = {"content-type": "application/grpc", "te": "trailers"}
+    async with http.post(path, data=b"\0\0\0\0\0", headers=headers) as reply:
+        assert (reply.status, reply.headers["grpc-status"]) == (200, "12")
+        assert reply.headers["grpc-message"] == "there is no such path"
+    assert gateway.script.arrivals == []
+
+
 async def test_refuses_grpc_metadata_that_is_a_server_s_to_send(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.address) as channel:
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
