@@ -232,6 +232,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/order/test_deliver_order.py::test_a_courier_delivers_their_own_and_no_others",),
     ),
     Mutant(
+        "an order with a coupon is shown as it was placed",
+        "services/order/queries.py",
+        "    _o.coupon_code == literal_column(\"''\"),\n",
+        "",
+        ("tests/order/test_placed.py::test_with_a_coupon_prices_are_those_after_it_whoever_has_applied_it",),
+    ),
+    Mutant(
+        "an order that was sent is shown as it was placed",
+        "services/order/queries.py",
+        "for state in life.SENT),",
+        "for state in ()),",
+        ("tests/order/test_placed.py::test_after_every_step_to_the_door_and_back",),
+    ),
+    Mutant(
+        "an order's address stands in two places",
+        "services/order/queries.py",
+        '    "delivery_address",\n',
+        "",
+        ("tests/order/test_placed.py::test_what_is_personal_is_in_no_second_place",),
+    ),
+    Mutant(
         "an order's transitions are filed out of order",
         "services/order/transitions.py",
         "feed=func.greatest(XID, _o.feed)",

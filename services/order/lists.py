@@ -12,8 +12,8 @@ from commerce.order.v1.order_pb2 import Order
 from commerce.order.v1.order_service_pb2 import ListOrdersRequest, OrderSorting
 from sqlalchemy import Integer, select, tuple_
 
-from services.order.queries import LINE
-from services.order.tables import order_lines, orders
+from services.order.queries import SHOWN
+from services.order.tables import orders
 from services.runtime.bounds import Bounds
 from services.runtime.ids import LAST_ID, first_id
 from services.runtime.statements import Statement, param, statement
@@ -26,7 +26,7 @@ PLAIN = (("store_id",), ("store_id", "state"), ("store_id", "customer_id"), ("cu
 # Where a list begins, by whether it falls.
 _START = {True: (LAST_ID, 2**63 - 1), False: (str(first_id(0)), -1)}
 
-_o, _l = orders.c, order_lines.c
+_o = orders.c
 _EQUAL = {name: _o[name] == param(name) for name in ("store_id", "state", "customer_id", "currency_code")}
 _BOUNDS = Bounds(time="placed", amount="total")
 _PLACED = _BOUNDS.of_time(_o.order_id, _o.create_time)
@@ -62,17 +62,9 @@ def _page(given: Sequence[str], order_by: OrderSorting.ValueType, bounded: bool 
     if bounded:
         conditions += (*_PLACED, *_TOTAL) if "currency_code" in given else _PLACED
     page = (
-        select(orders)
+        select(*SHOWN)
         .where(*conditions, place < after if falls else place > after)
         .order_by(*(key.desc() if falls else key for key in keys))
         .limit(param("size", Integer))
-        .subquery("page")
     )
-    sorting = [page.c[key.name].desc() if falls else page.c[key.name] for key in keys]
-    return statement(
-        select(page, *LINE)
-        .select_from(page.join(order_lines, _l.order_id == page.c.order_id))
-        .order_by(*sorting, _l.position),
-        f"orders by {', '.join(given)}",
-        fresh_plan=bounded,
-    )
+    return statement(page, f"orders by {', '.join(given)}", fresh_plan=bounded)

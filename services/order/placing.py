@@ -6,7 +6,7 @@ from commerce.order.v1.order_pb2 import Order
 from sqlalchemy import func, insert, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.order.queries import XID
+from services.order.queries import XID, as_placed
 from services.order.tables import customer_months, order_events, order_lines, orders
 from services.runtime.columns import BIGINTS, ID, INTEGERS, SMALLINTS, TEXTS, UUIDS
 from services.runtime.statements import given, param
@@ -47,6 +47,7 @@ _ORDER_COLUMNS = [
     "shipping_tax_minor_units",
     "shipping_tax_rate_ppm",
     "coupon_code",
+    "placed",
 ]
 _new_order = (
     insert(orders)
@@ -121,6 +122,7 @@ def placed(order: Order) -> dict[str, Any]:
         "order_shipping_tax_minor_units": order.shipping_tax.minor_units,
         "order_shipping_tax_rate_ppm": order.shipping_tax_rate_ppm,
         "order_coupon_code": order.coupon_code,
+        "order_placed": as_placed(order),
         "position": list(range(1, len(bought) + 1)),
         "product_id": [line.product_id for line in bought],
         "sku": [line.sku for line in bought],

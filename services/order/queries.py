@@ -1,7 +1,9 @@
 """The order service's SQL, by name."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
@@ -9,12 +11,17 @@ from commerce.order.v1.order_pb2 import Order, OrderEvent, OrderUpdate
 from sqlalchemy import (
     BigInteger,
     Text,
+    and_,
+    case,
     cast,
     func,
+    literal_column,
+    not_,
     select,
     update,
 )
 
+from services.order import life
 from services.order.tables import order_events, order_lines, order_settings, orders
 from services.runtime.columns import BIGINTS, SMALLINTS, UUIDS
 from services.runtime.statements import given, param, statement
@@ -37,20 +44,33 @@ LINE = (
     _l.shipped_quantity,
     _l.returned_quantity,
 )
+_line_of = itemgetter(*(column.name for column in LINE))
 _WITH_LINES = orders.join(order_lines, _l.order_id == _o.order_id)
 # What drives an order, feeds and counts is read where that is done: each column comes once more with every line.
 _NOT_SHOWN = {"traceparent", "due_time", "attempts", "last_error", "parked", "captured_minor_units", "feed"}
-_SHOWN = [column for column in _o if column.name not in _NOT_SHOWN]
+# Whoever reads the lines has no use for what was placed.
+WHOLE = [column for column in _o if column.name != "placed"]
+_SHOWN = [column for column in WHOLE if column.name not in _NOT_SHOWN]
 
-ORDER = statement(
-    select(*_SHOWN, *LINE)
-    .select_from(_WITH_LINES)
-    .where(_o.order_id == param("order_id"))
-    .order_by(_l.position),
-    "order",
+# What was placed stays as it was until a coupon changes its prices, or units are sent.
+_HOLDS = and_(
+    _o.placed.is_not(None),
+    _o.coupon_code == literal_column("''"),
+    *(_o.state != literal_column(f"{state:d}") for state in life.SENT),
 )
+_LINES = func.array(
+    select(func.row(*LINE)).where(_l.order_id == _o.order_id).order_by(_l.position).scalar_subquery()
+)
+# An order to be shown is one row: with what was placed where that holds, else with its lines as they are.
+SHOWN = (
+    *_SHOWN,
+    case((_HOLDS, _o.placed)).label("placed"),
+    case((not_(_HOLDS), _LINES)).label("lines"),
+)
+
+ORDER = statement(select(*SHOWN).where(_o.order_id == param("order_id")), "order")
 ORDERS_LOCKED = statement(
-    select(orders, *LINE)
+    select(*WHOLE, *LINE)
     .select_from(_WITH_LINES)
     .where(_o.order_id == func.any(param("order_ids", UUIDS)))
     .order_by(_o.order_id, _l.position)
@@ -113,39 +133,79 @@ LATEST = statement(
 
 
 def orders_of(rows: Iterable[Row]) -> list[Order]:
-    """Fold rows of orders with their lines into orders, in the rows' order."""
+    """Return the orders of rows as SHOWN, or fold rows of orders with a line each, in the rows' order."""
     folded: dict[Any, Order] = {}
     for row in rows:
         order = folded.get(row["order_id"])
         if order is None:
             order = folded[row["order_id"]] = order_of(row)
-        code = row["currency_code"]
-        order.lines.add(
-            product_id=str(row["product_id"]),
-            sku=row["sku"],
-            name=row["name"],
-            quantity=row["quantity"],
-            unit_price=Money(currency_code=code, minor_units=row["unit_price_minor_units"]),
-            discount=Money(currency_code=code, minor_units=row["line_discount"]),
-            tax=Money(currency_code=code, minor_units=row["line_tax"]),
-            tax_rate_ppm=row["tax_rate_ppm"],
-            shipped_quantity=row["shipped_quantity"],
-            returned_quantity=row["returned_quantity"],
-        )
+        if "product_id" in row:
+            _add_line(order, *_line_of(row))
     return list(folded.values())
 
 
 def order_of(row: Row) -> Order:
-    """Return an order without its lines."""
+    """Return an order, with the lines that come in the same row."""
+    placed = row.get("placed")
+    order = Order.FromString(placed) if placed else _placed(row)
+    for line in row.get("lines") or ():
+        _add_line(order, *line)
+    order.state = row["state"]
+    order.sequence = row["sequence"]
+    order.update_time.CopyFrom(timestamp(row["update_time"]))
+    order.refunded.currency_code = row["currency_code"]
+    order.refunded.minor_units = row["refunded_minor_units"]
+    order.unpaid_reason = row["unpaid_reason"]
+    order.payment_method = row["payment_method"]
+    order.reason = row["reason"]
+    order.payment_id = str(row["payment_id"] or "")
+    order.next_action_url = row["next_action_url"]
+    if row["payment_expire_time"]:
+        order.payment_expire_time.CopyFrom(timestamp(row["payment_expire_time"]))
+    if row["delivery_address"]:
+        order.delivery_address.CopyFrom(PostalAddress.FromString(row["delivery_address"]))
+    return order
+
+
+def _add_line(
+    order: Order,
+    product_id: UUID,
+    sku: str,
+    name: str,
+    quantity: int,
+    unit_price: int,
+    discount: int,
+    tax: int,
+    tax_rate_ppm: int,
+    shipped_quantity: int,
+    returned_quantity: int,
+) -> None:
+    """Add a line to an order, from the values of LINE."""
+    code = order.total.currency_code
+    order.lines.add(
+        product_id=str(product_id),
+        sku=sku,
+        name=name,
+        quantity=quantity,
+        unit_price=Money(currency_code=code, minor_units=unit_price),
+        discount=Money(currency_code=code, minor_units=discount),
+        tax=Money(currency_code=code, minor_units=tax),
+        tax_rate_ppm=tax_rate_ppm,
+        shipped_quantity=shipped_quantity,
+        returned_quantity=returned_quantity,
+    )
+
+
+def _placed(row: Row) -> Order:
+    """Return what `placed` holds of an order, but for its lines."""
 
     def money(name: str) -> Money:
         return Money(currency_code=row["currency_code"], minor_units=row[f"{name}_minor_units"])
 
-    order = Order(
+    return Order(
         order_id=str(row["order_id"]),
         store_id=str(row["store_id"]),
         customer_id=str(row["customer_id"]),
-        state=row["state"],
         total=money("total"),
         subtotal=money("subtotal"),
         discount=money("discount"),
@@ -154,24 +214,35 @@ def order_of(row: Row) -> Order:
         shipping=money("shipping"),
         shipping_tax=money("shipping_tax"),
         shipping_tax_rate_ppm=row["shipping_tax_rate_ppm"],
-        refunded=money("refunded"),
-        unpaid_reason=row["unpaid_reason"],
         coupon_code=row["coupon_code"],
-        sequence=row["sequence"],
         create_time=timestamp(row["create_time"]),
-        update_time=timestamp(row["update_time"]),
-        payment_method=row["payment_method"],
-        reason=row["reason"],
-        payment_id=str(row["payment_id"] or ""),
-        next_action_url=row["next_action_url"],
+        expire_time=timestamp(row["expire_time"]) if row["expire_time"] else None,
     )
-    if row["expire_time"]:
-        order.expire_time.CopyFrom(timestamp(row["expire_time"]))
-    if row["payment_expire_time"]:
-        order.payment_expire_time.CopyFrom(timestamp(row["payment_expire_time"]))
-    if row["delivery_address"]:
-        order.delivery_address.CopyFrom(PostalAddress.FromString(row["delivery_address"]))
-    return order
+
+
+# What an order's columns tell beside `placed`: what changes, and what is personal, which stands in one place only.
+_TOLD = (
+    "state",
+    "sequence",
+    "update_time",
+    "refunded",
+    "unpaid_reason",
+    "payment_method",
+    "reason",
+    "payment_id",
+    "next_action_url",
+    "payment_expire_time",
+    "delivery_address",
+)
+
+
+def as_placed(order: Order) -> bytes:
+    """Return what is kept of an order as it is placed."""
+    kept = Order()
+    kept.CopyFrom(order)
+    for name in _TOLD:
+        kept.ClearField(name)  # type: ignore[arg-type]
+    return kept.SerializeToString()
 
 
 def repriced(order: Order) -> dict[str, Any]:

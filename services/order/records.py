@@ -42,7 +42,7 @@ _leased = (
             case((_o.expire_time > NOW, _o.expire_time)),
         )
     )
-    .returning(*orders.c)
+    .returning(*queries.WHOLE)
     .cte("leased")
 )
 _DUE = statement(
@@ -52,7 +52,7 @@ _DUE = statement(
     "orders due",
 )
 _REREAD = statement(
-    select(orders, *LINE)
+    select(*queries.WHOLE, *LINE)
     .select_from(orders.outerjoin(order_lines, _l.order_id == _o.order_id))
     .where(_o.order_id == func.any(param("order_ids", UUIDS)))
     .order_by(_o.order_id, _l.position),

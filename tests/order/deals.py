@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 
 import asyncpg
+from commerce.catalog.v1.catalog_service_pb2 import UpdateProductRequest
 from commerce.common.v1.money_pb2 import Money
 from commerce.common.v1.postal_address_pb2 import PostalAddress
 from commerce.order.v1 import coupon_service_pb2 as coupon_rpc
@@ -12,7 +13,7 @@ from commerce.order.v1.settings_service_pb2 import OrderSettings, ShippingRate, 
 from commerce.payment.v1.payment_service_pb2 import GetPaymentRequest
 
 from tests.order.asks import order_of
-from tests.shop import new_id
+from tests.shop import eventually, new_id
 
 
 def money(amount, currency="EUR"):
@@ -100,6 +101,14 @@ def preview(shop, customer, *lines, **given):
     wanted = [rpc.CreateOrderLine(product_id=product, quantity=quantity) for product, quantity in lines]
     values = {"store_id": shop.store_id, "customer_id": customer, "lines": wanted}
     return rpc.PreviewOrderRequest(**(values | given))
+
+
+async def costs(shop, product, minor_units):
+    """The product's price from now on, once the order service knows it."""
+    request = UpdateProductRequest(product_id=product, price=money(minor_units), request_id=new_id())
+    await shop.catalog.UpdateProduct(request)
+    known = 'SELECT FROM "order".products WHERE product_id = $1 AND price_minor_units = $2'
+    await eventually(lambda: shop.clients.rows(known, product, minor_units))
 
 
 @asynccontextmanager

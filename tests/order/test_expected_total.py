@@ -1,28 +1,17 @@
 """CreateOrder's expected_total: the customer pays what they were shown, or nothing."""
 
 import pytest
-from commerce.catalog.v1.catalog_service_pb2 import UpdateProductRequest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.common.v1.money_pb2 import Money
 from commerce.order.v1.order_events_pb2 import OrderCreated
 
 from tests.order.asks import create, order_of
-from tests.order.deals import money, new_coupon, preview, set_up, ships, tax, to, used
-from tests.shop import eventually, new_id, refused
+from tests.order.deals import costs, money, new_coupon, preview, set_up, ships, tax, to, used
+from tests.shop import new_id, refused
 
 
 async def shown(shop, customer, cart, **given):
     """What the customer sees before they order."""
     return (await shop.orders.PreviewOrder(preview(shop, customer, *cart, **given))).order.total
-
-
-async def costs(shop, product, minor_units):
-    """The product's price from now on, once the order service knows it."""
-    price = Money(currency_code="EUR", minor_units=minor_units)
-    request = UpdateProductRequest(product_id=product, price=price, request_id=new_id())
-    await shop.catalog.UpdateProduct(request)
-    known = 'SELECT FROM "order".products WHERE product_id = $1 AND price_minor_units = $2'
-    await eventually(lambda: shop.clients.rows(known, product, minor_units))
 
 
 async def test_an_order_that_costs_what_was_shown_is_placed_whatever_it_is_made_of(shop):
