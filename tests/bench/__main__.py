@@ -18,6 +18,7 @@ from rich.table import Table
 
 from tests.bench import (
     calls,
+    counts,
     fairness,
     h2load,
     idle,
@@ -42,6 +43,7 @@ ROWS: dict[str, Row] = {
     "rest": calls.rest,
     "create": writes.create_order,
     "checkouts": writes.whole_checkouts,
+    "counts": counts.counts,
     "cpu": overload.cost,
     "curve": overload.curve,
     "latency": streams.latency,

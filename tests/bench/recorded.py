@@ -78,7 +78,9 @@ def _statements(text: str) -> list[tuple[str, Statement]]:
         if kind == "LOG" and (head == "statement" or head.startswith("execute")):
             found.append((process, Statement(role, rest.strip())))
         elif kind == "DETAIL" and head == "Parameters":
-            latest = next(statement for owner, statement in reversed(found) if owner == process)
+            latest = next((statement for owner, statement in reversed(found) if owner == process), None)
+            if latest is None:
+                continue  # Of a statement that took so long that it is told a second time.
             latest.values = {int(number): value for number, value in _PARAMETER.findall(rest)}
     return [
         (process, statement)
