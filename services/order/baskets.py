@@ -23,7 +23,7 @@ from services.order.tables import customers, order_settings, products
 from services.runtime.callers import customer_not_found
 from services.runtime.columns import UUIDS
 from services.runtime.database import Database
-from services.runtime.refusals import Refusal, invalid
+from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
 
 Product: TypeAlias = Mapping[str, Any]
@@ -98,8 +98,6 @@ class Baskets:
         Refused with CUSTOMER_NOT_FOUND, PRODUCT_NOT_FOUND or PRODUCT_ARCHIVED.
         """
         wanted = [line.product_id.lower() for line in request.lines]
-        if len(set(wanted)) < len(wanted):
-            raise invalid("lines", "must name each product once")
         rows = await self._database.rows(
             BASKET, product_ids=wanted, store_id=request.store_id, customer_id=request.customer_id
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import protovalidate
 from buf.validate import validate_pb2
 from commerce.common.v1.error_reason_pb2 import ErrorReason
+from commerce.options.v1 import options_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
@@ -93,6 +94,7 @@ def _wrong(message: Message, data: bytes) -> list[tuple[str, str]]:
         pairs += _shortened(message, _holders(message.DESCRIPTOR))
     are_right = spell(message)
     pairs += _broken_rules(message)
+    pairs += _named_again(message)
     if not are_right:
         broken = {path for path, _ in pairs}
         pairs += [(path, text) for path, text in misspelled(message) if path not in broken]
@@ -140,6 +142,25 @@ def _path(field: Any) -> str:
         subscript = element.subscript
         parts.append(element.field_name + (in_brackets(subscript.value) if subscript is not None else ""))
     return ".".join(parts)
+
+
+def _named_again(message: Message) -> Iterator[tuple[str, str]]:
+    """Tell of the lists of a request that name something more than once."""
+    for name, by, must in _distinct(message.DESCRIPTOR):
+        items = getattr(message, name)
+        if len(items) > 1 and len({getattr(each, by).lower() for each in items}) < len(items):
+            yield name, must
+
+
+@cache
+def _distinct(kind: Descriptor) -> tuple[tuple[str, str, str], ...]:
+    """Return the lists whose items differ, the field in which they do, and what must be."""
+    by = {field.name: field.GetOptions().Extensions[options_pb2.distinct] for field in kind.fields}
+    return tuple(
+        (name, field, f"must name each {field.removesuffix('_id')} once")
+        for name, field in by.items()
+        if field
+    )
 
 
 class _Holder(NamedTuple):

@@ -124,6 +124,24 @@ def unspelled(contract):
     }
 
 
+def misplaced(contract):
+    """The fields with `distinct` that are no list of a request, or whose items have no such text: nobody looks."""
+    requests = {rpc.method.input_type.removeprefix(".") for rpc in contract.rpcs}
+    return {
+        f"{name}.{field.name}"
+        for name, message in contract.messages.items()
+        for field in message.field
+        if (by := field.options.Extensions[options_pb2.distinct])
+        and not (name in requests and _has_items_with(contract, field, by))
+    }
+
+
+def _has_items_with(contract, field, text):
+    item = contract.messages.get(field.type_name.removeprefix("."))
+    texts = {each.name for each in item.field if each.type == Field.TYPE_STRING} if item else set()
+    return field.label == Field.LABEL_REPEATED and text in texts
+
+
 def _holds_text(contract, field):
     rules = field.options.Extensions[validate_pb2.field]
     if field.type == Field.TYPE_MESSAGE:
@@ -262,6 +280,26 @@ def test_that_people_type_is_found_when_it_does_not_say_its_kind(contract, messa
         copy.field(message, field).options.ClearExtension(options_pb2.text)
 
     assert unspelled(contract.broken(forgotten)) == {f"{message}.{field}"}
+
+
+def test_whose_items_differ_is_where_it_is_looked_at(contract):
+    assert misplaced(contract) == set()
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "by"),
+    [
+        ("commerce.order.v1.CreateOrderRequest", "lines", "product"),
+        ("commerce.order.v1.CreateOrderRequest", "lines", "quantity"),
+        ("commerce.order.v1.CreateOrderRequest", "delivery_address", "city"),
+        ("commerce.order.v1.Order", "lines", "product_id"),
+    ],
+)
+def test_whose_items_differ_is_found_where_nobody_looks(contract, message, field, by):
+    def forgotten(copy):
+        copy.field(message, field).options.Extensions[options_pb2.distinct] = by
+
+    assert misplaced(contract.broken(forgotten)) == {f"{message}.{field}"}
 
 
 def test_that_is_a_reason_to_refuse_has_a_status(contract):

@@ -249,6 +249,7 @@ EVENTS_FIELD_NUMBER: builtins.int
 STATUS_FIELD_NUMBER: builtins.int
 PII_FIELD_NUMBER: builtins.int
 TEXT_FIELD_NUMBER: builtins.int
+DISTINCT_FIELD_NUMBER: builtins.int
 access: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.MethodOptions, Access]
 """Who may call the RPC. Every RPC has one; a missing rule fails the build."""
 deadline_seconds: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.MethodOptions, builtins.int]
@@ -265,3 +266,7 @@ pii: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, Pii.V
 """What kind of personal data the field holds. Such fields are never logged or traced."""
 text: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, Text.ValueType]
 """What kind of text the field holds, each item of it where there are many. Of a Money it is the currency that is meant."""
+distinct: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, builtins.str]
+"""The text, in whatever letters, in which the items of a request's list differ: "product_id". A rule in CEL that compares
+the items takes longer than all other rules of a request together.
+"""
