@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -28,6 +29,8 @@ SMALLINTS = ARRAY(SmallInteger)
 BOOLEANS = ARRAY(Boolean)
 TIMES = ARRAY(TIME)
 DATES = ARRAY(Date)
+FLOATS = ARRAY(Float)
+JSONS = ARRAY(postgresql.JSONB)
 
 # The moment itself, not the begin of the transaction.
 NOW = func.clock_timestamp()

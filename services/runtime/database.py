@@ -168,6 +168,11 @@ class Database:
         rows = await self.rows(statement, **values)
         return rows[0] if rows else None
 
+    async def rows_once(self, statement: Statement, **values: Any) -> list[Row]:
+        """Run one statement by itself, for someone who knows what else to do when it fails, in whatever way."""
+        async with self.connection() as connection:
+            return await connection.rows(statement, values)
+
     async def take(self) -> Connection:
         """Wait for a connection; who waits longest is served first. Whoever takes one gives it back."""
         ready = self._ready()

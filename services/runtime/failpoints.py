@@ -1,7 +1,8 @@
 """Named points at which a test has a process die, or stand still while it kills another one.
 
-They lie before and after each commit, each call to another service or provider, and each publishing of events. A file
-in the folder that COMMERCE_FAILPOINTS names arms the point of its name, once, for whichever replica comes there first:
+They lie before and after each commit, each batch, each call to another service or provider, and each publishing of
+events. A file in the folder that COMMERCE_FAILPOINTS names arms the point of its name, once, for whichever replica
+comes there first:
 
     echo die  > "$COMMERCE_FAILPOINTS/order after commit CreateOrder"
     echo hold > "$COMMERCE_FAILPOINTS/order before call ReserveStock"     (goes on when "….go" is there)

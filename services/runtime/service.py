@@ -33,8 +33,9 @@ from services.runtime.server import Server, run_until
 from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.shares import Shares
+from services.runtime.statements import Statement
 from services.runtime.tokens import Tokens
-from services.runtime.work import Reaction, Work
+from services.runtime.work import End, Reaction, Work, commit_together
 
 CANCELLED_AGAIN_SECONDS = 2.0
 
@@ -99,6 +100,10 @@ class Runtime:
             await work.roll_back(error)
             raise
         self.relay.committed(work.announced())
+
+    async def commit_together(self, last: Statement, ends: Sequence[End], **values: Any) -> list[End]:
+        """End many works with one statement: see there."""
+        return await commit_together(self.database, last, ends, **values)
 
 
 Build = Callable[[Runtime], Parts]

@@ -4,7 +4,7 @@ A call's first reply, and the events it publishes, are rows of the same transact
 statement carries them in that statement (`Work.commit`) and needs no BEGIN.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,26 +22,30 @@ from services.runtime.refusals import Refusal
 from services.runtime.statements import Statement, given, statement
 from services.runtime.tables import first_replies, outbox
 
+_EVENT = (("event_id", UUIDS), ("type", TEXTS), ("payload", BYTES), ("traceparent", TEXTS))
+_REPLY = (("request_id", UUIDS), ("request_hash", BYTES), ("reply", BYTES))
 
-def _inserted(table: Table, *columns: tuple[str, Any]) -> Any:
-    """Insert the rows of arrays, which are given by the columns' names after an underscore."""
+
+def _inserted(table: Table, columns: Sequence[tuple[str, Any]], held: Any = None) -> Any:
+    """Insert the rows of arrays, which are given by the columns' names after an underscore.
+
+    Where they are of many works, each row is of the one that its table's "…_of" names, and goes in if that is `held`.
+    """
     names = [name for name, _ in columns]
-    return insert(table).from_select(names, select(given(*columns, prefix="_")))
+    if held is None:
+        return insert(table).from_select(names, select(given(*columns, prefix="_")))
+    rows = given(*columns, (f"{table.name}_of", UUIDS), name=f"{table.name}_rows", prefix="_")
+    of = rows.c[f"{table.name}_of"].in_(select(held))
+    return insert(table).from_select(names, select(*(rows.c[name] for name in names)).where(of))
 
 
-def _events() -> Any:
-    columns = (("event_id", UUIDS), ("type", TEXTS), ("payload", BYTES), ("traceparent", TEXTS))
-    return _inserted(outbox, *columns).cte("events")
+def closing(core: Any, name: str = "", held: Any = None) -> Statement:
+    """Compile a statement that ends its work: it also writes the first reply and the events (see Work.commit).
 
-
-def _reply() -> Any:
-    columns = (("request_id", UUIDS), ("request_hash", BYTES), ("reply", BYTES))
-    return _inserted(first_replies, *columns).cte("first_reply")
-
-
-def closing(core: Any, name: str = "") -> Statement:
-    """Compile a statement that ends its work: it also writes the first reply and the events (see Work.commit)."""
-    closed: Executable = core.add_cte(_events(), _reply())
+    One that ends many works (see commit_together) says whose changes were `held`: a column of their ids.
+    """
+    events = _inserted(outbox, _EVENT, held).cte("events")
+    closed: Executable = core.add_cte(events, _inserted(first_replies, _REPLY, held).cte("first_reply"))
     return statement(closed, name)
 
 
@@ -246,6 +250,49 @@ class Call(Work):
             *_, last = key.values()
             raise not_found(last)
         return rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """How one of many works ends: what it changes, by its id, and the first reply where there is a call."""
+
+    work: Work
+    id: str
+    reply: Message | None = None
+
+
+async def commit_together(
+    database: Database, last: Statement, ends: Sequence[End], **values: Any
+) -> list[End]:
+    """End many works, in which nothing was run, with one statement; return those whose change it held.
+
+    The statement is made by `closing` for many, and returns the `id` of each that was held. The others have not ended.
+    """
+    everything = values | _closings(ends)
+    if failpoints.ARMED:
+        for end in ends:
+            await end.work._reach("before")
+    async with database.connection() as connection:
+        rows = await connection.rows(last, everything)
+    ids = {str(row["id"]) for row in rows}
+    held = [end for end in ends if end.id in ids]
+    for end in held:
+        end.work.committed = True
+    if failpoints.ARMED:
+        for end in held:
+            await end.work._reach("after")
+    return held
+
+
+def _closings(ends: Sequence[End]) -> dict[str, Any]:
+    gathered: dict[str, list[Any]] = {"_outbox_of": [], "_first_replies_of": []}
+    for end in ends:
+        one = end.work._closing(end.reply)
+        gathered["_outbox_of"] += [end.id] * len(one["_event_id"])
+        gathered["_first_replies_of"] += [end.id] * len(one["_request_id"])
+        for name, values in one.items():
+            gathered.setdefault(name, []).extend(values)
+    return gathered
 
 
 Reaction = Callable[[Any, Work], Awaitable[None]]
