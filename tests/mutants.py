@@ -27,6 +27,7 @@ NO_FAULT = (
 )
 OUTBOX, HOUSEKEEPING = "tests/runtime/test_outbox.py", "tests/runtime/test_housekeeping.py"
 TIME = "tests/saga/test_time.py"
+AT_ONCE = "tests/payment/payments/test_payments_at_once.py"
 REFUSALS, LANGUAGE = "tests/contract/test_every_refusal.py", "tests/edge/test_language.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -396,11 +397,57 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an outcome worked out from an old version",
         "services/payment/payments/records.py",
-        'version=case((version == param("version"), version + 1), else_=null()),',
-        'version=case((version >= param("version"), version + 1), else_=null()),',
+        'version=case((version == param("version"), version + 1), else_=null())',
+        'version=case((version >= param("version"), version + 1), else_=null())',
         (
             "tests/payment/payments/test_ingest_webhook.py::test_news_of_a_refund_that_cannot_be_true_is_parked",
         ),
+    ),
+    Mutant(
+        "one bad member fails its batch",
+        "services/runtime/batches.py",
+        "            if _may_be_done(error):\n",
+        "            if True:\n",
+        (
+            "tests/runtime/test_batches.py::test_one_who_is_at_fault_fails_alone",
+            f"{AT_ONCE}::test_one_that_cannot_be_recorded_fails_alone",
+        ),
+    ),
+    Mutant(
+        "a batch is acknowledged before its commit",
+        "services/runtime/batches.py",
+        "                results = await self._together([each.item for each in batch])\n",
+        """                for each in batch:
+                    each.tell(True)
+                results = await self._together([each.item for each in batch])
+""",
+        ("tests/runtime/test_batches.py::test_nobody_is_told_before_it_is_done", TILL),
+    ),
+    Mutant(
+        "neighbours' replies are swapped",
+        "services/runtime/batches.py",
+        "zip(batch, results, strict=True)",
+        "zip(batch, results[::-1], strict=True)",
+        (
+            "tests/runtime/test_batches.py::test_those_who_come_meanwhile_go_together_and_each_is_told_their_own",
+            f"{AT_ONCE}::test_an_order_that_is_paid_and_one_that_is_asked_for_twice_are_charged_once",
+        ),
+    ),
+    Mutant(
+        "an order that is asked for twice in a batch is recorded for both",
+        "services/payment/payments/writer.py",
+        """str(row["payment_id"]) for row in found}
+        return [values["payment_id"] in""",
+        """str(row["payment_id"]) for row in found}
+        return [bool(recorded) or values["payment_id"] in""",
+        (f"{AT_ONCE}::test_an_order_that_is_paid_and_one_that_is_asked_for_twice_are_charged_once",),
+    ),
+    Mutant(
+        "what a batch did not hold is told all the same",
+        "services/runtime/work.py",
+        "for name in names)).where(of))",
+        "for name in names)))",
+        (f"{AT_ONCE}::test_one_that_has_moved_meanwhile_is_worked_out_anew_and_told_once",),
     ),
     Mutant(
         "what waited begins while something is in flight",

@@ -4,6 +4,8 @@ Whoever asks does not give up. At the end the provider's book is ours to the cen
 twice, nothing is open, and every webhook is on record.
 """
 
+import asyncio
+
 import nats
 import pytest
 from commerce.common.v1.money_pb2 import LineAmount, Money
@@ -20,6 +22,8 @@ from tests.shop import Clients, Shop, new_id
 
 VICTIMS = ["payment", "sandbox", "nats", "postgres"]
 PARCELS = (1200, 500, 299)
+# So many buyers at once that some of them come while another's payment is written.
+CROWD = 24
 
 # Where it passes, each "before" and "after".
 ACCEPTED = [
@@ -59,6 +63,7 @@ SILENCE = [
     "payment provider look up authorize",
     "payment commit record authorize",
 ]
+AT_ONCE = ["payment batch payments recorded", "payment batch payments changed"]
 EXPIRY = [
     "payment commit expire payment",
     "payment provider expire",
@@ -262,6 +267,15 @@ async def test_what_a_silent_provider_did_is_found_out_and_happens_once(matrix):
 
 
 PROMISED = Ends(state="AUTHORIZED", operations=("authorize",), events={"PaymentAuthorized": 1})
+
+
+async def test_what_is_recorded_together_happens_once_to_each(matrix):
+    async def act():
+        await asyncio.gather(*(matrix.sale() for _ in range(CROWD)))
+
+    await matrix.run(AT_ONCE, VICTIMS, act)
+
+    await matrix.add_up(PROMISED)
 
 
 async def test_a_payment_whose_customer_does_not_act_expires_once(matrix):

@@ -146,3 +146,5 @@ def test_the_worlds_know_trouble_and_every_end():
     assert ends == {"CAPTURED", "VOIDED", "EXPIRED", "PARTIALLY_REFUNDED", "REFUNDED", "FAILED", "DISPUTED"}
     for trouble in ("dies", "lost", "unanswered", "not sent", "never seen", "forgets", "dispute", "expired"):
         assert trouble in diary, trouble
+    for together in ("payments recorded at once", "payments changed at once"):
+        assert diary.count(together) > 20, together

@@ -6,9 +6,9 @@ commit is all or nothing, and its answer may be lost. What each statement does i
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from google.protobuf.message import Message
@@ -19,6 +19,7 @@ from services.runtime.callers import Caller
 from services.runtime.database import unavailable
 from services.runtime.statements import Statement
 from services.runtime.telemetry import Trace
+from services.runtime.work import End
 from tests.simulation.loop import PROCESS
 from tests.simulation.network import Network
 
@@ -45,15 +46,23 @@ class TillDatabase:
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement by itself. Refused with UNAVAILABLE; then it may have been done."""
+        try:
+            return await self._run(statement, **values)
+        except OSError:
+            raise unavailable() from None
+
+    async def rows_once(self, statement: Statement, **values: Any) -> list[Row]:
+        """Run one statement by itself. Raises OSError; then it may have been done."""
+        self.network.note(f"{statement.name} at once")
+        return await self._run(statement, **values)
+
+    async def _run(self, statement: Statement, **values: Any) -> list[Row]:
         found: list[Row] = []
 
         async def body(work: Transaction) -> None:
             found.extend(await work.rows(statement, **values))
 
-        try:
-            await self.carry_out(body)
-        except OSError:
-            raise unavailable() from None
+        await self.carry_out(body)
         return found
 
     async def row(self, statement: Statement, **values: Any) -> Row | None:
@@ -68,6 +77,23 @@ class TillDatabase:
             await work.close()
         finally:
             work.end()
+
+    async def commit_together(self, last: Statement, ends: Sequence[End], **values: Any) -> list[End]:
+        """End many works with one statement: those whose change it held."""
+        self.network.note(f"{last.name} at once")
+        held: list[End] = []
+
+        async def body(work: Transaction) -> None:
+            ids = {row["id"] for row in await work.rows(last, **values)}
+            for end in ends:
+                if end.id in ids:
+                    await cast(Transaction, end.work).join(work, end.reply)
+                    held.append(end)
+
+        await self.carry_out(body)
+        for end in held:
+            end.work.committed = True
+        return held
 
     def payment_rows(self, payment_id: str, see: "Transaction | None" = None) -> list[Row]:
         """A payment with its operations and disputes, as its query returns it."""
@@ -141,10 +167,7 @@ class Transaction:
         """Commit: all of it or nothing, with the first reply of a call."""
         if self.committed:
             return
-        if self._request_id:
-            if await self.get("replies", self._request_id, lock=True):
-                raise asyncpg.UniqueViolationError("first_replies_pkey")
-            self.put("replies", self._request_id, {"reply": reply})
+        await self.join(self, reply)
         if self._statements > 1:
             await self._trip()
         self._check()
@@ -156,6 +179,16 @@ class Transaction:
         await self._trip()
         for action in self._after:
             action()
+
+    async def join(self, work: "Transaction", reply: Message | None) -> None:
+        """Have the first reply, the events and what waits for the commit be those of a work."""
+        if self._request_id:
+            if await work.get("replies", self._request_id, lock=True):
+                raise asyncpg.UniqueViolationError("first_replies_pkey")
+            work.put("replies", self._request_id, {"reply": reply})
+        if work is not self:
+            work._outbox += self._outbox
+            work._after += self._after
 
     async def roll_back(self, error: BaseException) -> None:
         """Undo everything."""

@@ -31,7 +31,7 @@ async def _payment_recorded(work: Transaction, due_seconds: float, **values: Any
         gateway=values["gateway"],
     )
     work.put(OPERATIONS, operation_id, operation)
-    return [{"operation_id": operation_id}]
+    return [{"payment_id": values["payment_id"]}]
 
 
 async def _tombstone(work: Transaction, **values: Any) -> list[Row]:
@@ -119,10 +119,52 @@ async def _payment_changed(work: Transaction, **values: Any) -> list[Row]:
     return [{"payment_id": payment["payment_id"]}]
 
 
+async def _payments_recorded(work: Transaction, **columns: list[Any]) -> list[Row]:
+    found = []
+    for values in sorted(_each(columns), key=lambda one: one["order_id"]):
+        found += await _payment_recorded(work, **values)
+    return found
+
+
+async def _payments_changed(work: Transaction, **columns: list[Any]) -> list[Row]:
+    """Those that nobody holds, and that have not moved."""
+    rows = {name: columns.pop(name) for name in (*_ENTRY, *_NEXT)}
+    found = []
+    for values in _each(columns):
+        payment_id = values["payment_id"]
+        if not work.free(PAYMENTS, payment_id):
+            continue
+        payment = await work.get(PAYMENTS, payment_id)
+        if payment is not None and payment["version"] == values["version"]:
+            own = _own(rows, _ENTRY, payment_id) | _own(rows, _NEXT, payment_id)
+            await _payment_changed(work, **values, **own)
+            found.append({"id": payment_id})
+    return found
+
+
+# What goes with a payment's change in any number; last, whose it is.
+_ENTRY = "transaction_ids", "positions", "kinds", "accounts", "debits", "credits", "product_ids", "entry_of"
+_NEXT = tuple(
+    f"next_{name}"
+    for name in ("id", "kind", "amount", "request", "reason", "wanted", "traceparent", "lines", "of")
+)
+
+
+def _each(columns: dict[str, list[Any]]) -> list[Row]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _own(rows: dict[str, list[Any]], names: tuple[str, ...], payment_id: str) -> dict[str, list[Any]]:
+    *own, whose = names
+    return {
+        name: [value for value, of in zip(rows[name], rows[whose], strict=True) if of == payment_id]
+        for name in own
+    }
+
+
 def _following(work: Transaction, operation: Row, values: Row) -> None:
-    names = ("id", "kind", "amount", "request", "reason", "wanted", "traceparent")
-    given = zip(*(values[f"next_{name}"] for name in names), strict=True)
-    for operation_id, kind, amount, request_id, reason, wanted, traceparent in given:
+    given = zip(*(values[name] for name in _NEXT[:-1]), strict=True)
+    for operation_id, kind, amount, request_id, reason, wanted, traceparent, lines in given:
         following = _operation(
             operation_id=str(operation_id),
             payment_id=operation["payment_id"],
@@ -137,7 +179,7 @@ def _following(work: Transaction, operation: Row, values: Row) -> None:
             create_time=values["update_time"],
             due_time=work.in_seconds(0),
             gateway=operation["gateway"],
-            lines=values["next_lines"],
+            lines=lines,
         )
         work.put(OPERATIONS, str(operation_id), following)
 
@@ -265,6 +307,7 @@ def _operation(**values: Any) -> Row:
 
 STATEMENTS: Statements = {
     records.PAYMENT_RECORDED.name: _payment_recorded,
+    records.PAYMENTS_RECORDED.name: _payments_recorded,
     records.TOMBSTONE.name: _tombstone,
     queries.PAYMENT.name: _payment,
     queries.PAYMENT_OF_ORDER.name: _payment_of_order,
@@ -274,6 +317,7 @@ STATEMENTS: Statements = {
     queries.PAYMENT_OF_REFERENCE_LOCKED.name: _locked_by_reference,
     records.OPERATION_RECORDED.name: _operation_recorded,
     records.PAYMENT_CHANGED.name: _payment_changed,
+    records.PAYMENTS_CHANGED_AND_CLOSED.name: _payments_changed,
     queries.OPERATIONS_DUE.name: _operations_due,
     queries.OPERATION_TAKEN.name: _operation_taken,
     queries.OPERATION_LATER.name: _operation_later,

@@ -49,6 +49,7 @@ from tests.simulation.till_statements import STATEMENTS
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ORDERS = 4
+RUSH, TWICE = 0.3, 0.2
 AMOUNT = 1000
 ACTION_WAIT_SECONDS = 30
 # A provider forgets no sooner: what was sent before has arrived by then.
@@ -91,6 +92,10 @@ class _Runtime:
     def carry_out(self) -> Any:
         return self.database.carry_out
 
+    @property
+    def commit_together(self) -> Any:
+        return self.database.commit_together
+
 
 @dataclass
 class Order:
@@ -130,6 +135,8 @@ class World:
         self.processes = [self._provider, *(replica.process for replica in self.replicas)]
         self.modes = {self.new_id(): mode for mode in MODES}
         self.orders = [self._order() for _ in range(ORDERS)]
+        # In some worlds all come at once, some twice, and to the same replica: what they ask for is recorded together.
+        self.rush = seed.random() < RUSH
         self.wrong: list[str] = []
         self._ids = 0
 
@@ -254,7 +261,7 @@ class World:
     async def _live(self, order: Order) -> None:
         acts = [self._accept, self._ship, self._capture, self._refund, self._void, self._return]
         acts += [self._ship, self._capture, self._refund, self._cancel, self._confirm]
-        await asyncio.sleep(self.seed.uniform(0, 4))
+        await asyncio.sleep(0 if self.rush else self.seed.uniform(0, 4))
         for act in self.seed.choices(acts, k=self.seed.randint(1, 5)):
             self.loop.spawn(self._act(act, order, self.seed.uniform(0, 15)))
         request = rpc.AuthorizePaymentRequest(
@@ -265,6 +272,11 @@ class World:
             payment_method=self.seed.choice(METHODS),
             request_id=self.new_id(),
         )
+        if self.rush and self.seed.random() < TWICE:
+            again = rpc.AuthorizePaymentRequest()
+            again.CopyFrom(request)
+            again.request_id = self.new_id()
+            self.loop.spawn(self._insist("AuthorizePayment", again))
         reply = await self._insist("AuthorizePayment", request)
         order.asked = True
         if reply is not None:
@@ -323,7 +335,7 @@ class World:
 
     async def _insist(self, name: str, request: Any) -> Any:
         while True:
-            replica = self.seed.choice(self.replicas)
+            replica = self.replicas[0] if self.rush else self.seed.choice(self.replicas)
             try:
                 return await self._ask(replica, name, lambda one: self._answer(one, name, request))
             except (Unanswered, OSError):

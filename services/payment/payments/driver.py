@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from services.payment.gateways.registry import Gateways
 from services.payment.payments import messages, queries, records
+from services.payment.payments.writer import Writer
 from services.payment.rules import amounts, authorize, give_up, transitions
 from services.payment.rules.change import Change, waits
 from services.payment.rules.life import Contradiction, not_allowed
@@ -71,6 +72,7 @@ class Driver:
         self.long_lease_seconds = 2 * timeout_seconds + 1
         # Rings when an operation is due that nobody carries.
         self.bell = Bell()
+        self._writer = Writer(runtime)
 
     async def authorize(
         self, asked: Payment, call: Call, answer: Answer, spare: Sequence[str] = ()
@@ -85,7 +87,7 @@ class Driver:
             "traceparent": operation.traceparent,
             "due_seconds": self._lease_seconds,
         }
-        if await self._runtime.database.rows(records.PAYMENT_RECORDED, **values):
+        if await self._writer.record(values):
             return await self._carry(asked, operation, call, answer, spare)
         payment = await self.standing(asked)
         assert payment is not None
@@ -283,12 +285,12 @@ class Driver:
         values = records.values_of_change(change, _due_seconds(change))
         if call is not None and answer is not None:
             self._announce(change, call)
-            await call.commit(records.PAYMENT_CHANGED_AND_CLOSED, answer(change.payment), **values)
+            await self._writer.change(values, call, answer(change.payment))
             return
 
         async def commit(work: Work) -> None:
             self._announce(change, work)
-            await work.commit(records.PAYMENT_CHANGED_AND_CLOSED, **values)
+            await self._writer.change(values, work)
 
         await self._runtime.carry_out(commit, f"record {change.operation.kind}")
 

@@ -46,9 +46,10 @@ FIELDS = {
 }
 
 
-def seconds_from_now(name: str) -> Any:
-    """Return a time of the database's, so many seconds from now: the parameter that is named so."""
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, param(name, Float))
+def seconds_from_now(seconds: Any) -> Any:
+    """Return a time of the database's, so many seconds from now: a column, or the parameter that is named so."""
+    seconds = param(seconds, Float) if isinstance(seconds, str) else seconds
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 # An operation's columns in a row of its payment's.

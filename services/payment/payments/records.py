@@ -2,14 +2,20 @@
 
 A change of a payment is one statement, worked out beforehand from the version that was read (rules.Change). When that
 is no longer the payment's version, the column is set to NULL, which the table refuses, and nothing of it happens.
+
+For many payments each is the same statement over a table of changes, in one order. It waits for nobody who holds one of
+the payments: that one is left out, and so is one that has moved.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
+    Float,
     Integer,
     SmallInteger,
     Text,
@@ -32,7 +38,7 @@ from services.payment.rules.payment import OPERATION_PENDING, Dispute, Kind, Ope
 from services.payment.tables.ledger import ledger_entries
 from services.payment.tables.payments import OPEN, disputes, operations, payments
 from services.runtime import cards
-from services.runtime.columns import BIGINTS, ID, SMALLINTS, TEXTS, TIME, UUIDS
+from services.runtime.columns import BIGINTS, FLOATS, ID, JSONS, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.statements import given, param, statement
 from services.runtime.work import closing
 
@@ -55,31 +61,61 @@ CHANGING = (
 )
 
 
-def _new_payment() -> Any:
-    values = {column.name: param(column.name) for column in payments.c}
-    return upsert(payments).values(values).on_conflict_do_nothing(index_elements=["order_id"])
+def _value(table: Any, name: str, type_: Any = None) -> Any:
+    """A column of the table of many changes; a parameter where there is but one."""
+    return param(name, type_) if table is None else table.c[name]
 
 
-_payment = _new_payment().returning(payments.c.payment_id, payments.c.store_id).cte("payment")
-_operation = {
-    "operation_id": param("operation_id", ID),
-    "payment_id": _payment.c.payment_id,
-    "store_id": _payment.c.store_id,
-    "kind": literal(Kind.AUTHORIZE, Text),
-    "state": literal(OPERATION_PENDING, SmallInteger),
-    "amount_minor_units": param("amount_minor_units", BigInteger),
-    "attempts": literal(1),
-    "traceparent": param("traceparent", Text),
-    "create_time": param("create_time", TIME),
-    "due_time": seconds_from_now("due_seconds"),
-    "gateway": param("gateway", Text),
-}
-PAYMENT_RECORDED = statement(
-    insert(operations)
-    .from_select(list(_operation), select(*_operation.values()))
-    .returning(operations.c.operation_id),
-    "payment recorded",
+def _same(table: Any, of: Any) -> list[Any]:
+    """Which of many changes goes with a row; where there is but one, that is said already."""
+    return [] if table is None else [table.c.payment_id == of.c.payment_id]
+
+
+def _columns(*names: str) -> list[tuple[str, Any]]:
+    return [(name, ARRAY(payments.c[name].type)) for name in names]
+
+
+def _new_payment(many: Any = None) -> Any:
+    columns = {column.name: _value(many, column.name) for column in payments.c}
+    new = upsert(payments)
+    if many is None:
+        new = new.values(columns)
+    else:
+        # Two that insert the same orders' payments wait for each other; in this order one of them waits for none.
+        rows = select(*columns.values()).order_by(many.c.order_id)
+        new = new.from_select(list(columns), rows)
+    return new.on_conflict_do_nothing(index_elements=["order_id"])
+
+
+def _recorded(many: Any = None) -> Any:
+    """The payment, unless the order has one, and its first operation."""
+    payment = _new_payment(many).returning(payments.c.payment_id, payments.c.store_id).cte("payment")
+    operation = {
+        "operation_id": _value(many, "operation_id", ID),
+        "payment_id": payment.c.payment_id,
+        "store_id": payment.c.store_id,
+        "kind": literal(Kind.AUTHORIZE, Text),
+        "state": literal(OPERATION_PENDING, SmallInteger),
+        "amount_minor_units": _value(many, "amount_minor_units", BigInteger),
+        "attempts": literal(1),
+        "traceparent": _value(many, "traceparent", Text),
+        "create_time": _value(many, "create_time", TIME),
+        "due_time": seconds_from_now(_value(many, "due_seconds", Float)),
+        "gateway": _value(many, "gateway", Text),
+    }
+    rows = select(*operation.values()).where(*_same(many, payment))
+    return insert(operations).from_select(list(operation), rows).returning(operations.c.payment_id)
+
+
+_new_ones = given(
+    *_columns(*(column.name for column in payments.c)),
+    ("operation_id", UUIDS),
+    ("traceparent", TEXTS),
+    ("due_seconds", FLOATS),
+    name="new",
 )
+PAYMENT_RECORDED = statement(_recorded(), "payment recorded")
+PAYMENTS_RECORDED = statement(_recorded(select(_new_ones).cte("new_ones")), "payments recorded")
 TOMBSTONE = statement(_new_payment().returning(payments.c.payment_id), "tombstone")
 
 
@@ -87,6 +123,11 @@ def values_of(payment: Payment) -> dict[str, Any]:
     """Return a payment as its row has it."""
     values = {column: getattr(payment, field) for column, field in FIELDS.items()}
     return values | {"lines": json.dumps(payment.lines)}
+
+
+def values_of_many(each: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return what a statement for many is given, of what it would be given for each."""
+    return {name: [values[name] for values in each] for name in each[0]}
 
 
 _moved = (
@@ -143,46 +184,66 @@ def values_of_operation(operation: Operation, payment: Payment, due_seconds: flo
     }
 
 
-def _change() -> Any:
-    """The payment, the operation, the ledger, and what begins or follows; each waits for the one before."""
-    version = payments.c.version
-    moved = (
-        update(payments)
-        .where(payments.c.payment_id == param("payment_id"))
-        .values(
-            version=case((version == param("version"), version + 1), else_=null()),
-            **{name: param(name) for name in CHANGING},
+def _change(many: Any = None) -> tuple[Any, Any]:
+    """The payment, the operation, the ledger, and what begins or follows; each waits for the one before.
+
+    Returned with it is the column of the payments that it held for.
+    """
+    moved = _moved_payment(many)
+    asked = (
+        update(operations)
+        .where(
+            and_(
+                operations.c.operation_id == _value(many, "operation_id"),
+                operations.c.payment_id == moved.c.payment_id,
+                *_same(many, moved),
+            )
         )
+        .values(
+            state=_value(many, "operation_state"),
+            settle_time=_value(many, "settle_time"),
+            due_time=seconds_from_now(_value(many, "due_seconds", Float)),
+            provider_reference=_value(many, "operation_reference"),
+            failure_code=_value(many, "failure_code"),
+            provider_message=_value(many, "provider_message"),
+            provider_request_id=_value(many, "provider_request_id"),
+        )
+        .returning(operations.c.payment_id, operations.c.store_id, operations.c.gateway, moved.c.update_time)
+        .cte("asked")
+    )
+    follows = _booked(many, moved), _begun(many, asked), _following(many, asked)
+    return select(moved.c.payment_id.label("id")).add_cte(*follows), moved.c.payment_id
+
+
+def _moved_payment(many: Any) -> Any:
+    version = payments.c.version
+    moves = update(payments)
+    if many is None:
+        moves = moves.where(payments.c.payment_id == param("payment_id")).values(
+            version=case((version == param("version"), version + 1), else_=null())
+        )
+    else:
+        free = (
+            select(payments.c.payment_id)
+            .join(many, and_(many.c.payment_id == payments.c.payment_id, many.c.version == version))
+            .with_for_update(of=payments, key_share=True, skip_locked=True)
+            .cte("free")
+        )
+        moves = moves.where(payments.c.payment_id == free.c.payment_id, *_same(many, free)).values(
+            version=version + 1
+        )
+    return (
+        moves.values({name: _value(many, name) for name in CHANGING})
         .returning(
             payments.c.payment_id,
             payments.c.order_id,
             payments.c.store_id,
             payments.c.currency_code,
             payments.c.gateway,
+            payments.c.update_time,
         )
         .cte("moved")
     )
-    asked = (
-        update(operations)
-        .where(
-            and_(
-                operations.c.operation_id == param("operation_id"),
-                operations.c.payment_id == moved.c.payment_id,
-            )
-        )
-        .values(
-            state=param("operation_state"),
-            settle_time=param("settle_time"),
-            due_time=seconds_from_now("due_seconds"),
-            provider_reference=param("operation_reference"),
-            failure_code=param("failure_code"),
-            provider_message=param("provider_message"),
-            provider_request_id=param("provider_request_id"),
-        )
-        .returning(operations.c.payment_id, operations.c.store_id, operations.c.gateway)
-        .cte("asked")
-    )
-    return select(moved.c.payment_id).add_cte(_booked(moved), _begun(asked), _following(asked))
 
 
 def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
@@ -209,8 +270,32 @@ def values_of_change(change: Change, due_seconds: float) -> dict[str, Any]:
     )
 
 
-def _booked(moved: Any) -> Any:
-    entries = given(
+def values_of_changes(each: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return what PAYMENTS_CHANGED_AND_CLOSED is given, of what PAYMENT_CHANGED would be given for each."""
+    several = {name for name, value in each[0].items() if isinstance(value, list)}
+    one = values_of_many([{name: values[name] for name in values if name not in several} for values in each])
+    rows = {name: [row for values in each for row in values[name]] for name in several}
+    of = {
+        whose: [values["payment_id"] for values in each for _ in values[rows_of]]
+        for whose, rows_of in (("entry_of", "transaction_ids"), ("next_of", "next_id"))
+    }
+    return one | rows | of
+
+
+def _rows(many: Any, of: Any, whose: str, *columns: tuple[str, Any], name: str) -> tuple[Any, Any]:
+    """Rows that go with a change, in any number, and these joined to what they go with."""
+    if many is None:
+        rows = given(*columns, name=name)
+        return rows, rows.join(of, literal(True))
+    rows = given(*columns, (whose, UUIDS), name=name)
+    return rows, rows.join(of, rows.c[whose] == of.c.payment_id)
+
+
+def _booked(many: Any, moved: Any) -> Any:
+    entries, booked = _rows(
+        many,
+        moved,
+        "entry_of",
         ("transaction_ids", UUIDS),
         ("positions", SMALLINTS),
         ("kinds", TEXTS),
@@ -218,6 +303,7 @@ def _booked(moved: Any) -> Any:
         ("debits", BIGINTS),
         ("credits", BIGINTS),
         ("product_ids", UUIDS),
+        name="entries",
     )
     columns = {
         "transaction_id": entries.c.transaction_ids,
@@ -231,9 +317,9 @@ def _booked(moved: Any) -> Any:
         "currency_code": moved.c.currency_code,
         "debit_minor_units": entries.c.debits,
         "credit_minor_units": entries.c.credits,
-        "create_time": param("update_time", TIME),
+        "create_time": moved.c.update_time,
     }
-    rows = select(*columns.values()).select_from(entries.join(moved, literal(True)))
+    rows = select(*columns.values()).select_from(booked)
     return insert(ledger_entries).from_select(list(columns), rows).cte("booked")
 
 
@@ -254,24 +340,29 @@ def _values_of_books(change: Change) -> dict[str, Any]:
     }
 
 
-def _begun(asked: Any) -> Any:
+def _begun(many: Any, asked: Any) -> Any:
     return (
         update(operations)
         .where(
-            operations.c.operation_id == param("begun_id", ID), operations.c.payment_id == asked.c.payment_id
+            operations.c.operation_id == _value(many, "begun_id", ID),
+            operations.c.payment_id == asked.c.payment_id,
+            *_same(many, asked),
         )
         .values(
             state=literal(OPERATION_PENDING, SmallInteger),
             due_time=func.now(),
-            amount_minor_units=param("begun_amount", BigInteger),
-            lines=param("begun_lines", JSONB),
+            amount_minor_units=_value(many, "begun_amount", BigInteger),
+            lines=_value(many, "begun_lines", JSONB),
         )
         .cte("begun")
     )
 
 
-def _following(asked: Any) -> Any:
-    next_one = given(
+def _following(many: Any, asked: Any) -> Any:
+    next_one, following = _rows(
+        many,
+        asked,
+        "next_of",
         ("next_id", UUIDS),
         ("next_kind", TEXTS),
         ("next_amount", BIGINTS),
@@ -279,6 +370,8 @@ def _following(asked: Any) -> Any:
         ("next_reason", TEXTS),
         ("next_wanted", BIGINTS),
         ("next_traceparent", TEXTS),
+        ("next_lines", JSONS),
+        name="next",
     )
     columns = {
         "operation_id": next_one.c.next_id,
@@ -290,14 +383,14 @@ def _following(asked: Any) -> Any:
         "attempts": literal(0),
         "traceparent": next_one.c.next_traceparent,
         "request_id": next_one.c.next_request,
-        "create_time": param("update_time", TIME),
+        "create_time": asked.c.update_time,
         "due_time": func.now(),
         "gateway": asked.c.gateway,
         "reason": next_one.c.next_reason,
-        "lines": param("next_lines", JSONB),
+        "lines": next_one.c.next_lines,
         "wanted_minor_units": next_one.c.next_wanted,
     }
-    rows = select(*columns.values()).select_from(next_one.join(asked, literal(True)))
+    rows = select(*columns.values()).select_from(following)
     return insert(operations).from_select(list(columns), rows).cte("following")
 
 
@@ -311,12 +404,32 @@ def _values_of_next(change: Change) -> dict[str, Any]:
         "next_reason": [one.reason for one in found],
         "next_wanted": [one.wanted for one in found],
         "next_traceparent": [one.traceparent for one in found],
-        "next_lines": json.dumps(change.next.lines) if change.next else "[]",
+        "next_lines": [json.dumps(one.lines) for one in found],
     }
 
 
-PAYMENT_CHANGED = statement(_change(), "payment changed")
-PAYMENT_CHANGED_AND_CLOSED = closing(_change(), "payment changed")
+_changes = given(
+    ("payment_id", UUIDS),
+    ("version", BIGINTS),
+    *_columns(*CHANGING),
+    ("operation_id", UUIDS),
+    ("operation_state", SMALLINTS),
+    ("operation_reference", TEXTS),
+    ("failure_code", TEXTS),
+    ("settle_time", TIMES),
+    ("due_seconds", FLOATS),
+    ("begun_id", UUIDS),
+    ("begun_amount", BIGINTS),
+    ("begun_lines", JSONS),
+    ("provider_message", TEXTS),
+    ("provider_request_id", TEXTS),
+    name="changes",
+)
+_one_change, _ = _change()
+_each_change, _held = _change(select(_changes).cte("change"))
+PAYMENT_CHANGED = statement(_one_change, "payment changed")
+PAYMENT_CHANGED_AND_CLOSED = closing(_one_change, "payment changed")
+PAYMENTS_CHANGED_AND_CLOSED = closing(_each_change, "payments changed", _held)
 
 _dispute = upsert(disputes).values({column.name: param(column.name) for column in disputes.c})
 DISPUTE_KNOWN = statement(
