@@ -18,6 +18,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+# What may be there before the first start: keys that were brought, the demo's own home, what every disk has.
+_EXPECTED = {"lock", "keys", "secrets", "run", "logs", "demo", "lost+found"}
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -39,7 +41,11 @@ class Home:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Creates the directories, closed to others."""
+        """Creates the directories, closed to others. Raises HomeError where something else is: reset deletes it all."""
+        if not self._is_one() and (others := self._others()):
+            raise HomeError(
+                f"{self.path} is no home of a cluster, and holds {others[0]}: name a directory of its own"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
         for directory in (self.run, self.logs, self.keys, self.path / "secrets"):
@@ -78,11 +84,19 @@ class Home:
             os.close(handle)
         return None
 
+    def _is_one(self) -> bool:
+        return (self.path / "lock").is_file() and (self.path / "secrets").is_dir()
+
+    def _others(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        return sorted(each.name for each in self.path.iterdir() if each.name not in _EXPECTED)
+
     def delete(self) -> None:
         """Deletes the home's directory and all in it. Raises HomeError while a cluster runs there."""
         if not self.path.exists():
             return
-        if not (self.path / "lock").exists():
+        if not self._is_one():
             raise HomeError(f"{self.path} is no home of a cluster: nothing was deleted")
         self.lock()
         shutil.rmtree(self.path)
