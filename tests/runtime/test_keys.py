@@ -15,9 +15,8 @@ from joserfc.jwk import ECKey
 from services.cluster.home import write_private
 from services.cluster.tokens import key
 from tests.runtime.conftest import ask
-from tests.shop import eventually, refused
+from tests.shop import WAIT_SECONDS, eventually, refused
 
-WITHIN_SECONDS = 5.0
 ALARM = "keys not read"
 
 
@@ -75,40 +74,40 @@ async def test_a_key_that_is_added_is_taken_and_the_old_one_stays(toy, file, sec
 
     published(file, own(toy), second)
 
-    await eventually(lambda: is_taken(newcomer), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(newcomer))
     assert await is_taken(toy)
 
 
 async def test_a_token_that_is_remembered_ends_with_its_key_and_no_other_one_does(toy, file, second):
     published(file, own(toy), second)
     leaver = by(toy, second)
-    await eventually(lambda: is_taken(leaver), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(leaver))
 
     published(file, own(toy))
 
     async def is_refused():
         return not await is_taken(leaver)
 
-    await eventually(is_refused, WITHIN_SECONDS)
+    await eventually(is_refused)
     assert await is_taken(toy)
 
 
 async def test_another_key_under_the_same_name_is_another_key(toy, file, second):
     published(file, own(toy), second)
     leaver = by(toy, second)
-    await eventually(lambda: is_taken(leaver), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(leaver))
     other = ECKey.generate_key("P-256", {"kid": second.kid}, auto_kid=False)
 
     published(file, own(toy), other)
 
-    await eventually(lambda: is_taken(by(toy, other)), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(by(toy, other)))
     assert not await is_taken(leaver)
 
 
 async def test_a_stream_ends_with_the_key_of_its_token(toy, file, second):
     published(file, own(toy), second)
     leaver = by(toy, second)
-    await eventually(lambda: is_taken(leaver), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(leaver))
     stays, ends = (
         shop.orders.WatchOrder(WatchOrderRequest(order_id=str(uuid.uuid4()))) for shop in (toy, leaver)
     )
@@ -120,7 +119,7 @@ async def test_a_stream_ends_with_the_key_of_its_token(toy, file, second):
     with refused(
         ErrorReason.ERROR_REASON_UNAUTHENTICATED, cause="the key that signed the token was withdrawn"
     ):
-        async with asyncio.timeout(WITHIN_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             await ends.read()
     assert not stays.done()
     stays.cancel()
@@ -134,15 +133,15 @@ async def test_what_is_no_file_of_keys_keeps_the_last_good_ones_and_alarms_once(
     log = toy.clients.cluster.process("toy").spec.log
     read_before = len(log.read_text())
 
-    file.write_text(text)
+    write_private(file, text)
 
-    await eventually(lambda: _says(log, read_before, ALARM), WITHIN_SECONDS)
+    await eventually(lambda: _says(log, read_before, ALARM))
     await asyncio.sleep(1.5)
     assert await is_taken(toy)
     assert await is_taken(by(toy, own(toy)))
     assert log.read_text()[read_before:].count(ALARM) == 1
     published(file, own(toy), second)
-    await eventually(lambda: is_taken(by(toy, second)), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(by(toy, second)))
 
 
 @pytest.mark.parametrize("what", ["missing", "a folder"])
@@ -154,7 +153,7 @@ async def test_a_file_that_is_away_keeps_the_last_good_keys_and_alarms(toy, file
     if what == "a folder":
         file.mkdir()
 
-    await eventually(lambda: _says(log, read_before, ALARM), WITHIN_SECONDS)
+    await eventually(lambda: _says(log, read_before, ALARM))
     assert await is_taken(by(toy, own(toy)))
 
 
@@ -169,7 +168,7 @@ async def test_keys_that_nobody_can_use_here_may_stand_beside(toy, file, second)
     ]
     write_private(file, json.dumps({"keys": [*strange, *keys]}))
 
-    await eventually(lambda: is_taken(by(toy, second)), WITHIN_SECONDS)
+    await eventually(lambda: is_taken(by(toy, second)))
 
 
 async def _says(log, since, text):
