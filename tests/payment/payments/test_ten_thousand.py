@@ -63,7 +63,8 @@ async def test_of_thousands_of_payments_none_is_charged_twice_or_lost(clients):
     await _books(till.shop, found)
     lots = Counter(_lot(each) for each in found.values())
     assert all(lots[name] > PAYMENTS / 40 for name in ("silent", "twice", "late")), lots
-    assert told["PENDING"] >= lots["late"]
+    # Of some the decision has come before we asked what became of the call.
+    assert told["PENDING"] > PAYMENTS / 40
     slowest = max(
         one["settle_time"] - one["create_time"] for each in found.values() for one in each.operations
     )
