@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,6 +24,8 @@ from joserfc.jwk import ECKey
 from services.gateway.config import envoy_config
 from services.runtime.definition import Definition, Tier
 from tests.gateway.backend import Backend, Script
+from tests.ports import free_port
+from tests.shop import WAIT_SECONDS
 
 STORE = "018f0000-0000-7000-8000-000000000001"
 OTHER_STORE = "018f0000-0000-7000-8000-000000000002"
@@ -182,7 +183,7 @@ async def _ready(gateway: Gateway, process: asyncio.subprocess.Process) -> bool:
         return False
 
 
-async def until(condition: Callable[[], Any], failure: str, timeout_seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], Any], failure: str, timeout_seconds: float = WAIT_SECONDS) -> None:
     """Returns when the condition (awaitable) holds; fails with the text when it never does."""
     deadline = time.monotonic() + timeout_seconds
     while not await condition():
@@ -191,6 +192,4 @@ async def until(condition: Callable[[], Any], failure: str, timeout_seconds: flo
 
 
 def free_address() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"

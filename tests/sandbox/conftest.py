@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from urllib.request import urlopen
 import aiohttp
 import pytest
 from aiohttp import web
+
+from tests.ports import free_port
 
 API_KEY = "sandbox-test-key"
 SECRET = "sandbox-test-secret"
@@ -37,9 +38,7 @@ class Sandbox:
     """One provider. It may be killed and started again; its book and its port stay."""
 
     def __init__(self, directory: Path, webhook_url: str = "", **settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.listen = f"127.0.0.1:{free.getsockname()[1]}"
+        self.listen = f"127.0.0.1:{free_port()}"
         self.environment = {
             "COMMERCE_SANDBOX_LISTEN": self.listen,
             "COMMERCE_SANDBOX_BOOK": str(directory / "book.db"),

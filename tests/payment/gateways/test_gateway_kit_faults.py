@@ -22,7 +22,7 @@ from tests.payment.gateway_kit import (
     needs,
 )
 from tests.payment.gateways.test_gateway_kit import once
-from tests.payment.worlds.receiver import free_port
+from tests.ports import free_port
 
 
 async def asked_badly(world, purchase, fault, question):

@@ -20,7 +20,8 @@ from services.payment.gateways.paypal.signature import CERTIFICATES, Signatures
 from services.payment.rules.payment import DISPUTE_LOST, DISPUTE_OPEN, DISPUTE_WON
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
-from tests.payment.worlds.receiver import free_port, serving
+from tests.payment.worlds.receiver import serving
+from tests.ports import free_port
 
 WEBHOOK_ID = "8PT597110X687430L"
 BODY = b'{"id": "WH-1"}'

@@ -13,7 +13,7 @@ from commerce.payment.v1.settings_service_pb2 import GatewayRule, PaymentSetting
 from services.cluster.cluster import Cluster
 from tests.cluster.toys import REPOSITORY, processes_of
 from tests.payment.till import Till, at_once, said
-from tests.payment.worlds.receiver import free_port
+from tests.ports import free_port
 from tests.providers.paypal.faults import Fault
 from tests.providers.paypal.server import PaypalServer
 from tests.shop import Clients, Shop, eventually, new_id

@@ -1,6 +1,5 @@
 """Somewhere for webhooks to arrive, and servers on ports of their own."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
@@ -8,13 +7,6 @@ from typing import Self
 from aiohttp import web
 
 from tests.payment.gateway_kit import Sent
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

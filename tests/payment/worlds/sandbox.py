@@ -28,7 +28,8 @@ from services.sandbox.server import Server
 from services.sandbox.settings import Settings
 from services.sandbox.settlement import Settlement
 from tests.payment.gateway_kit import PATIENCE_SECONDS, Behaviour, Sent, Sums, World, eventually
-from tests.payment.worlds.receiver import Receiver, free_port, serving
+from tests.payment.worlds.receiver import Receiver, serving
+from tests.ports import free_port
 
 API_KEY = "sandbox-api-key-of-the-kit"
 WEBHOOK_SECRET = "sandbox-webhook-secret-of-the-kit"
