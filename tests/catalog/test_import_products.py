@@ -34,7 +34,7 @@ from tests.catalog.imported import (
 )
 from tests.catalog.orders import changes, deadlocks, kind, new_id, release, reserve, stock, wants
 from tests.catalog.shelves import shelf
-from tests.shop import eventually, refused
+from tests.shop import WAIT_SECONDS, eventually, refused
 
 DEAR = Money(currency_code="EUR", minor_units=9900)
 
@@ -241,7 +241,7 @@ async def test_tells_when_units_run_low(shop):
 
 async def test_whoever_watches_the_stock_is_told(shop):
     product_id = await shop.product(stock=5, sku="MUG")
-    watch = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=20)
+    watch = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=WAIT_SECONDS)
     first = await watch.read()
 
     await imported(shop, row("MUG", quantity=3))

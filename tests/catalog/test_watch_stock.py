@@ -11,7 +11,7 @@ from commerce.order.v1.order_events_pb2 import OrderAccepted, OrderReturned
 from commerce.order.v1.order_pb2 import OrderReturn, ReturnLine
 
 from tests.catalog.orders import adjust, commit, held, new_id, release, stock, too_late
-from tests.shop import refused
+from tests.shop import WAIT_SECONDS, refused
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def shop(replicas):
 @asynccontextmanager
 async def watching(shop, product_id):
     """A function that reads the watch's next message that is no sign of life."""
-    call = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=20)
+    call = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=WAIT_SECONDS)
 
     async def following():
         while (update := await call.read()).bookmark:
@@ -130,7 +130,7 @@ async def test_the_version_only_grows_and_the_last_word_is_right_whatever_happen
 
 async def test_a_quiet_watch_repeats_its_figures_as_a_sign_of_life(shop):
     product_id = await shop.product(stock=5)
-    call = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=20)
+    call = shop.stock.WatchStock(WatchStockRequest(product_id=product_id), timeout=WAIT_SECONDS)
 
     first, second, third = [await call.read() for _ in range(3)]
     call.cancel()

@@ -77,7 +77,7 @@ async def test_a_process_that_hangs_is_restarted_and_its_log_says_so(impatient, 
         hung = cluster.process(name)
         before = hung.pid
         cluster.kill(name, signal.SIGSTOP)
-        await eventually(lambda: restarted(hung), seconds=20)
+        await eventually(lambda: restarted(hung))
         await cluster.wait_ready(name)
         assert (hung.hangs, hung.restarts) == (1, 1)
         assert hung.pid != before

@@ -50,7 +50,7 @@ async def test_a_key_comes_and_another_goes(home, outside):
     async def are_taken():
         return trusted(home) == ["second", "third"]
 
-    await eventually(are_taken, 5)
+    await eventually(are_taken)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": 7}', "{}"])
@@ -64,7 +64,7 @@ async def test_what_is_no_file_of_keys_changes_nothing_and_is_said(home, outside
         said += capsys.readouterr().err
         return "the last good keys stay" in said
 
-    await eventually(is_said, 5)
+    await eventually(is_said)
     assert trusted(home) == ["first"]
     outside.unlink()
     outside.write_text(json.dumps({"keys": [public("second")]}))
@@ -72,4 +72,4 @@ async def test_what_is_no_file_of_keys_changes_nothing_and_is_said(home, outside
     async def is_taken():
         return trusted(home) == ["second"]
 
-    await eventually(is_taken, 5)
+    await eventually(is_taken)

@@ -7,7 +7,7 @@ import pytest
 from commerce.catalog.v1.stock_service_pb2 import SetStockRequest
 from commerce.order.v1.order_service_pb2 import CancelOrderRequest
 
-from tests.shop import new_id
+from tests.shop import WAIT_SECONDS, new_id
 
 
 class Source:
@@ -22,7 +22,10 @@ class Source:
         headers = {"authorization": f"Bearer {self._shop.token}", "accept": "text/event-stream"}
         headers |= {"last-event-id": self.last_id} if self.last_id else {}
         events = []
-        async with asyncio.timeout(20), self._shop.clients.http.get(self._path, headers=headers) as answer:
+        async with (
+            asyncio.timeout(WAIT_SECONDS),
+            self._shop.clients.http.get(self._path, headers=headers) as answer,
+        ):
             if answer.status == 204:
                 return None
             assert answer.status == 200, await answer.text()

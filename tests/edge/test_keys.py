@@ -11,8 +11,7 @@ from services.cluster import tokens
 from services.cluster.home import write_private
 from tests.edge.answers import ask, rest
 from tests.edge.contract import closed
-
-WITHIN_SECONDS = 5.0
+from tests.shop import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ async def test_a_key_is_taken_and_withdrawn_at_every_door_within_five_seconds(sh
 
     async def become(keys, reason):
         write_private(file, json.dumps({"keys": keys}))
-        async with asyncio.timeout(WITHIN_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while await answers() != {reason}:  # noqa: ASYNC110 (what is asked is other processes)
                 await asyncio.sleep(0.1)
 

@@ -21,7 +21,7 @@ from services.runtime.settings import Settings
 from tests.edge.answers import of_grpc, of_rest
 from tests.edge.contract import request_id, rpcs
 from tests.edge.odd import JSON, odd, spoiled, spoiled_json
-from tests.shop import Shop
+from tests.shop import WAIT_SECONDS, Shop
 
 # For each RPC, by gRPC and by REST: about 2,400 in all.
 EACH = 15
@@ -139,7 +139,7 @@ async def test_tears_nobodys_connection(store, watch):
                 check(error, request)
 
     await neighbour.stock.SetStock(SetStockRequest(product_id=product, quantity=77, request_id=request_id()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while b'"onHand":77' not in await told.content.readany():
             pass
 

@@ -14,6 +14,7 @@ from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 
 from tests.gateway.conftest import Gateway, configuration, contract_definitions
 from tests.gateway.refusals import detail, grpc_reason, reason, refusal
+from tests.shop import WAIT_SECONDS
 
 ORDER_PATH = "/v1/orders/018f0000-0000-7000-8000-000000000009"
 WEBHOOK = "/v1/webhooks/sandbox"
@@ -149,7 +150,7 @@ async def test_takes_grpc_with_compression_a_deadline_and_bytes(gateway: Gateway
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
         metadata = (("authorization", f"Bearer {gateway.keys.token()}"), ("x-bin", b"\0\xff\x10"))
         request = order_service_pb2.GetOrderRequest(order_id="x" * 500)
-        await stub.GetOrder(request, metadata=metadata, timeout=5)
+        await stub.GetOrder(request, metadata=metadata, timeout=WAIT_SECONDS)
     assert gateway.script.arrivals[0].request == request
 
 

@@ -19,6 +19,7 @@ from tests import hostile
 from tests.bench.replay import head
 from tests.gateway.backend import Context
 from tests.gateway.conftest import Gateway
+from tests.shop import WAIT_SECONDS
 
 ORDER = "018f0000-0000-7000-8000-000000000009"
 WATCHES = 4
@@ -72,7 +73,7 @@ async def test_nobody_feels_the_trailers_of(gateway: Gateway, call: str) -> None
             got = len(gateway.script.arrivals) + imported
             await _send(gateway, call, trailers)
             assert len(gateway.script.arrivals) + imported == got + answered, trailers[0][0]
-            await stub.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=5)
+            await stub.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=WAIT_SECONDS)
         go_on.set()
         for watch in watches:
             assert (await watch.read()).sequence == 2
@@ -96,7 +97,7 @@ async def _send(gateway: Gateway, method: str, trailers: list[tuple[str, str]]) 
         )
         writer.write(hostile.frame(kind, flags, 1, part))
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 frame = await reader.readexactly(9)
                 await reader.readexactly(int.from_bytes(frame[:3], "big"))

@@ -25,6 +25,7 @@ from services.gateway import hardening
 from tests.gateway.backend import Context
 from tests.gateway.conftest import Gateway, own_gateway
 from tests.gateway.refusals import grpc_reason
+from tests.shop import WAIT_SECONDS
 
 ORDER = "018f0000-0000-7000-8000-000000000009"
 WEB = "application/grpc-web+proto"
@@ -82,7 +83,7 @@ async def test_passes_a_stream_of_requests_on_as_it_comes(gateway: Gateway) -> N
         call = _import(gateway, channel)
         for batch in range(1, 6):
             await call.write(ImportProductsRequest(batch=batch, rows=[ImportRow(name="x" * 500_000)]))
-            assert await asyncio.wait_for(arrived.get(), 10) == batch
+            assert await asyncio.wait_for(arrived.get(), WAIT_SECONDS) == batch
         await call.done_writing()
         assert (await call).product_import.batches == 5
 

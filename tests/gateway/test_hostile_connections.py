@@ -17,6 +17,7 @@ from commerce.order.v1 import order_service_pb2, order_service_pb2_grpc
 from tests import hostile
 from tests.bench.replay import head
 from tests.gateway.conftest import Gateway, own_gateway
+from tests.shop import WAIT_SECONDS
 
 MOST_BYTES = 128 << 20
 METHOD = "commerce.order.v1.OrderService/GetOrder"
@@ -62,10 +63,14 @@ async def test_a_flood_is_cut_off_and_nobody_else_notices(
             stub = order_service_pb2_grpc.OrderServiceStub(channel)
             metadata = (("authorization", f"Bearer {own.keys.token()}"),)
             for _ in range(20):
-                await stub.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=10)
+                await stub.GetOrder(
+                    order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=WAIT_SECONDS
+                )
                 look()
             while not flood.done():
-                await stub.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=10)
+                await stub.GetOrder(
+                    order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=WAIT_SECONDS
+                )
                 look()
         assert await flood
         assert most - before < MOST_BYTES

@@ -13,6 +13,7 @@ from services.gateway.contract import Rpc, rpcs
 from services.gateway.values import PARAMETER
 from tests.gateway.conftest import DESCRIPTORS, STORE, Gateway, contract_definitions
 from tests.gateway.refusals import reason, refusal
+from tests.shop import WAIT_SECONDS
 
 ORDER = "/v1/orders/018f0000-0000-7000-8000-000000000009"
 GRPC = "/commerce.order.v1.OrderService/GetOrder"
@@ -268,8 +269,8 @@ async def test_sends_nothing_behind_the_headers_of_head(gateway: Gateway) -> Non
     reader, writer = await _connected(gateway)
     head = GET.replace("GET", "HEAD", 1)
     writer.write(_filled(gateway, f"{head}\r\nHOST\r\nTOKEN\r\n\r\n{GET}\r\nHost: b\r\n\r\n"))
-    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS)
+    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS)
     assert (first[:13], second[:13]) == (b"HTTP/1.1 200 ", b"HTTP/1.1 401 ")
     writer.close()
 
@@ -284,9 +285,12 @@ async def test_waits_for_a_body_only_after_it_has_said_so(gateway: Gateway) -> N
     writer.write(
         _filled(gateway, f"{POST}\r\nHOST\r\nTOKEN\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     )
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert (
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS)
+        == b"HTTP/1.1 100 Continue\r\n\r\n"
+    )
     writer.write(b"{}")
-    assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).startswith(b"HTTP/1.1 200 ")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), WAIT_SECONDS)).startswith(b"HTTP/1.1 200 ")
     writer.close()
 
 
@@ -295,8 +299,8 @@ async def test_a_request_on_the_heels_of_another_is_its_own(gateway: Gateway) ->
     smuggled = f"GET {ORDER} HTTP/1.1\r\nHost: b\r\n\r\n"
     reader, writer = await _connected(gateway)
     writer.write(_filled(gateway, f"{POST}\r\nHOST\r\nTOKEN\r\nContent-Length: 2\r\n\r\n{{}}{smuggled}"))
-    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n{}"), 5)
-    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n{}"), WAIT_SECONDS)
+    second = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS)
     assert (first[:13], second[:13]) == (b"HTTP/1.1 200 ", b"HTTP/1.1 401 ")
     writer.close()
 
@@ -304,7 +308,7 @@ async def test_a_request_on_the_heels_of_another_is_its_own(gateway: Gateway) ->
 async def _exchange(gateway: Gateway, sent: str) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await _connected(gateway)
     writer.write(_filled(gateway, sent))
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS)).decode().split("\r\n")
     pairs = (line.partition(":") for line in head[1:] if line)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     body = (

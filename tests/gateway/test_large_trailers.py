@@ -15,6 +15,7 @@ from commerce.order.v1 import order_pb2, order_service_pb2, order_service_pb2_gr
 
 from tests.gateway.backend import Context
 from tests.gateway.conftest import Gateway
+from tests.shop import WAIT_SECONDS
 
 ORDER = "018f0000-0000-7000-8000-000000000009"
 WATCHES = 4
@@ -64,6 +65,6 @@ async def _status(gateway: Gateway) -> int:
         f"GET /v1/orders/{ORDER} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {gateway.keys.token()}\r\n\r\n"
     )
     writer.write(head.encode())
-    line = await asyncio.wait_for(reader.readline(), 10)
+    line = await asyncio.wait_for(reader.readline(), WAIT_SECONDS)
     writer.close()
     return int(line.split()[1])

@@ -15,6 +15,7 @@ from commerce.payment.v1 import payment_service_pb2
 from services.gateway.contract import Rpc, rpcs
 from tests.gateway.backend import Context
 from tests.gateway.conftest import DESCRIPTORS, STORE, Gateway, contract_definitions
+from tests.shop import WAIT_SECONDS
 
 ORDER = "018f0000-0000-7000-8000-000000000009"
 BODY = json.dumps({"lines": [{"productId": ORDER, "quantity": 2}], "requestId": ORDER})
@@ -130,7 +131,7 @@ async def test_gives_up_the_call_when_the_client_goes(gateway: Gateway, http: ai
     gateway.script.streams["WatchOrder"] = updates
     async with http.get(f"/v1/orders/{ORDER}:watch") as reply:
         await _event(reply)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
 
 
 async def test_passes_a_webhook_on_byte_for_byte_with_its_signature(

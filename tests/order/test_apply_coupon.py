@@ -6,7 +6,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from tests.order.asks import create, name, order_of, state_of, steps_of, watch
 from tests.order.deals import apply, held_back, money, new_coupon, paid, set_up, ships, sums, tax, to, used
-from tests.shop import eventually, new_id, refused
+from tests.shop import WAIT_SECONDS, eventually, new_id, refused
 
 
 async def test_changes_the_total_of_an_order_that_is_not_reserved_yet_and_that_is_what_is_paid(shop):
@@ -186,7 +186,7 @@ async def test_refuses_a_courier(shop):
 
 async def watched(shop, order_id, state):
     """The updates of an order after its first transition, until it has come to a state."""
-    call = shop.orders.WatchOrder(watch(order_id, after=1), timeout=20)
+    call = shop.orders.WatchOrder(watch(order_id, after=1), timeout=WAIT_SECONDS)
     async for update in call:
         if not update.bookmark:
             yield update

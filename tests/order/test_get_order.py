@@ -7,7 +7,7 @@ from commerce.order.v1.order_service_pb2 import ListOrdersRequest
 
 from services.cluster.traces.spans import Spans
 from tests.order.asks import cancel, courier, deliver, get, given_back, name, order_of, ship, take_back, watch
-from tests.shop import eventually, new_id, refused
+from tests.shop import WAIT_SECONDS, eventually, new_id, refused
 
 ADDRESS = PostalAddress(
     recipient="Ada Lovelace",
@@ -44,7 +44,7 @@ async def test_holds_its_parcels_and_returns_where_lists_and_watches_do_not(shop
         ("broken", False),
     ]
     (listed,) = (await shop.orders.ListOrders(ListOrdersRequest(store_id=shop.store_id))).orders
-    async for update in shop.orders.WatchOrder(watch(order_id), timeout=20):
+    async for update in shop.orders.WatchOrder(watch(order_id), timeout=WAIT_SECONDS):
         snapshot = update.order
         break
     for field in ("shipments", "returns"):

@@ -3,11 +3,11 @@ import asyncio
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
 from tests.order.asks import accept, cancel, deliver, name, order_of, ship, take_back, watch
-from tests.shop import new_id, refused
+from tests.shop import WAIT_SECONDS, new_id, refused
 
 
 async def collected(shop, order_id, after=0):
-    return [update async for update in shop.orders.WatchOrder(watch(order_id, after), timeout=20)]
+    return [update async for update in shop.orders.WatchOrder(watch(order_id, after), timeout=WAIT_SECONDS)]
 
 
 async def test_begins_with_a_snapshot_then_tells_every_transition_and_ends_with_the_order(shop):

@@ -12,7 +12,7 @@ from services.order.feed import Place, Tokens
 from services.runtime.pages import Seals
 from tests.order import bulk
 from tests.order.asks import accept, cancel, create, deliver, name, ship
-from tests.shop import new_id, refused
+from tests.shop import WAIT_SECONDS, new_id, refused
 
 DAY_SECONDS = 86_400
 LIFE = ["create", "reserve", "authorize", "accept", "ship", "deliver"]
@@ -24,7 +24,7 @@ def ask(shop, token=""):
 
 async def read(shop, token="", until=1, into=None):
     """What a store's watch tells until so many messages were read."""
-    stream = shop.orders.WatchStoreOrders(ask(shop, token), timeout=20)
+    stream = shop.orders.WatchStoreOrders(ask(shop, token), timeout=WAIT_SECONDS)
     found = [] if into is None else into
     async for update in stream:
         found.append(update)
@@ -109,7 +109,7 @@ async def test_a_list_after_the_first_bookmark_and_what_comes_are_everything(sho
     known = {order.order_id: order.sequence for order in listed.orders}
     placed = [reply.order.order_id for reply in await asyncio.gather(*placing)]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         async for update in shop.orders.WatchStoreOrders(ask(shop, token)):
             if update.sequence > known.get(update.order_id, 0):
                 assert update.sequence == known.get(update.order_id, 0) + 1
@@ -170,7 +170,7 @@ async def test_a_browser_watches_it_as_events_of_a_server(shop):
 
 
 async def _event(answer):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not (line := await answer.content.readline()).startswith(b"data: "):
             assert line, "the stream has ended"
     return json.loads(line.removeprefix(b"data: "))

@@ -211,7 +211,7 @@ class Till:
     async def buried(self, event_id: str) -> str:
         """Why an event is among the dead letters, once it is."""
         sql = "SELECT reason FROM payment.dead_letters WHERE event_id = $1"
-        rows = await eventually(lambda: self.shop.clients.rows(sql, uuid.UUID(event_id)), seconds=60)
+        rows = await eventually(lambda: self.shop.clients.rows(sql, uuid.UUID(event_id)))
         return str(rows[0]["reason"])
 
     # The provider.

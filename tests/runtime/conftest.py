@@ -15,7 +15,7 @@ from tests.shop import Clients, Shop
 # So often an event is delivered before it is put aside.
 DELIVERIES = 2
 LIMITS = {
-    "COMMERCE_CALL_SECONDS": "1",
+    "COMMERCE_CALL_SECONDS": "2",
     "COMMERCE_CALLS_IN_FLIGHT": "6",
     "COMMERCE_OPEN_STREAMS": "16",
     "COMMERCE_DATABASE_CONNECTIONS": "2",

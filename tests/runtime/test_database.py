@@ -11,7 +11,7 @@ from services.runtime.database import Database
 from services.runtime.migrations import RUNTIME, migrate
 from services.runtime.refusals import Refusal
 from services.runtime.statements import param, statement
-from tests.shop import eventually
+from tests.shop import WAIT_SECONDS, eventually
 
 ONE = statement(select(literal_column("1").label("one")), "one")
 SLEEP = statement(select(func.pg_sleep(param("seconds", Float))), "sleep")
@@ -43,7 +43,7 @@ async def test_whoever_comes_again_and_again_does_not_keep_the_others_waiting(to
     greedy = asyncio.create_task(again_and_again())
     await asyncio.sleep(0.1)
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(WAIT_SECONDS):
             for _ in range(20):
                 await database.rows(ONE)
     finally:
@@ -61,7 +61,7 @@ async def test_a_statement_whose_caller_has_gone_ends(toy, database):
     async def none():
         return not await running(toy, "pg_sleep")
 
-    await eventually(none, 3)
+    await eventually(none, 15)
 
 
 async def test_a_connection_that_the_server_closed_is_not_lent_again(toy, database):
@@ -78,10 +78,10 @@ async def test_cancelled_callers_leave_the_pool_as_it_was(database):
         await asyncio.sleep(patience)
         for task in waiting[::2]:
             task.cancel()
-        await asyncio.wait(waiting, timeout=5)
+        await asyncio.wait(waiting, timeout=WAIT_SECONDS)
         assert all(task.done() for task in waiting)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert len(await asyncio.gather(*(database.rows(ONE) for _ in range(50)))) == 50
 
 

@@ -27,11 +27,11 @@ async def test_a_call_without_a_deadline_gets_one(toy, words):
     with refused(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED):
         await ask(toy, words)
 
-    assert time.monotonic() - begun > 0.9
+    assert time.monotonic() - begun > 1.9
 
 
 async def test_a_client_may_give_a_call_more_time_than_the_default(toy):
-    await ask(toy, "sleep 1.5", timeout=10)
+    await ask(toy, "sleep 2.5", timeout=60)
 
 
 async def test_a_client_may_give_a_call_less_time(toy):
@@ -61,7 +61,7 @@ async def test_calls_that_were_broken_off_leave_no_connection_and_no_transaction
     async def idle():
         return not await connections(toy, "state LIKE 'idle in transaction%'")
 
-    await eventually(idle, 5)
+    await eventually(idle)
     await asyncio.gather(*(ask(toy, "query 0.05") for _ in range(6)))
 
     async def few():
@@ -69,7 +69,7 @@ async def test_calls_that_were_broken_off_leave_no_connection_and_no_transaction
             len(await connections(toy, "query NOT LIKE '%pg_sleep(3%' AND state <> 'active'")) <= CONNECTIONS
         )
 
-    await eventually(few, 5)
+    await eventually(few)
 
 
 async def test_more_calls_than_connections_wait_for_one(toy):
@@ -90,4 +90,4 @@ async def test_a_connection_that_the_database_broke_is_replaced(toy):
             return False
         return True
 
-    await eventually(answered, 5)
+    await eventually(answered)

@@ -33,7 +33,7 @@ async def at_work(toy, calls):
 
 
 async def test_calls_in_flight_finish(toy):
-    busy = [asyncio.ensure_future(call(toy, "query 0.6")) for call in (ask, write)]
+    busy = [asyncio.ensure_future(call(toy, "query 0.6", timeout=PATIENCE_SECONDS)) for call in (ask, write)]
     await at_work(toy, 2)
 
     toy.clients.cluster.kill("toy", signal.SIGTERM)
@@ -58,7 +58,7 @@ async def test_an_open_stream_is_told_to_come_back(toy):
 @asynccontextmanager
 async def stopping(toy):
     """While this block lasts the server, which has been told to stop and says so, has a call to finish."""
-    busy = asyncio.ensure_future(ask(toy, "query 0.8"))
+    busy = asyncio.ensure_future(ask(toy, "query 0.8", timeout=PATIENCE_SECONDS))
     async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
         watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -113,7 +113,7 @@ async def test_whoever_waits_for_events_stops_though_one_comes_at_that_moment(to
                 await asyncio.sleep(0)
             waiting.cancel()
 
-            done, _ = await asyncio.wait({waiting}, timeout=2)
+            done, _ = await asyncio.wait({waiting}, timeout=PATIENCE_SECONDS)
             assert done
     finally:
         await client.jetstream().delete_consumer(STREAM, durable)

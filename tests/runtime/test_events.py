@@ -14,7 +14,7 @@ from commerce.customer.v1.customer_service_pb2 import CreateCustomerRequest
 
 from services.runtime.consumers import ACK_WAIT_SECONDS
 from tests.runtime.conftest import DELIVERIES, ask, write
-from tests.shop import eventually, refused
+from tests.shop import WAIT_SECONDS, eventually, refused
 
 CREATED = CustomerCreated.DESCRIPTOR.full_name
 
@@ -41,7 +41,7 @@ async def test_an_event_comes_as_a_cloud_event_in_the_trace_of_its_call(toy, js)
     await write(toy, metadata=(("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),))
 
     async def ours():
-        message = await subscription.next_msg(timeout=5)
+        message = await subscription.next_msg(timeout=WAIT_SECONDS)
         event = CustomerCreated.FromString(message.data)
         return message.headers if event.customer.store_id == toy.store_id else None
 
@@ -153,7 +153,7 @@ async def test_a_service_killed_in_the_middle_of_many_events_applies_each_once(t
     async def all_of_them():
         return sorted(await effects(toy)) if len(await effects(toy)) >= len(written) else None
 
-    assert await eventually(all_of_them, 45) == sorted(written)
+    assert await eventually(all_of_them) == sorted(written)
 
 
 async def test_when_the_stream_is_lost_everything_on_record_is_sent_again_and_takes_effect_once(toy, js):
@@ -239,7 +239,7 @@ async def test_what_hindered_an_event_leaves_it_all_the_attempts_it_has(toy, hin
     """Then it fails of its own, in its batch and by itself: once less than it may."""
     written = (await write(toy, f"{hindrance} {times} {2 * (DELIVERIES - 1)}")).customer.email
 
-    assert await eventually(lambda: effects(toy), 30) == [written]
+    assert await eventually(lambda: effects(toy)) == [written]
 
 
 async def test_an_event_in_the_hands_of_a_process_that_stops_is_anothers_at_once(toy):

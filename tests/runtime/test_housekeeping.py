@@ -96,7 +96,7 @@ async def test_a_database_that_was_away_is_looked_after_when_it_is_back(toy, mon
         return not await there(toy, "inbox", old)
 
     try:
-        await eventually(gone, 10)
+        await eventually(gone)
         assert database.times_away == 0
     finally:
         work.cancel()

@@ -8,7 +8,7 @@ import nats
 import pytest
 
 from services.runtime.hub import MAILBOX, Hub, Update
-from tests.shop import eventually
+from tests.shop import WAIT_SECONDS, eventually
 
 NEVER = 3600.0
 
@@ -70,7 +70,7 @@ async def test_live_updates_reach_a_watcher_without_a_look_at_the_source(toy, ti
     async with listening(toy, timeline) as (hub, watching):
         for update in timeline.record(3, final=True):
             hub.announce(toy.store_id, update)
-        assert await asyncio.wait_for(watching, 5) == [1, 2, 3]
+        assert await asyncio.wait_for(watching, WAIT_SECONDS) == [1, 2, 3]
     assert timeline.reads == 1
 
 
@@ -79,7 +79,7 @@ async def test_an_update_that_is_lost_is_told_before_the_one_that_shows_the_gap(
         first, _, last = timeline.record(3, final=True)
         for update in (first, last):
             hub.announce(toy.store_id, update)
-        assert await asyncio.wait_for(watching, 5) == [1, 2, 3]
+        assert await asyncio.wait_for(watching, WAIT_SECONDS) == [1, 2, 3]
 
 
 async def test_updates_that_come_twice_and_in_disorder_are_told_once_and_in_order(toy, timeline):
@@ -88,13 +88,13 @@ async def test_updates_that_come_twice_and_in_disorder_are_told_once_and_in_orde
         for update in (second, first, first, second, last, last):
             hub.announce(toy.store_id, update)
             await asyncio.sleep(0.02)
-        assert await asyncio.wait_for(watching, 5) == [1, 2, 3]
+        assert await asyncio.wait_for(watching, WAIT_SECONDS) == [1, 2, 3]
 
 
 async def test_a_final_update_that_is_lost_is_found_by_looking_now_and_then(toy, timeline):
     async with listening(toy, timeline, recheck=0.2) as (_, watching):
         timeline.record(2, final=True)
-        assert await asyncio.wait_for(watching, 5) == [1, 2]
+        assert await asyncio.wait_for(watching, WAIT_SECONDS) == [1, 2]
 
 
 async def test_a_watcher_that_is_slow_misses_nothing(toy, timeline):
@@ -102,4 +102,4 @@ async def test_a_watcher_that_is_slow_misses_nothing(toy, timeline):
     async with listening(toy, timeline) as (hub, watching):
         for update in timeline.record(3 * MAILBOX, final=True):
             hub.announce(toy.store_id, update)
-        assert await asyncio.wait_for(watching, 5) == list(range(1, 3 * MAILBOX + 1))
+        assert await asyncio.wait_for(watching, WAIT_SECONDS) == list(range(1, 3 * MAILBOX + 1))

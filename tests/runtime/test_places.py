@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.runtime.places import Places, Turns
 from services.runtime.shares import BURST_SECONDS, Bucket
+from tests.shop import WAIT_SECONDS
 
 # Three stores take all sixteen places, and a fourth comes.
 FULL = [(store, True) for store, times in enumerate((12, 3, 1, 1)) for _ in range(times)]
@@ -101,7 +102,7 @@ async def test_whoever_gives_up_waiting_leaves_no_place_taken():
     await asyncio.gather(*waiting, *holding, return_exceptions=True)
     done.clear()
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*(one(store) for store in "abcabcabc"))
 
     assert sorted(done) == sorted("abcabcabc")

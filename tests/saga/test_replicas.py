@@ -20,11 +20,11 @@ from services.cluster.cluster import Cluster
 from services.order.hand import LEASE_SECONDS
 from tests.order.asks import accept, create, deliver, name, ship, watch
 from tests.saga.checkouts import PRICE, Crowd, audit, book, everything_ready
-from tests.shop import Clients, Shop, eventually, new_id, refused
+from tests.shop import WAIT_SECONDS, Clients, Shop, eventually, new_id, refused
 
 REPLICATED = ("order", "payment", "catalog")
 # Long enough that what a watcher sees sooner has come to it live.
-RECHECK_SECONDS = 8
+RECHECK_SECONDS = 16
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ async def test_an_order_placed_at_one_replica_is_watched_live_at_the_other(shop,
     async def one(here: Shop, there: Shop) -> list[float]:
         order = (await here.orders.CreateOrder(create(shop, customer, (product, 1)))).order
         seen, latencies, asked = [], [], 0.0
-        stream = there.orders.WatchOrder(watch(order.order_id), timeout=20)
+        stream = there.orders.WatchOrder(watch(order.order_id), timeout=WAIT_SECONDS)
         steps: Iterator[Callable[..., Any]] = iter([accept, ship, deliver])
         async for update in stream:
             seen.append((update.sequence, name(update.state)))
@@ -97,13 +97,15 @@ async def test_an_order_placed_at_one_replica_is_watched_live_at_the_other(shop,
 
     latencies = [latency for each in found for latency in each]
     assert len(latencies) == 30
-    assert statistics.median(latencies) < RECHECK_SECONDS / 8, sorted(latencies)
+    assert statistics.median(latencies) < RECHECK_SECONDS / 4, sorted(latencies)
 
 
 async def test_a_stores_feed_at_one_replica_tells_live_what_happens_at_the_other(shop, both):
     here, there = both
     product, customer = await shop.product(stock=20), await shop.customer()
-    stream = there.orders.WatchStoreOrders(WatchStoreOrdersRequest(store_id=shop.store_id), timeout=60)
+    stream = there.orders.WatchStoreOrders(
+        WatchStoreOrdersRequest(store_id=shop.store_id), timeout=WAIT_SECONDS
+    )
     await stream.read()
     latencies = []
     for _ in range(10):
@@ -113,7 +115,7 @@ async def test_a_stores_feed_at_one_replica_tells_live_what_happens_at_the_other
             pass
         latencies.append(time.perf_counter() - asked)
 
-    assert statistics.median(latencies) < RECHECK_SECONDS / 8, sorted(latencies)
+    assert statistics.median(latencies) < RECHECK_SECONDS / 4, sorted(latencies)
     stream.cancel()
 
 
@@ -154,7 +156,7 @@ async def test_a_replica_that_drains_finishes_its_calls_and_sends_its_watchers_t
     product, customer = await shop.product(stock=20), await shop.customer()
     orders = [await shop.order([(product, 1)], customer=customer, until="CONFIRMED") for _ in range(8)]
     seen: dict[str, list[int]] = {order: [] for order in orders}
-    streams = {order: leaving.orders.WatchOrder(watch(order), timeout=20) for order in orders}
+    streams = {order: leaving.orders.WatchOrder(watch(order), timeout=WAIT_SECONDS) for order in orders}
     for order, stream in streams.items():
         seen[order].append((await stream.read()).sequence)
 
@@ -164,7 +166,7 @@ async def test_a_replica_that_drains_finishes_its_calls_and_sends_its_watchers_t
         cluster.kill("order-2", signal.SIGTERM)
         for order, stream in streams.items():
             with refused(ErrorReason.ERROR_REASON_UNAVAILABLE) as said:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(WAIT_SECONDS):
                     while True:
                         seen[order].append((await stream.read()).sequence)
             assert said.retry_seconds is not None
@@ -177,7 +179,9 @@ async def test_a_replica_that_drains_finishes_its_calls_and_sends_its_watchers_t
     for order in orders:
         await staying.orders.ShipOrder(ship(order))
         await staying.orders.DeliverOrder(deliver(order))
-        async for update in staying.orders.WatchOrder(watch(order, after=seen[order][-1]), timeout=20):
+        async for update in staying.orders.WatchOrder(
+            watch(order, after=seen[order][-1]), timeout=WAIT_SECONDS
+        ):
             seen[order].append(update.sequence)
         assert seen[order] == [3, 4, 5, 6], "snapshot, accepted, shipped, delivered"
     await everything_ready(cluster)

@@ -16,7 +16,7 @@ from tests.order import bulk, histories
 from tests.order.asks import assign, create, deliver, ship
 from tests.saga.checkouts import BROKEN, everything_ready
 from tests.saga.watchers import Watcher
-from tests.shop import Clients, eventually, new_id, refused
+from tests.shop import WAIT_SECONDS, Clients, eventually, new_id, refused
 
 TRANSITIONS = 100_000
 ORDERS = 2_000
@@ -157,7 +157,9 @@ async def _goes_on_from_anywhere(shop, watcher):
 async def test_a_quiet_feed_tells_where_it_is_now_and_then_and_others_orders_move_it_on(shop, both):
     here, there = both
     product, customer = await shop.product(), await shop.customer()
-    stream = here.orders.WatchStoreOrders(rpc.WatchStoreOrdersRequest(store_id=shop.store_id), timeout=20)
+    stream = here.orders.WatchStoreOrders(
+        rpc.WatchStoreOrdersRequest(store_id=shop.store_id), timeout=WAIT_SECONDS
+    )
     marks = [await stream.read() for _ in range(3)]
     assert all(mark.bookmark for mark in marks)
     await shop.another().order(until="CONFIRMED")
@@ -174,7 +176,7 @@ async def test_a_quiet_feed_tells_where_it_is_now_and_then_and_others_orders_mov
 async def test_a_replica_that_drains_sends_its_readers_elsewhere(shop, both, cluster):
     _, leaving = both
     ask = rpc.WatchStoreOrdersRequest(store_id=shop.store_id)
-    streams = [leaving.orders.WatchStoreOrders(ask, timeout=30) for _ in range(5)]
+    streams = [leaving.orders.WatchStoreOrders(ask, timeout=WAIT_SECONDS) for _ in range(5)]
     for stream in streams:
         await stream.read()
     cluster.kill("order-2", signal.SIGTERM)
