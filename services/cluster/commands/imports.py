@@ -94,6 +94,9 @@ async def bring(
             _tell(faults, console)
         except grpc.aio.AioRpcError as error:
             raise HomeError(f"{words_of(error)}; go on with: --import-id {import_id}") from None
+        except asyncio.CancelledError:
+            _say(console, f"interrupted; go on with: --import-id {import_id}")
+            raise
     failed = whole.failed + len(sheet.faults)
     told = ", ".join(f"{getattr(whole, name):,} {name}" for name in ("created", "updated", "unchanged"))
     _say(console, f"{counted(total, 'row')}: {told}, {failed:,} failed")

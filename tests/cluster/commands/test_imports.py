@@ -165,6 +165,22 @@ async def test_goes_on_with_an_import_that_broke_off(shop, typed):
     assert (await progress(shop, import_id)).batches == 3
 
 
+async def test_says_how_to_go_on_when_it_is_interrupted(shop, tmp_path):
+    file, said, import_id = tmp_path / "products.csv", io.StringIO(), new_id()
+    file.write_text("\n".join([HEADER, *(f"S-{number:05},Mug,1999,EUR,1,," for number in range(3000))]))
+    home = shop.clients.cluster.home
+    bringing = asyncio.create_task(
+        imports.bring(home, shop.store_id, file, import_id, Console(file=said, width=200), "")
+    )
+    await eventually(lambda: asyncio.sleep(0, "3,000 rows" in said.getvalue()))
+
+    bringing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await bringing
+    assert said.getvalue().endswith(f"interrupted; go on with: --import-id {import_id}\n")
+
+
 async def test_another_file_is_not_taken_for_the_rest_of_an_import(typed):
     import_id = new_id()
     await typed(HEADER, "A,Mug,1999,EUR,1,,", more=("--import-id", import_id))
