@@ -443,6 +443,23 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{AT_ONCE}::test_an_order_that_is_paid_and_one_that_is_asked_for_twice_are_charged_once",),
     ),
     Mutant(
+        "two changes of one payment go in together",
+        "services/payment/payments/writer.py",
+        "firsts = {end.id: (values, end) for values, end in reversed(batch)}",
+        "firsts = dict(enumerate(batch))",
+        (
+            "tests/payment/payments/test_writer.py"
+            "::test_of_two_changes_of_one_payment_in_a_batch_one_is_written",
+        ),
+    ),
+    Mutant(
+        "a batch waits for whoever holds one of its payments",
+        "services/payment/payments/records.py",
+        "skip_locked=True",
+        "skip_locked=False",
+        ("tests/payment/payments/test_writer.py::test_a_batch_leaves_out_a_payment_that_somebody_holds",),
+    ),
+    Mutant(
         "what a batch did not hold is told all the same",
         "services/runtime/work.py",
         "for name in names)).where(of))",

@@ -141,22 +141,6 @@ async def test_one_that_has_moved_meanwhile_is_worked_out_anew_and_told_once(til
     assert len(told) == len(set(told)) == 11
 
 
-async def test_one_that_somebody_holds_keeps_nobody_waiting(till, keeper, payment_cluster, asking):
-    holder = await asyncpg.connect(payment_cluster.admin_dsn)
-    async with holder.transaction():
-        async with kept(keeper, "ledger_entries"):
-            calls = await asked(till, *asking)
-            await _answered(till, asking)
-            held = UUID(asking[6].order_id)
-            await holder.execute("SELECT FROM payment.payments WHERE order_id = $1 FOR UPDATE", held)
-        others = [call for number, call in enumerate(calls) if number != 6]
-        payments = await asyncio.gather(*others)
-        assert not calls[6].done()
-    await holder.close()
-
-    assert {said(payment) for payment in [*payments, await calls[6]]} == {"AUTHORIZED"}
-
-
 async def test_one_that_waits_for_whoever_holds_it_keeps_nobody_waiting(till, keeper, asking, shop):
     held, *others = asking
     async with keeper.transaction():
