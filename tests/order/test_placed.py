@@ -24,6 +24,7 @@ amounts = st.integers(0, 10**9)
 numbers = st.integers(0, 2**31 - 1)
 texts = st.text(max_size=20)
 ids = st.uuids().map(str)
+addresses = st.builds(PostalAddress, recipient=texts, city=texts, country_code=st.sampled_from(("DE", "CH")))
 times = st.integers(0, 4 * 10**15).map(lambda since: EPOCH + timedelta(microseconds=since))
 
 
@@ -63,7 +64,7 @@ def placed_orders(draw):
         update_time=moment,
         expire_time=timestamp(draw(times)),
         payment_method=draw(texts),
-        delivery_address=draw(st.none() | st.builds(PostalAddress, recipient=texts, city=texts)),
+        delivery_address=draw(st.none() | addresses),
         tax_included=draw(st.booleans()),
         shipping_tax_rate_ppm=draw(numbers),
         coupon_code=draw(texts),

@@ -11,6 +11,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1 import settlement_service_pb2 as rpc
 
 from services.cluster.cluster import Cluster
+from services.cluster.home import Home
 from services.payment.gateways.gateway import Abilities
 from services.payment.settlement.intake import Settlements
 from services.runtime.refusals import Refusal
@@ -146,8 +147,11 @@ async def test_a_provider_that_does_not_answer_is_told_and_the_same_request_goes
 @pytest.fixture
 async def long_report(tmp_path):
     """The till of a cluster of its own, whose provider has two pages of lines of a day long ago."""
-    book, failpoints = tmp_path / "home" / "sandbox" / "book.db", tmp_path / "failpoints"
-    book.parent.mkdir(parents=True)
+    home, failpoints = Home(tmp_path / "home"), tmp_path / "failpoints"
+    home.prepare()
+    (home.path / "lock").touch()  # By which it is known for one.
+    book = home.path / "sandbox" / "book.db"
+    book.parent.mkdir()
     failpoints.mkdir()
     with closing(sqlite3.connect(book)) as db, db:
         schema.prepare(db)
@@ -155,7 +159,7 @@ async def long_report(tmp_path):
             line = Line(f"txn_{number}", "capture", "ch_no", "", None, "cap_no", "EUR", 100, 3, 97, LONG_AGO)
             db.execute(f"INSERT INTO settlement ({schema.LINE_COLUMNS}) VALUES (?{', ?' * 10})", line)
     environment = {"COMMERCE_FAILPOINTS": str(failpoints)}
-    async with Cluster(tmp_path / "home", ["payment"], environment=environment) as cluster:
+    async with Cluster(home.path, ["payment"], environment=environment) as cluster:
         clients = Clients(cluster)
         yield Till(Shop(clients)), failpoints
         await clients.close()
