@@ -20,6 +20,11 @@ _FILE = os.environ.get("COMMERCE_CLOCK", "")
 _MOVABLE = bool(_FILE) and os.environ.get("COMMERCE_ENVIRONMENT") == "development"
 # Before and after every time that is kept.
 ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+# asyncpg takes the calendar's own ends for -infinity and infinity, and gives them back without a zone.
+_FIRST, _LAST = (
+    datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1),
+    datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1),
+)
 
 
 def now() -> datetime:
@@ -53,11 +58,14 @@ def time_of(stamp: Timestamp) -> datetime:
 
 
 def given_time(request: Message, field: str) -> datetime | None:
-    """Return the time in a field of a request, or None when it is not set. Refused when it is beyond the calendar."""
+    """Return the time in a field of a request, or None when it is not set. Refused when it is beyond the calendar.
+
+    The calendar's ends, which programs write for "always", are a microsecond within it, where they can be kept.
+    """
     if not request.HasField(field):
         return None
     try:
         time: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
     except ValueError:
         raise invalid(field, "must be in the years 1 to 9999") from None
-    return time
+    return min(max(time, _FIRST), _LAST)

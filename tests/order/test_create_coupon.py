@@ -5,6 +5,7 @@ import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.runtime.times import timestamp
 from tests.order.deals import coupon, disable, get_coupon, money, new_coupon
 from tests.shop import new_id, refused
 
@@ -46,6 +47,17 @@ async def test_keeps_everything_as_it_was_asked_for(shop):
         assert getattr(created, field) == getattr(asked, field)
     assert (created.used, created.disabled) == (0, False)
     assert (await shop.coupons.GetCoupon(get_coupon(created.coupon_id))).coupon == created
+
+
+async def test_one_that_lasts_from_the_calendars_beginning_to_its_end_can_be_read(shop):
+    """What programs write for "always" is infinite to PostgreSQL's driver, and no time any more."""
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    created = await new_coupon(shop, begin_time=timestamp(first), end_time=timestamp(last))
+
+    found = (await shop.coupons.GetCoupon(get_coupon(created.coupon_id))).coupon
+    assert found == created
+    moment = timedelta(microseconds=1)
+    assert (found.begin_time, found.end_time) == (timestamp(first + moment), timestamp(last - moment))
 
 
 async def test_one_that_is_limited_by_nothing_says_so(shop):
