@@ -74,8 +74,8 @@ orders = Table(
     text_column("unpaid_reason"),
     # The store's feed: of its last transition, see order_events.
     Column("feed", BigInteger, nullable=False, server_default="0"),
-    # The order as it was placed, a message, for reads; a copy of what the columns and the lines hold (queries.as_placed).
-    # Empty where a version of before placed the order.
+    # The order as it was placed, a message, for reads; a copy of what the columns and the lines hold
+    # (queries.as_placed). Empty where the version before placed the order.
     Column("placed", LargeBinary),
     CheckConstraint("total_minor_units >= 0", name="orders_total_not_negative"),
     CheckConstraint(
