@@ -17,10 +17,10 @@ LIST = "commerce.order.v1.OrderService/ListOrders"
 FEW, MANY = 10_000, 1_000_000
 AT_ONCE = 32
 _ORDERS = """
-INSERT INTO "order".orders (order_id, store_id, customer_id, state, total_minor_units, currency_code, payment_method,
-  delivery_address, sequence, create_time, update_time, traceparent)
+INSERT INTO "order".orders (order_id, store_id, customer_id, state, total_minor_units, subtotal_minor_units,
+  currency_code, payment_method, delivery_address, sequence, create_time, update_time, traceparent)
 SELECT uuidv7(make_interval(secs => n - 2000000)), md5('store' || n % 100)::uuid, md5('customer' || n % 10000)::uuid,
-  4 + n % 5, 1999, 'EUR', 'pm_sandbox_ok', '', 3, now(), now(), ''
+  4 + n % 5, 1999, 1999, 'EUR', 'pm_sandbox_ok', '', 3, now(), now(), ''
 FROM generate_series($1::int, $2::int) AS n
 """
 _LINES = """
