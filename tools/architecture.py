@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import grimp
 
-from tools.generate import ROOT
+from tools.generate import ROOT, keep
 
 PAGE = ROOT / "docs/architecture.md"
 DRAWN = re.compile(r"(<!-- picture: (\w+) -->\n\n```mermaid\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
@@ -107,15 +107,8 @@ def drawn(page: str, graph: grimp.ImportGraph) -> str:
 
 
 def main(check: bool) -> int:
-    before = PAGE.read_text()
-    after = drawn(before, import_graph())
-    if check and before != after:
-        print(f"{PAGE.relative_to(ROOT)} shows another house than the code is: run `make generate`")
-        return 1
-    if not check:
-        PAGE.write_text(after)
-        print(f"{PAGE.relative_to(ROOT)} is {'as it was' if before == after else 'drawn anew'}")
-    return 0
+    after = drawn(PAGE.read_text(), import_graph())
+    return keep(PAGE, after, check, "shows another house than the code is")
 
 
 if __name__ == "__main__":

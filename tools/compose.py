@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 
 from services.runtime.definition import Companion, Definition, chosen
 from services.runtime.settings import Settings
-from tools.generate import ROOT
+from tools.generate import ROOT, keep
 
 FILE = ROOT / "docker-compose.yml"
 MADE = re.compile(r"^(?P<indent> *)# made: (?P<name>[a-z ]+)\n.*?^ *# end$", re.DOTALL | re.MULTILINE)
@@ -156,17 +156,8 @@ def written(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    before = FILE.read_text()
-    after = written(before)
-    if check and before != after:
-        print(
-            f"{FILE.name} runs other services, or hands on other settings, than there are: run `make generate`"
-        )
-        return 1
-    if not check:
-        FILE.write_text(after)
-        print(f"{FILE.name} is {'as it was' if before == after else 'written anew'}")
-    return 0
+    otherwise = "runs other services, or hands on other settings, than there are"
+    return keep(FILE, written(FILE.read_text()), check, otherwise)
 
 
 if __name__ == "__main__":

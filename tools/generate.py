@@ -58,6 +58,18 @@ def replace(fresh: dict[Path, bytes], current: dict[Path, bytes]) -> None:
             shutil.rmtree(directory)
 
 
+def keep(path: Path, after: str, check: bool, otherwise: str) -> int:
+    """Write a page that is made, or only check it: 1, and what it says `otherwise`, when it is not as it is to be."""
+    before, name = path.read_text() if path.exists() else "", path.relative_to(ROOT)
+    if check and before != after:
+        print(f"{name} {otherwise}: run `make generate`")
+        return 1
+    if not check:
+        path.write_text(after)
+        print(f"{name} is {'as it was' if before == after else 'written anew'}")
+    return 0
+
+
 def main(check: bool) -> int:
     with tempfile.TemporaryDirectory() as name:
         write(Path(name))

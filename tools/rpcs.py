@@ -15,7 +15,7 @@ from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto
 
-from tools.generate import BUF, ROOT
+from tools.generate import BUF, ROOT, keep
 
 PAGE = ROOT / "docs/rpcs.md"
 HEAD = """# Every RPC
@@ -98,14 +98,7 @@ def first_sentence(comment: str) -> str:
 
 
 def main(check: bool) -> int:
-    before, after = PAGE.read_text() if PAGE.exists() else "", page()
-    if check and before != after:
-        print(f"{PAGE.relative_to(ROOT)} is not what the contract says: run `make generate`")
-        return 1
-    if not check:
-        PAGE.write_text(after)
-        print(f"{PAGE.relative_to(ROOT)} is {'as it was' if before == after else 'written anew'}")
-    return 0
+    return keep(PAGE, page(), check, "is not what the contract says")
 
 
 if __name__ == "__main__":
