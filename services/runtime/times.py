@@ -18,10 +18,9 @@ from services.runtime.refusals import invalid
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FILE = os.environ.get("COMMERCE_CLOCK", "")
 _MOVABLE = bool(_FILE) and os.environ.get("COMMERCE_ENVIRONMENT") == "development"
-# Before and after every time that is kept.
-ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
-# asyncpg takes the calendar's own ends for -infinity and infinity, and gives them back without a zone.
-_FIRST, _LAST = (
+# Before and after every time that is kept. The calendar's own ends asyncpg takes for -infinity and infinity, and gives
+# back without a zone.
+ALWAYS = (
     datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1),
     datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1),
 )
@@ -68,4 +67,4 @@ def given_time(request: Message, field: str) -> datetime | None:
         time: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
     except ValueError:
         raise invalid(field, "must be in the years 1 to 9999") from None
-    return min(max(time, _FIRST), _LAST)
+    return min(max(time, ALWAYS[0]), ALWAYS[1])
