@@ -756,6 +756,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "whoever is overtaken three times gives up",
+        "services/runtime/pipeline.py",
+        "attempts -= not isinstance(error, Overtaken)",
+        "attempts -= 1",
+        (
+            "tests/runtime/test_incoming.py"
+            "::test_a_message_that_others_hindered_is_done_again_and_takes_effect_once[overtake 30]",
+        ),
+    ),
+    Mutant(
         "a deadlock counts as a failed delivery",
         "services/runtime/consumers.py",
         "if isinstance(error, RETRIED):",

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 from commerce.catalog.v1 import catalog_pb2
 from commerce.catalog.v1.catalog_pb2 import Product
 from commerce.catalog.v1.catalog_service_pb2 import ImportProductsRequest, ImportProductsResponse, ImportRow
@@ -45,7 +44,7 @@ from services.catalog.tables import (
 )
 from services.runtime import times
 from services.runtime.columns import BIGINTS, ID, INTEGERS, NOW, TEXTS, TIME, TIMES, UUIDS
-from services.runtime.database import Row, Runs
+from services.runtime.database import Overtaken, Row, Runs
 from services.runtime.ids import new_id
 from services.runtime.refusals import Refusal
 from services.runtime.statements import given, param, statement
@@ -301,7 +300,7 @@ async def _record_products(call: Call, store: str, outcome: Outcome) -> None:
         new = _arrays("new", _NEW, map(row_of, outcome.created.values()))
         rows = await call.db.rows(_CREATE, store_id=store, **new)
         if len(rows) < len(outcome.created):
-            raise asyncpg.SerializationError("a product of the batch was created in the meantime")
+            raise Overtaken("a product of the batch was created in the meantime")
     if outcome.changed:
         await call.db.rows(_CHANGE, **_arrays("kept", _KEPT, map(row_of, outcome.changed.values())))
     if outcome.priced:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from commerce.catalog.v1.catalog_events_pb2 import ReservationExpired
 from commerce.catalog.v1.catalog_pb2 import ReservationState
 from commerce.catalog.v1.stock_service_pb2 import ReservationRequest, ReservationResult
@@ -35,7 +34,7 @@ from services.catalog.movements import HISTORY, MOVED, STOCK, Movements
 from services.catalog.rules import HELD, RELEASED, Offer, Reservation, Return, Step, StepsTaken
 from services.catalog.tables import products, reservations, stock
 from services.runtime.columns import BIGINTS, INTEGERS, NOW, SMALLINTS, TIMES, UUIDS
-from services.runtime.database import Runs
+from services.runtime.database import Overtaken, Runs
 from services.runtime.refusals import Refusal
 from services.runtime.statements import given, param, statement
 from services.runtime.work import Work
@@ -280,6 +279,6 @@ def _lines_of(held: Mapping[str, Reservation]) -> dict[str, Any]:
 
 
 def _nobody_was_faster(sure: bool) -> None:
-    """Start the whole work over, as after any serialization failure, when a reservation appeared in the meantime."""
+    """Start the whole work over when a reservation appeared in the meantime."""
     if not sure:
-        raise asyncpg.SerializationError("an order gained a reservation in the meantime")
+        raise Overtaken("an order gained a reservation in the meantime")

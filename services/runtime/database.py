@@ -32,8 +32,17 @@ AWAY = (
     OSError,
 )
 
+
+class Overtaken(Exception):
+    """What the work had looked at has changed since, by somebody whose work is done: it begins again, and finds that.
+
+    As every round is some other's progress, the rounds are bounded by what there is to do, and by the call's time.
+    """
+
+
 # What a statement or a transaction may run into through no fault of its own: it is worth doing again.
 RETRIED = (
+    Overtaken,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,

@@ -25,7 +25,7 @@ from services.runtime import logs, metrics, telemetry
 from services.runtime.admission import Admission, Seldom
 from services.runtime.callers import ANYONE, Caller, allowed
 from services.runtime.contract import Method
-from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Searches, unavailable
+from services.runtime.database import ATTEMPTS, AWAY, RETRIED, Database, Overtaken, Searches, unavailable
 from services.runtime.deadlines import Deadlines
 from services.runtime.incoming import Handle, Incoming
 from services.runtime.json_names import rename
@@ -239,7 +239,8 @@ class _Served:
         metadata: dict[str, Any],
         key: Key | None,
     ) -> bytes:
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = ATTEMPTS
+        while True:
             call = Call(self._at.database, caller, metadata, key, self._method.name)
             try:
                 reply = await handler(request, call)
@@ -248,7 +249,8 @@ class _Served:
             except BaseException as error:
                 await call.roll_back(error)
                 if isinstance(error, RETRIED):
-                    if attempt < ATTEMPTS:
+                    attempts -= not isinstance(error, Overtaken)
+                    if attempts:
                         continue
                     raise unavailable() from error
                 first = await self._first_reply(key, error)

@@ -577,7 +577,7 @@ FROM catalog.products JOIN catalog.stock USING (product_id) WHERE products.store
 
 
 async def test_products_that_are_created_meanwhile_are_found(shop):
-    """By CreateProduct, while an import brings them."""
+    """By CreateProduct, while an import brings them: however often it is overtaken, the import goes through."""
     new = shelves(200)
     # Fewer than a store may have open at once.
     hands = asyncio.Semaphore(20)

@@ -152,7 +152,7 @@ async def test_a_token_that_expires_on_the_way_ends_it(toy):
         await asyncio.wait_for(call, WAIT_SECONDS)
 
 
-@pytest.mark.parametrize("hindered", ["hinder 1", "hinder 2"])
+@pytest.mark.parametrize("hindered", ["hinder 1", "hinder 2", "overtake 30"])
 async def test_a_message_that_others_hindered_is_done_again_and_takes_effect_once(toy, hindered):
     assert await sent(toy, *messages(toy, "", hindered, "")) == 3
 
@@ -165,6 +165,14 @@ async def test_a_message_that_others_hinder_again_and_again_is_refused_and_the_n
 
     assert said.retry_seconds is not None
     assert await told(toy) == ["1"]
+
+
+async def test_a_message_that_is_overtaken_without_end_ends_with_its_time(toy):
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await sent(toy, *messages(toy, "overtake 1000000"), timeout=1)
+
+    assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await told(toy) == []
 
 
 async def test_the_end_that_others_hindered_is_done_again_and_takes_effect_once(toy):

@@ -26,6 +26,7 @@ from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from commerce.order.v1.order_service_pb2_grpc import OrderServiceServicer
 from sqlalchemy import BigInteger, Float, func, literal_column, select
 
+from services.runtime.database import Overtaken
 from services.runtime.definition import Definition, Tier
 from services.runtime.hub import Hub, Update
 from services.runtime.incoming import Incoming
@@ -120,14 +121,14 @@ class ToyImports(ImportServiceServicer):
             await call.db.rows(SLEEP, seconds=float(word))
         elif verb == "refuse":
             raise Refusal(ErrorReason.ERROR_REASON_IMPORT_OUT_OF_ORDER, "As you wish", expected=word)
-        elif verb == "hinder":
-            self._fail(f"{batch.batch} {batch.request_id}", word)
+        elif verb in ("hinder", "overtake"):
+            self._fail(f"{batch.batch} {batch.request_id}", word, verb)
 
-    def _fail(self, what: str, times: str) -> None:
-        """Be hindered by others so many times, then no more."""
+    def _fail(self, what: str, times: str, verb: str = "hinder") -> None:
+        """Be hindered, or overtaken, by others so many times, then no more."""
         self._tries[what] = self._tries.get(what, 0) + 1
         if times and self._tries[what] <= int(times):
-            raise asyncpg.SerializationError("as you wish")
+            raise {"hinder": asyncpg.SerializationError, "overtake": Overtaken}[verb]("as you wish")
 
 
 # How often the reaction to each address was tried.
