@@ -1,7 +1,4 @@
-"""The console script `commerce`: all commands, in the order in which --help names them."""
-
-import io
-import sys
+"""All commands, in the order in which --help names them."""
 
 import typer
 
@@ -43,12 +40,3 @@ app.add_typer(orders.orders_group, name="orders")
 app.add_typer(settlements.settlements_group, name="settlements")
 app.add_typer(payments.payments_group, name="payments")
 app.add_typer(webhooks.webhooks_group, name="webhooks")
-
-
-def main() -> None:
-    """The console script's entry."""
-    for stream in (sys.stdout, sys.stderr):
-        # What a terminal has no letter for is shown by its number. A stream that is closed is None.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="commerce")

@@ -65,16 +65,17 @@ def mistakes_in_a_line() -> Iterator[None]:
     try:
         yield
     except (HomeError, ValueError, OSError) as error:
-        print(f"commerce: {visible(_words(error))}", file=sys.stderr)
+        print(f"commerce: {words_of(error)}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """Return what a person is told of a mistake, in a line."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+        return visible(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return visible(str(error))
 
 
 def home_at(path: Path | None) -> Home:

@@ -12,7 +12,7 @@ from tests.bench.figures import Figure, Limit, number
 from tests.bench.house import House
 
 REST_SECONDS = 5.0
-_UP = "from services.cluster.cli import main; main()"
+_UP = "from services.cluster.__main__ import main; main()"
 
 
 async def rest(house: House) -> list[Figure]:

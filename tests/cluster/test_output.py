@@ -3,7 +3,11 @@
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +24,19 @@ from tests.payment import parking
 from tests.payment.till import Till
 from tests.shop import new_id
 
+COMMERCE = (sys.executable, "-m", "services.cluster")
+INTERRUPTED_AS_IT_LOADS = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from services.cluster.__main__ import main
+main()
+"""
 GROUPS = ("", "orders", "payments", "settlements", "webhooks")
 
 
@@ -48,6 +65,18 @@ async def test_help_is_whole(group, columns):
     assert "..." not in out.replace("[ARGS]...", "")
     # Fewer columns than 50 are not laid out for.
     assert max(len(line) for line in out.splitlines()) <= max(columns, 50)
+
+
+@pytest.mark.parametrize("typed", [["--help"], ["orders", "--help"]], ids=" ".join)
+def test_a_full_disk_is_told_in_a_line(typed):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMERCE, *typed], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "commerce: No space left on device\n")
+
+
+def test_an_interrupt_while_a_command_still_loads_is_quiet():
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_AS_IT_LOADS], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_every_command_that_shows_data_has_json():
