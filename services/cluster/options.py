@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 
 
 class Group(TyperGroup):
-    """Its help tells each command's purpose whole, on as many lines as that takes; click's own cuts it."""
+    """Its help tells each command's purpose whole, on as many lines as that takes; click's own cuts it.
+
+    What is typed as empty is a mistake, and never what was left out: most often a variable of the shell has no value.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, word in pairwise(["", *args]):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                after = f" after {before}" if before and not word else ""
+                raise typer.BadParameter(f"an argument is empty{after}: {word or repr(word)}", ctx)
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]

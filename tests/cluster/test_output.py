@@ -74,6 +74,16 @@ def test_a_full_disk_is_told_in_a_line(typed):
     assert (ended.returncode, ended.stderr) == (1, "commerce: No space left on device\n")
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [["token", "--role", "platform_admin", "--store", ""], ["discrepancies", "--store="], ["watch", ""]],
+)
+async def test_what_is_typed_as_empty_is_not_taken_as_left_out(typed):
+    code, out, complaint = await command(*typed)
+    assert (code, out) == (2, "")
+    assert "an argument is empty" in complaint
+
+
 def test_an_interrupt_while_a_command_still_loads_is_quiet():
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED_AS_IT_LOADS], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
