@@ -1,6 +1,7 @@
 """The promises of both watches, kept to clients that are slow, that leave and come back, while replicas come and go."""
 
 import asyncio
+import os
 import random
 import signal
 
@@ -18,7 +19,7 @@ from tests.saga.checkouts import BROKEN, everything_ready
 from tests.saga.watchers import Watcher
 from tests.shop import WAIT_SECONDS, Clients, eventually, new_id, refused
 
-TRANSITIONS = 100_000
+TRANSITIONS = 100_000 if os.environ.get("COMMERCE_WHOLE_MATRIX") else 40_000
 ORDERS = 2_000
 WRITERS = 8
 
@@ -94,7 +95,7 @@ class Writer:
         return await bulk.move(self._connection, [(row["order_id"], row["sequence"] + 1) for row in rows])
 
 
-async def test_a_stores_feed_of_a_hundred_thousand_transitions_loses_none(shop, both, cluster):
+async def test_a_stores_feed_of_very_many_transitions_loses_none(shop, both, cluster):
     placed = [each._replace(state=life.SHIPPED) for each in bulk.orders(ORDERS, customers=50)]
     async with bulk.administrator(shop) as connection:
         await bulk.write(connection, shop.store_id, placed)
