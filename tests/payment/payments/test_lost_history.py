@@ -22,6 +22,8 @@ async def losing(shop, order_id):
         saved = await rows_of(connection, order_id)
         yield
         async with connection.transaction():
+            # A sealer that is at it has ended then, and no other begins: it would chain what is about to go.
+            await connection.execute("SELECT FROM payment.ledger_seal FOR UPDATE")
             for table in reversed(SAVED):
                 await connection.execute(f"DELETE FROM payment.{table} WHERE {BELONGS}", order_id)
             for table in SAVED:
