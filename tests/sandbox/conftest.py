@@ -19,10 +19,12 @@ import pytest
 from aiohttp import web
 
 from tests.ports import free_port
+from tests.shop import WAIT_SECONDS, eventually
 
 API_KEY = "sandbox-test-key"
 SECRET = "sandbox-test-secret"
-LATE_SECONDS = 0.6
+# Long enough to look at what is not decided yet.
+LATE_SECONDS = 2.0
 
 
 class Reply:
@@ -58,7 +60,7 @@ class Sandbox:
                 env={**os.environ, **self.environment},
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 with urlopen(f"http://{self.listen}/healthz", timeout=1):
@@ -74,7 +76,7 @@ class Sandbox:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=WAIT_SECONDS)
 
 
 class Merchant:
@@ -93,13 +95,15 @@ class Merchant:
     async def get(self, path: str) -> Reply:
         return await self.send("GET", path, {"Authorization": f"Bearer {API_KEY}"})
 
-    async def post(self, path: str, body: Any, key: str | None = None, timeout: float = 20) -> Reply:
+    async def post(
+        self, path: str, body: Any, key: str | None = None, timeout: float = WAIT_SECONDS
+    ) -> Reply:
         headers = {"Authorization": f"Bearer {API_KEY}", "Idempotency-Key": key or new_key()}
         limit = aiohttp.ClientTimeout(total=timeout)
         return await self.send("POST", path, headers, json=body, timeout=limit)
 
     async def charge(
-        self, method: str = "ok", key: str | None = None, timeout: float = 20, **changed: Any
+        self, method: str = "ok", key: str | None = None, timeout: float = WAIT_SECONDS, **changed: Any
     ) -> Reply:
         return await self.post("/v1/charges", wanted(method, **changed), key, timeout)
 
@@ -109,15 +113,23 @@ class Merchant:
         path = f"/v1/charges/{charge['id']}/capture"
         return (await self.post(path, {"amount_minor_units": amount})).body
 
+    async def silence(self, method: str, key: str) -> "asyncio.Task[Reply]":
+        """A charge that has come to the provider, which does not answer it."""
+        asking = asyncio.create_task(self.charge(method, key=key))
+        # They are taken in turn: what came before these are answered has come, however slow the machine.
+        for _ in range(5):
+            await self.get("/healthz")
+        assert not asking.done()
+        return asking
+
     async def becomes(self, path: str, **wanted: Any) -> Any:
         """What is found there, once it is so."""
-        deadline = time.monotonic() + 15
-        while True:
+
+        async def found() -> Any:
             body = (await self.get(path)).body
-            if body.items() >= wanted.items():
-                return body
-            assert time.monotonic() < deadline, body
-            await asyncio.sleep(0.05)
+            return body if body.items() >= wanted.items() else None
+
+        return await eventually(found)
 
     async def operation(self, key: str) -> Reply:
         return await self.get(f"/v1/operations/{key}")
@@ -142,10 +154,11 @@ class Receiver:
 
     async def has(self, *types: str) -> list[dict[str, Any]]:
         """The events, once there is one of each of these types."""
-        deadline = time.monotonic() + 15
-        while not {event["type"] for event in self.events} >= set(types):
-            assert time.monotonic() < deadline, self.events
-            await asyncio.sleep(0.02)
+
+        async def came() -> bool:
+            return {event["type"] for event in self.events} >= set(types)
+
+        await eventually(came)
         return [next(event for event in self.events if event["type"] == type_) for type_ in types]
 
     async def receive(self, request: web.Request) -> web.Response:

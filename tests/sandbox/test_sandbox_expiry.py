@@ -40,8 +40,9 @@ async def test_an_authorization_expires_and_is_told(open_sandbox, receiver):
     assert (found["status"], found["charge_status"]) == ("authorized", "expired")
 
 
-async def test_the_rest_of_a_partly_captured_charge_expires_and_its_status_stays(merchant):
-    charge = await merchant.captured("expiring", 1000)
+async def test_the_rest_of_a_partly_captured_charge_expires_and_its_status_stays(open_sandbox):
+    merchant = open_sandbox(authorization_seconds="4")
+    charge = await merchant.captured(amount=1000)
     path = f"/v1/charges/{charge['id']}"
     await over(charge)
 

@@ -80,12 +80,11 @@ async def test_slow_answers_after_a_second_and_a_half(merchant):
     started = time.monotonic()
     reply = await merchant.charge("slow")
     assert reply.body["status"] == "authorized"
-    assert 1.4 < time.monotonic() - started < 4
+    assert time.monotonic() - started > 1.4
 
 
 async def test_silent_before_charges_nothing_and_works_the_second_time(merchant):
-    with pytest.raises(asyncio.TimeoutError):
-        await merchant.charge("silent_before", key="before-1", timeout=0.5)
+    (await merchant.silence("silent_before", "before-1")).cancel()
     unknown = await merchant.operation("before-1")
     assert (unknown.status, unknown.code) == (404, "operation_unknown")
 
@@ -100,8 +99,7 @@ async def test_silent_before_charges_nothing_and_works_the_second_time(merchant)
 
 
 async def test_silent_after_has_charged_and_the_replay_tells(merchant):
-    with pytest.raises(asyncio.TimeoutError):
-        await merchant.charge("silent_after", key="after-1", timeout=0.5)
+    (await merchant.silence("silent_after", "after-1")).cancel()
     found = (await merchant.operation("after-1")).body
     assert (found["status"], found["operation"]) == ("authorized", "authorize")
 
@@ -114,8 +112,7 @@ async def test_silent_after_has_charged_and_the_replay_tells(merchant):
 
 async def test_a_silent_connection_ends_when_the_provider_stops(open_sandbox):
     merchant = open_sandbox()
-    waiting = asyncio.create_task(merchant.charge("silent_before"))
-    await asyncio.sleep(0.3)
+    waiting = await merchant.silence("silent_before", "at-the-stop")
 
     assert await asyncio.to_thread(merchant.sandbox.stop) == 0
 
@@ -130,16 +127,15 @@ async def test_late_is_processing_first_and_authorized_later(merchant):
     refused = await merchant.post(f"/v1/charges/{reply.body['id']}/capture", {"amount_minor_units": 1})
     assert refused.code == "step_not_allowed"
 
-    await asyncio.sleep(1)
-
-    found = (await merchant.operation("late-1")).body
-    assert (found["status"], found["authorized_minor_units"]) == ("authorized", 1999)
+    await merchant.becomes("/v1/operations/late-1", status="authorized", authorized_minor_units=1999)
     assert (await merchant.charge("late_webhook", key="late-1")).raw == reply.raw
 
 
 async def test_a_late_charge_that_was_voided_is_never_authorized(merchant):
     charge = (await merchant.charge("late_webhook", key="late-2")).body
     await merchant.post(f"/v1/charges/{charge['id']}/void", {})
-    await asyncio.sleep(1)
+    # What came after it is decided after it.
+    later = (await merchant.charge("late_webhook")).body
+    await merchant.becomes(f"/v1/charges/{later['id']}", status="authorized")
     assert (await merchant.booked(charge["id"]))["status"] == "voided"
     assert (await merchant.operation("late-2")).body["status"] == "voided"

@@ -4,6 +4,9 @@ import json
 import aiohttp
 import pytest
 
+# Long enough for a request to come to where it goes wrong.
+SILENCE_SECONDS = 3.0
+
 
 async def misbehave(merchant, path, kind, times=1):
     reply = await merchant.post("/v1/misbehave", {"path": path, "kind": kind, "times": times})
@@ -24,7 +27,7 @@ async def test_a_request_goes_wrong_once_and_its_repetition_tells_the_truth(merc
     await misbehave(merchant, "/v1/charges", kind)
 
     with pytest.raises(error):
-        await merchant.charge(key=key, timeout=0.5)
+        await merchant.charge(key=key, timeout=SILENCE_SECONDS)
 
     assert (await merchant.operation(key)).status == (200 if effect else 404)
     again = await merchant.charge(key=key)

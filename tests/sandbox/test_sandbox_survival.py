@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.shop import eventually
+from tests.shop import WAIT_SECONDS, eventually
 
 
 async def post_until_killed(merchant, sent, answered):
@@ -71,8 +71,7 @@ async def test_a_kill_loses_no_answer_and_repeats_no_effect(open_sandbox):
 
 async def test_a_silent_request_is_not_silent_again_after_a_restart(open_sandbox):
     merchant = open_sandbox()
-    with_key = asyncio.create_task(merchant.charge("silent_before", key="silent"))
-    await asyncio.sleep(0.3)
+    with_key = await merchant.silence("silent_before", "silent")
     merchant.sandbox.kill()
     await asyncio.gather(with_key, return_exceptions=True)
     await asyncio.to_thread(merchant.sandbox.start)
@@ -84,7 +83,9 @@ async def test_a_silent_request_is_not_silent_again_after_a_restart(open_sandbox
 def test_a_missing_setting_stops_the_process_and_is_named():
     environment = {name: value for name, value in os.environ.items() if "SANDBOX" not in name}
     command = [sys.executable, "-m", "services.sandbox"]
-    ended = subprocess.run(command, check=False, env=environment, stderr=subprocess.PIPE, timeout=20)
+    ended = subprocess.run(
+        command, check=False, env=environment, stderr=subprocess.PIPE, timeout=WAIT_SECONDS
+    )
 
     assert ended.returncode == 2
     for name in ("LISTEN", "BOOK", "API_KEY", "WEBHOOK_URL", "WEBHOOK_SECRET"):
@@ -144,6 +145,8 @@ def test_shares_of_more_than_one_whole_stop_the_process(tmp_path):
         **{f"COMMERCE_SANDBOX_{name}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-m", "services.sandbox"]
-    ended = subprocess.run(command, check=False, env=environment, stderr=subprocess.PIPE, timeout=20)
+    ended = subprocess.run(
+        command, check=False, env=environment, stderr=subprocess.PIPE, timeout=WAIT_SECONDS
+    )
     assert ended.returncode == 2
     assert b"COMMERCE_SANDBOX_LATE_SHARE" in ended.stderr

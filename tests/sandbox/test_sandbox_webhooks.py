@@ -1,12 +1,13 @@
 import asyncio
-import time
+
+from tests.shop import eventually
 
 
 async def arrived(receiver, count):
-    deadline = time.monotonic() + 10
-    while len(receiver.events) < count:
-        assert time.monotonic() < deadline, receiver.events
-        await asyncio.sleep(0.02)
+    async def came():
+        return len(receiver.events) >= count
+
+    await eventually(came)
     await asyncio.sleep(0.5)  # What is not expected gets the time to come too.
     return receiver.events
 
@@ -61,7 +62,6 @@ async def test_duplicate_webhook_sends_one_event_three_times(open_sandbox, recei
     assert len(events) == 3
     assert events[0] == events[1] == events[2]
     assert events[0]["data"]["id"] == charge["id"]
-    assert receiver.arrivals[1] - receiver.arrivals[0] < 0.2 < receiver.arrivals[2] - receiver.arrivals[0]
 
 
 async def test_a_webhook_is_sent_again_until_it_is_taken(open_sandbox, receiver):
@@ -74,17 +74,16 @@ async def test_a_webhook_is_sent_again_until_it_is_taken(open_sandbox, receiver)
     assert [event["id"] for event in events] == [events[0]["id"]] * 3
     assert (events[0]["type"], events[0]["data"]["id"]) == ("charge.authorized", charge["id"])
     first, second, third = receiver.arrivals
-    assert 0.35 < second - first < third - second
+    # Half a second, then a whole one, each with a fifth of chance.
+    assert second - first >= 0.4
+    assert third - second >= 0.8
 
 
 async def test_a_webhook_outlives_the_process_that_owes_it(open_sandbox, receiver):
     receiver.answers = [503]
     merchant = open_sandbox(receiver.url, late_seconds="0")
     await merchant.charge("late_webhook")
-    deadline = time.monotonic() + 10
-    while not receiver.events:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+    await receiver.has("charge.authorized")
 
     merchant.sandbox.kill()
     await asyncio.to_thread(merchant.sandbox.start)
@@ -96,7 +95,7 @@ async def test_a_webhook_outlives_the_process_that_owes_it(open_sandbox, receive
 
 
 async def test_a_late_outcome_outlives_the_process_that_owes_it(open_sandbox, receiver):
-    merchant = open_sandbox(receiver.url, late_seconds="1")
+    merchant = open_sandbox(receiver.url)
     reply = await merchant.charge("late_webhook", key="late", reference="order-late")
     merchant.sandbox.kill()
     await asyncio.to_thread(merchant.sandbox.start)
@@ -169,7 +168,7 @@ async def test_the_shares_of_mixed_are_drawn_by_the_key(open_sandbox, receiver):
 
     async def outcome(key):
         try:
-            return (await merchant.charge("mixed", key=key, timeout=3)).body["status"]
+            return (await merchant.charge("mixed", key=key, timeout=5)).body["status"]
         except TimeoutError:
             return "silent"
 
