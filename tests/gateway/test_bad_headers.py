@@ -181,4 +181,6 @@ async def _call(gateway: Gateway, number: int) -> None:
     async with grpc.aio.insecure_channel(gateway.address, options=options) as channel:
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
         metadata = (("authorization", f"Bearer {gateway.keys.token()}"),)
-        await stub.GetOrder(order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=5 + number)
+        await stub.GetOrder(
+            order_service_pb2.GetOrderRequest(), metadata=metadata, timeout=WAIT_SECONDS + number
+        )

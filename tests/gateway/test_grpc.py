@@ -92,7 +92,7 @@ async def test_a_stream_of_requests_that_its_service_answers_to_may_last(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request has to be complete in time, but for one that the service has begun to answer."""
-    monkeypatch.setattr(hardening, "REQUEST_SECONDS", 1)
+    monkeypatch.setattr(hardening, "REQUEST_SECONDS", 3)
 
     async def gather(messages: AsyncIterator[Any], context: Context) -> ImportProductsResponse:
         await context.send_initial_metadata(())
@@ -105,7 +105,7 @@ async def test_a_stream_of_requests_that_its_service_answers_to_may_last(
     ):
         call = _import(own, channel)
         await call.write(ImportProductsRequest(batch=1))
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         await call.write(ImportProductsRequest(batch=2))
         await call.done_writing()
         assert (await call).product_import.batches == 2

@@ -115,11 +115,13 @@ async def test_carries_many_streams_and_calls_at_once(gateway: Gateway, http: ai
 
 
 async def test_refuses_more_calls_than_a_service_is_given(gateway: Gateway, tmp_path: Path) -> None:
-    async def slow(request: object, context: Context) -> order_service_pb2.GetOrderResponse:
-        await asyncio.sleep(0.3)
+    enough = asyncio.Event()
+
+    async def held(request: object, context: Context) -> order_service_pb2.GetOrderResponse:
+        await enough.wait()
         return order_service_pb2.GetOrderResponse()
 
-    gateway.script.answers["GetOrder"] = slow
+    gateway.script.answers["GetOrder"] = held
     headers = {"authorization": f"Bearer {gateway.keys.token()}"}
     with mock.patch.object(clusters, "MAX_REQUESTS", 2):
         async with (
@@ -131,5 +133,12 @@ async def test_refuses_more_calls_than_a_service_is_given(gateway: Gateway, tmp_
                 async with session.get(ORDER_PATH) as reply:
                     return reply.status, "" if reply.status == 200 else reason(await refusal(reply))
 
-            answers = Counter(await asyncio.gather(*(one() for _ in range(10))))
+            calls = [asyncio.create_task(one()) for _ in range(10)]
+
+            async def only_two_wait() -> bool:
+                return sum(call.done() for call in calls) == 8
+
+            await until(only_two_wait, "more or fewer than eight were refused")
+            enough.set()
+            answers = Counter(await asyncio.gather(*calls))
     assert answers == {(200, ""): 2, (429, "OVERLOADED"): 8}
