@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from services.runtime.batches import Batches
+from tests.shop import WAIT_SECONDS
 
 
 class Bench:
@@ -47,7 +48,7 @@ class Bench:
 
 
 async def all_of(asked: Sequence[asyncio.Task[str]]) -> list[str | BaseException]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         return await asyncio.gather(*asked, return_exceptions=True)
 
 

@@ -10,41 +10,28 @@ import grpc
 import nats
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.msg import Msg
 
 from services.runtime.jetstream import STREAM, Pull
 from services.runtime.service import CANCELLED_AGAIN_SECONDS, end
-from tests.runtime.conftest import ask, write
+from tests.runtime.conftest import HELD_UP, ask, held_up, watch, write
 from tests.shop import eventually, refused
 
 PATIENCE_SECONDS = 30
 
 
 async def at_work(toy, calls):
-    """Return when so many calls are at work: each sleeps in the database."""
+    """Return when so many calls are at work: each is held up in the database."""
 
-    async def asleep():
-        sql = "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(%' AND state = 'active' AND usename = 'toy'"
-        return len(await toy.clients.rows(sql)) == calls
+    async def wait():
+        return len(await toy.clients.rows(HELD_UP, 1)) == calls
 
-    await eventually(asleep)
-
-
-async def test_calls_in_flight_finish(toy):
-    busy = [asyncio.ensure_future(call(toy, "query 0.6", timeout=PATIENCE_SECONDS)) for call in (ask, write)]
-    await at_work(toy, 2)
-
-    toy.clients.cluster.kill("toy", signal.SIGTERM)
-
-    await asyncio.gather(*busy)
-    await toy.clients.cluster.wait_ready("toy", 60)
-    assert len(await toy.published()) >= 1
+    await eventually(wait)
 
 
 async def test_an_open_stream_is_told_to_come_back(toy):
-    stream = toy.orders.WatchOrder(WatchOrderRequest(order_id=str(uuid.uuid4())))
+    stream = watch(toy)
     await stream.read()
 
     toy.clients.cluster.kill("toy", signal.SIGTERM)
@@ -57,19 +44,30 @@ async def test_an_open_stream_is_told_to_come_back(toy):
 
 @asynccontextmanager
 async def stopping(toy):
-    """While this block lasts the server, which has been told to stop and says so, has a call to finish."""
-    busy = asyncio.ensure_future(ask(toy, "query 0.8", timeout=PATIENCE_SECONDS))
-    async with grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel:
-        watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
-        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        await at_work(toy, 1)
+    """While this block lasts the server, which has been told to stop and says so, has a read and a write to finish."""
+    async with (
+        grpc.aio.insecure_channel(toy.clients.cluster.address("toy")) as channel,
+        held_up(toy, 1),
+    ):
+        busy = [asyncio.ensure_future(call(toy, "wait 1")) for call in (ask, write)]
+        health: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[attr-defined]
+        assert (await health.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await at_work(toy, 2)
 
         toy.clients.cluster.kill("toy", signal.SIGTERM)
 
         async with asyncio.timeout(PATIENCE_SECONDS):
-            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert (await health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         yield
-    await busy
+    await asyncio.gather(*busy)
+
+
+async def test_calls_in_flight_finish(toy):
+    async with stopping(toy):
+        pass
+
+    await toy.clients.cluster.wait_ready("toy", 60)
+    assert len(await toy.published()) >= 1
 
 
 async def test_health_says_that_a_server_stops_while_it_finishes(toy):

@@ -134,8 +134,8 @@ async def test_what_a_stream_is_about_cannot_change_on_its_way(toy, field):
 
 
 async def test_a_token_that_expires_on_the_way_ends_it(toy):
-    """The server allows five seconds of leeway: three of them are left when the token is made."""
-    token = toy.clients.cluster.token("store_admin", toy.store_id, lifetime=-2.0)
+    """The server allows five seconds of leeway."""
+    token = toy.clients.cluster.token("store_admin", toy.store_id, lifetime=0.0)
     made = time.monotonic()
     call = toy.with_token(token).imports.ImportProducts()
     first, second = messages(toy, "", "")
@@ -145,7 +145,7 @@ async def test_a_token_that_expires_on_the_way_ends_it(toy):
         return await told(toy) == ["1"]
 
     await eventually(committed)
-    await asyncio.sleep(made + 4 - time.monotonic())
+    await asyncio.sleep(made + 6 - time.monotonic())
 
     with refused(ErrorReason.ERROR_REASON_UNAUTHENTICATED, message="2"):
         await call.write(second)
@@ -227,7 +227,7 @@ async def test_the_contract_gives_it_more_time_than_other_calls_have(toy):
 
 async def test_the_clients_own_deadline_ends_it(toy):
     with pytest.raises(grpc.aio.AioRpcError) as late:
-        await sent(toy, *messages(toy, "", "sleep 5"), timeout=0.5)
+        await sent(toy, *messages(toy, "", "sleep 60"), timeout=3)
 
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert await told(toy) == ["1"]

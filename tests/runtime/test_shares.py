@@ -6,19 +6,27 @@ import uuid
 import grpc
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
-from commerce.order.v1.order_service_pb2 import WatchOrderRequest
 
 from services.runtime.callers import ANYONE, Caller
 from services.runtime.refusals import Refusal
 from services.runtime.settings import Settings
 from services.runtime.shares import READ, SEARCH, STREAM, WRITE, Shares
-from tests.runtime.conftest import ask, held_up, toy_cluster, write
+from tests.runtime.conftest import (
+    HELD_UP,
+    all_begun,
+    ask,
+    filled,
+    held_up,
+    opened,
+    outcomes,
+    toy_cluster,
+    watch,
+    write,
+)
 from tests.shop import Shop, eventually, refused
 
 OVERLOADED = ErrorReason.ERROR_REASON_OVERLOADED
 CONNECTIONS_OF_SEARCHES = 3
-# Who waits for the lock that `held_up` holds with this key.
-WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted"
 SEARCHES, STREAMS, PERSON_STREAMS, WRITES, BURST = 6, 9, 3, 12, 20
 SMALL = {
     "COMMERCE_CALLS_IN_FLIGHT": "256",
@@ -51,52 +59,11 @@ def buyer(shop):
     return shop.as_("customer", str(uuid.uuid4()))
 
 
-def watch(shop):
-    return shop.orders.WatchOrder(WatchOrderRequest(order_id=str(uuid.uuid4())))
-
-
 async def open_streams(shop, number):
     streams = [watch(shop) for _ in range(number)]
     for stream in streams:
         await stream.read()
     return streams
-
-
-async def opened(shop):
-    """A stream, or None when there is no room for it yet."""
-    stream = watch(shop)
-    try:
-        await stream.read()
-    except grpc.aio.AioRpcError as error:
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
-        return None
-    return stream
-
-
-async def outcomes(calls):
-    """How many calls were answered, and how many were refused as too many; nothing else may happen."""
-    answered = refusals = 0
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(result, BaseException):
-            assert isinstance(result, grpc.aio.AioRpcError), result
-            assert result.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, result
-            refusals += 1
-        else:
-            answered += 1
-    return answered, refusals
-
-
-def all_begun(calls):
-    return [asyncio.ensure_future(call) for call in calls]
-
-
-async def filled(calls, room):
-    """The calls, once there is no room for more: all past it are refused."""
-    calls = all_begun(calls)
-    waiting = set(calls)
-    while len(waiting) > room:
-        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    return calls
 
 
 async def test_searches_past_a_stores_share_are_refused_and_another_store_searches_on(small):
@@ -139,7 +106,7 @@ async def test_a_search_that_waits_for_a_connection_gives_way_to_another_store(s
     other = small.another()
 
     async def at_work():
-        return len(await small.clients.rows(WAITING)) == CONNECTIONS_OF_SEARCHES
+        return len(await small.clients.rows(HELD_UP, 1)) == CONNECTIONS_OF_SEARCHES
 
     async with held_up(small, 2):
         async with held_up(small, 1):

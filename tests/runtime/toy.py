@@ -48,7 +48,13 @@ DEFINITION = Definition(
 )
 SLEEP = statement(select(func.pg_sleep(param("seconds", Float))), "sleep")
 # What a test holds as long as it likes.
-LOCK = statement(select(func.pg_advisory_xact_lock_shared(param("key", BigInteger))), "lock")
+LOCK = statement(
+    select(
+        func.set_config("lock_timeout", "0", literal_column("true")),
+        func.pg_advisory_xact_lock_shared(param("key", BigInteger)),
+    ),
+    "lock",
+)
 ONE = statement(select(literal_column("1").label("one")), "one")
 
 
