@@ -85,6 +85,7 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
     dsn = f"postgresql://{ADMIN}:{home.secret('postgres')}@/{ADMIN}?host={quote(str(sockets))}"
     # A list, whose items may be quoted.
     listened = '"{}"'.format(str(sockets).replace('"', '""'))
+    address = str(sockets / SOCKET_NAME)
     settings = SETTINGS | {"unix_socket_directories": listened, "max_connections": str(connections)}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     spec = Spec(
@@ -94,8 +95,8 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
         directory=data,
         log=home.log("postgres"),
         ready=lambda: answers(dsn),
-        alive=lambda: lives(dsn),
-        address=str(sockets / SOCKET_NAME),
+        alive=readiness.postgres_alive(address),
+        address=address,
         user=user,
         # Fast shutdown: sessions are ended, data is checkpointed. Orphaned: immediate, it recovers at the next start.
         stop_signal=signal.SIGINT,
@@ -107,28 +108,13 @@ async def prepare(home: Home, connections: int) -> tuple[Spec, str]:
 
 
 async def answers(dsn: str) -> bool:
+    """Whether somebody can log in. A server that goes down meanwhile fails the one or the other."""
     try:
-        await _greet(dsn, 2)
+        connection = await asyncpg.connect(dsn, timeout=readiness.PROBE_SECONDS)
+        await connection.close(timeout=readiness.PROBE_SECONDS)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
     return True
-
-
-async def lives(dsn: str) -> bool:
-    """Whether the server says anything: also that it recovers, or has no room for a connection."""
-    try:
-        await _greet(dsn, readiness.ALIVE_SECONDS)
-    except asyncpg.PostgresError:
-        return True
-    except (OSError, TimeoutError, asyncpg.InterfaceError):
-        return False
-    return True
-
-
-async def _greet(dsn: str, seconds: float) -> None:
-    """Connects and leaves. A server that goes down meanwhile fails either."""
-    connection = await asyncpg.connect(dsn, timeout=seconds)
-    await connection.close(timeout=seconds)
 
 
 async def _initialize(home: Home, data: Path, user: str) -> None:

@@ -134,6 +134,18 @@ async def test_a_process_that_a_debugger_holds_is_left_alone(impatient, tmp_path
             await debugger.wait()
 
 
+def sleeper(tmp_path, ready, alive):
+    return processes.Spec(
+        name="sleeper",
+        command=[sys.executable, "-c", "import time; time.sleep(60)"],
+        environment={},
+        directory=tmp_path,
+        log=tmp_path / "sleeper.log",
+        ready=ready,
+        alive=alive,
+    )
+
+
 @pytest.fixture
 async def process(tmp_path):
     """A process that was ready, and of which whoever asks whether it lives fails."""
@@ -146,16 +158,7 @@ async def process(tmp_path):
         asked.set()
         raise BrokenPipeError("while it went down")
 
-    spec = processes.Spec(
-        name="sleeper",
-        command=[sys.executable, "-c", "import time; time.sleep(60)"],
-        environment={},
-        directory=tmp_path,
-        log=tmp_path / "sleeper.log",
-        ready=ready,
-        alive=alive,
-    )
-    running = processes.Process(spec)
+    running = processes.Process(sleeper(tmp_path, ready, alive))
     await running.start()
     await asked.wait()
     yield running
@@ -170,6 +173,30 @@ async def test_a_probe_that_fails_ends_neither_the_watch_over_a_process_nor_its_
     await process.stop()
     assert process.state is processes.State.STOPPED
     assert "could not be asked: BrokenPipeError('while it went down')" in process.spec.log.read_text()
+
+
+async def test_who_answers_is_asked_seldom(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "ALIVE_EVERY_SECONDS", 0.2)
+    asked = []
+
+    async def ready():
+        return True
+
+    async def alive():
+        asked.append(asyncio.get_running_loop().time())
+        return True
+
+    running = processes.Process(sleeper(tmp_path, ready, alive))
+    await running.start()
+    await eventually(lambda: asked_thrice(asked))
+    await running.stop()
+
+    # Twice six tenths, not twice two.
+    assert asked[2] - asked[0] > 0.6
+
+
+async def asked_thrice(asked):
+    return len(asked) >= 3
 
 
 async def test_a_start_that_is_cancelled_is_cancelled_whatever_fails_by_that(tmp_path, monkeypatch):

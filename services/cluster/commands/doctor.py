@@ -175,7 +175,7 @@ async def _process(name: str, process: dict[str, Any], status: dict[str, Any]) -
 def _probes(name: str, address: str, status: dict[str, Any]) -> tuple[readiness.Probe, readiness.Probe]:
     """The questions whether a process is ready, and whether it answers at all."""
     if name == "postgres":
-        return (lambda: postgres.answers(status["database"])), (lambda: postgres.lives(status["database"]))
+        return (lambda: postgres.answers(status["database"])), readiness.postgres_alive(address)
     if name == "nats":
         return readiness.nats(address), readiness.nats(address)
     if name == "envoy":
