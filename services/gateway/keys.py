@@ -16,8 +16,8 @@ NAME = "keys"
 # A change counts within five seconds, with one attempt in vain: Envoy waits up to a second more.
 INTERVAL_SECONDS = 1
 TIMEOUT_SECONDS = 1
-# Where the keys are put; nothing else in a filter is called so.
-KEYS = "commerce.keys"
+# Where the keys and their version are put; nothing else in a filter is called so.
+KEYS, VERSION = "commerce.keys", "commerce.keys.version"
 WITHIN = {"inline_string": KEYS}
 
 
@@ -63,11 +63,13 @@ def cluster(gateway: str) -> Json:
 def listener(gateway: str, kept: Json, jwks: Path) -> Json:
     """Serves the filter with the file as it is at each moment: a DiscoveryResponse, of Envoy's API."""
     answer = {
-        "version_info": "1",
+        "version_info": VERSION,
         "resources": [{"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", **kept}],
     }
-    before, after = json.dumps(answer).split(json.dumps(KEYS))
-    tables = f"local FILE, BEFORE, AFTER = {lua(jwks.absolute())}, {lua(before)}, {lua(after)}\n"
+    before, rest = json.dumps(answer).split(json.dumps(VERSION))
+    between, after = rest.split(json.dumps(KEYS))
+    texts = ", ".join(lua(text) for text in (jwks.absolute(), before, between, after))
+    tables = f"local FILE, BEFORE, BETWEEN, AFTER = {texts}\n"
     code = tables + (Path(__file__).parent / "keys.lua").read_text()
     files = extension(
         "envoy.filters.http.lua",

@@ -104,6 +104,15 @@ async def test_a_key_that_is_withdrawn_takes_the_tokens_with_it_that_were_seen_b
     await until(gone, "the token is still taken")
 
 
+async def test_keys_that_are_the_same_are_not_sent_again(turning: Gateway) -> None:
+    async def asked() -> bool:
+        return await counted(turning, "cluster.keys.upstream_rq_304") > 1
+
+    await until(asked, "the keys are sent again")
+    assert await counted(turning, "jwt_authn.config_reload") == 1
+    assert await status(turning, turning.keys.key) == 200
+
+
 async def test_a_file_that_is_written_in_place_is_read_too(turning: Gateway) -> None:
     second = fresh("second")
     turning.keys.jwks.write_text(json.dumps({"keys": [second.as_dict(private=False)]}))
