@@ -10,12 +10,12 @@ import threading
 import time
 from bisect import bisect_left
 
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
     HistogramDataPoint,
     Metric,
+    MetricExporter,
     MetricsData,
     NumberDataPoint,
     ResourceMetrics,
@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from services.runtime.otlp import number
+from services.runtime.otlp import number, protocol
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -70,7 +70,7 @@ class Reporter:
         self._resource = resource
         self._begin_ns = time.time_ns()
         self._interval_seconds = number("OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
-        self._otlp = OTLPMetricExporter()
+        self._otlp = _exporter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
@@ -90,6 +90,16 @@ class Reporter:
                     self._otlp.export(reported(self._resource, self._begin_ns, time.time_ns()))
             if last:
                 return
+
+
+def _exporter() -> MetricExporter:
+    if protocol("METRICS") == "http/protobuf":
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as OverHttp
+
+        return OverHttp()
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as OverGrpc
+
+    return OverGrpc()
 
 
 def reported(resource: Resource, begin_ns: int, now_ns: int) -> MetricsData:

@@ -1,7 +1,8 @@
 """The way of ended spans out of the process: a bounded queue, one thread, the SDK's OTLP exporter.
 
 The SDK reads endpoint, headers, credentials, compression, deadline and retries from `OTEL_EXPORTER_OTLP_*`.
-Read here: OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_SCHEDULE_DELAY (milliseconds).
+Read here: OTEL_EXPORTER_OTLP_PROTOCOL (grpc or http/protobuf), OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+OTEL_BSP_SCHEDULE_DELAY (milliseconds).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -37,6 +38,9 @@ KINDS: dict[str, wire.Span.SpanKind.ValueType] = {
 }
 FAULT = wire.Status.STATUS_CODE_ERROR
 ENCODED_AT_ONCE = 32
+# As many statements, methods and routes as there are, and some.
+WRITTEN = 2048
+_written: dict[int, tuple[Mapping[str, AttributeValue], tuple[common.KeyValue, ...]]] = {}
 
 log = logging.getLogger("commerce.telemetry")
 
@@ -62,7 +66,7 @@ class Exporter:
         self._queue: deque[Recorded] = deque(maxlen=self._limit)
         self._wake = threading.Event()
         self._stopping = False
-        self._otlp = Otlp(resource)
+        self._otlp = sender(resource)
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self.start: Callable[[], None] = self._thread.start
 
@@ -102,30 +106,78 @@ class Exporter:
                 log.exception("a batch of %d spans was not exported", len(batch))
 
 
-class Otlp(OTLPSpanExporter):
-    """The SDK's exporter, with its settings, retries and deadlines, fed with our records."""
+class Encoder:
+    """Writes spans as an OTLP message."""
 
     def __init__(self, resource: Resource) -> None:
-        super().__init__()
         self._resource = Attributed(attributes=_pairs(resource.attributes.items()))
         self._scope = common.InstrumentationScope(name="commerce.runtime")
 
-    def deliver(self, spans: Sequence[Recorded]) -> None:
-        self._export(spans)  # type: ignore[arg-type]
-
-    def _translate_data(self, data: Sequence[Recorded]) -> ExportTraceServiceRequest:  # type: ignore[override]
+    def encode(self, spans: Sequence[Recorded]) -> ExportTraceServiceRequest:
         scope_spans = wire.ScopeSpans(scope=self._scope)
-        for first in range(0, len(data), ENCODED_AT_ONCE):
-            scope_spans.spans.extend([_encode(span) for span in data[first : first + ENCODED_AT_ONCE]])
+        for first in range(0, len(spans), ENCODED_AT_ONCE):
+            scope_spans.spans.extend([_encode(span) for span in spans[first : first + ENCODED_AT_ONCE]])
             # Lets the event loop's thread in: a whole batch would hold it up for milliseconds.
             time.sleep(0)
         one = wire.ResourceSpans(resource=self._resource, scope_spans=[scope_spans])
         return ExportTraceServiceRequest(resource_spans=[one])
 
 
+class Sender(Protocol):
+    """The SDK's exporter, with its settings, retries and deadlines, fed with our records."""
+
+    def deliver(self, spans: Sequence[Recorded]) -> None:
+        """Send a batch. What the collector does not take in its time is lost, and a line in the log."""
+
+    def shutdown(self) -> None:
+        """Wait for no answer any more."""
+
+
+def protocol(signal: Literal["TRACES", "METRICS"]) -> Literal["grpc", "http/protobuf"]:
+    """How a signal is sent, as the environment has it."""
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    named = next(filter(None, (os.environ.get(name, "").strip().lower() for name in names)), "grpc")
+    if named not in ("grpc", "http/protobuf"):
+        log.warning("%s=%s is not supported; using grpc", names[1], named)
+    return "http/protobuf" if named == "http/protobuf" else "grpc"
+
+
+def sender(resource: Resource) -> Sender:
+    """What sends spans by the protocol that the environment names."""
+    return (
+        _over_http(Encoder(resource))
+        if protocol("TRACES") == "http/protobuf"
+        else OverGrpc(Encoder(resource))
+    )
+
+
+class OverGrpc(OTLPSpanExporter):
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+
+    def deliver(self, spans: Sequence[Recorded]) -> None:
+        self._export(spans)  # type: ignore[arg-type]
+
+    def _translate_data(self, data: Sequence[Recorded]) -> ExportTraceServiceRequest:  # type: ignore[override]
+        return self._encoder.encode(data)
+
+
+def _over_http(encoder: Encoder) -> Sender:
+    # What it stands on takes a tenth of a second to load, and most do without.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+
+    class OverHttp(HttpExporter):
+        def deliver(self, spans: Sequence[Recorded]) -> None:
+            self._client.export(encoder.encode(spans).SerializeToString())
+
+    return OverHttp()
+
+
 def _encode(span: Recorded) -> wire.Span:
-    given = () if span.given is None else span.given.items()
-    added = () if span.attributes is None else span.attributes.items()
+    attributes = () if span.given is None else _given(span.given)
+    if span.attributes is not None:
+        attributes = (*attributes, *_pairs(span.attributes.items()))
     return wire.Span(
         trace_id=bytes.fromhex(span.trace.trace_id),
         span_id=bytes.fromhex(span.trace.span_id),
@@ -134,13 +186,24 @@ def _encode(span: Recorded) -> wire.Span:
         kind=KINDS[span.kind],
         start_time_unix_nano=span.start,
         end_time_unix_nano=span.end,
-        attributes=_pairs((*given, *added)),
+        attributes=attributes,
         links=[
             wire.Span.Link(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id))
             for link in span.links
         ],
         status=None if span.error is None else wire.Status(code=FAULT, message=masked(span.error)),
     )
+
+
+def _given(attributes: Mapping[str, AttributeValue]) -> tuple[common.KeyValue, ...]:
+    """Write attributes that were made once, once."""
+    known = _written.get(id(attributes))
+    if known is None:
+        if len(_written) >= WRITTEN:
+            _written.clear()
+        # Held with what it is of, whose id is nobody else's so long.
+        known = _written[id(attributes)] = (attributes, tuple(_pairs(attributes.items())))
+    return known[1]
 
 
 def _pairs(items: Iterable[tuple[str, AttributeValue]]) -> list[common.KeyValue]:
