@@ -75,19 +75,27 @@ def service_cluster(code: str, addresses: Sequence[str]) -> Json:
     }
 
 
-def collector_cluster(name: str, address: str | None) -> Json:
-    """The OpenTelemetry collector; an empty cluster when there is none, for the tracer wants one to make trace ids."""
-    return _cluster(name, [address] if address else [])
+def collector_cluster(name: str, address: str | None, over_http: bool = False) -> Json:
+    """A collector of spans, or none, by gRPC or by HTTP/1.1."""
+    addresses = [address] if address else []
+    return _endpoints(name, addresses) if over_http else _cluster(name, addresses)
+
+
+def _endpoints(name: str, addresses: Sequence[str]) -> Json:
+    plain = [address.removeprefix("dns:///") for address in addresses]
+    endpoints = [{"endpoint": {"address": socket_address(address)}} for address in plain]
+    hosts = [address.rpartition(":")[0].strip("[]") for address in plain]
+    return {
+        "name": name,
+        "type": "STATIC" if all(is_ip(host) for host in hosts) else "STRICT_DNS",
+        "connect_timeout": seconds(CONNECT_SECONDS),
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
 
 
 def _cluster(name: str, addresses: Sequence[str]) -> Json:
-    plain = [address.removeprefix("dns:///") for address in addresses]
-    endpoints = [{"endpoint": {"address": socket_address(address)}} for address in plain]
     return {
-        "name": name,
-        "type": "STATIC" if all(_is_ip(address) for address in plain) else "STRICT_DNS",
-        "connect_timeout": seconds(CONNECT_SECONDS),
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        **_endpoints(name, addresses),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "upstreams.http.v3.HttpProtocolOptions",
@@ -109,9 +117,10 @@ def _cluster(name: str, addresses: Sequence[str]) -> Json:
     }
 
 
-def _is_ip(address: str) -> bool:
+def is_ip(host: str) -> bool:
+    """Tell whether a host is an address, and no name that is to be looked up."""
     try:
-        ipaddress.ip_address(address.rpartition(":")[0].strip("[]"))
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True

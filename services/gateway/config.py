@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from services.gateway import (
     absent,
@@ -21,6 +22,8 @@ from services.gateway import (
     routes,
     telemetry,
 )
+from services.gateway import collector as collectors
+from services.gateway.collector import Collector
 from services.gateway.contract import Rpc, rpcs
 from services.gateway.values import Json, extension, socket_address
 from services.runtime.definition import Definition
@@ -37,7 +40,8 @@ def envoy_config(
     definitions: Sequence[Definition],
     jwks: Path,
     descriptors: Path,
-    otlp: str | None,
+    collector: Collector | None,
+    resource: Mapping[str, str] = MappingProxyType({}),
     sampling: float = 1.0,
     cors_origins: Sequence[str] = (),
     development: bool = False,
@@ -46,20 +50,19 @@ def envoy_config(
     """The bootstrap, as JSON.
 
     Addresses are "host:port"; `backends` gives each service's replicas by its code, and a service without an entry
-    is not offered. `otlp` is a collector of OTLP over gRPC; `sampling` the share (0 to 1) of calls that it is told of.
+    is not offered. The `collector` is told of a share `sampling` (0 to 1) of calls, and of `resource`, which is us.
     Pages of `cors_origins` may call, and in development those of localhost; an address without a token so often.
     Raises contract.UnknownService when a definition and the descriptors do not fit.
     """
     offered = [definition for definition in definitions if backends.get(definition.code)]
     where = {rpc: item.code for item in offered for rpc in rpcs(descriptors, item.proto_services)}
     services = [clusters.service_cluster(item.code, backends[item.code]) for item in offered]
-    collector = clusters.collector_cluster(telemetry.COLLECTOR, otlp)
     tokens = access.token_filter(where)
     manager = {
         "stat_prefix": "gateway",
         "codec_type": "AUTO",
         **hardening.http_limits(),
-        "tracing": telemetry.tracing(sampling if otlp else 0),
+        "tracing": telemetry.tracing(collector, sampling, resource),
         "access_log": telemetry.access_log(),
         "local_reply_config": replies.local_replies(parameters.refusals(where), absent.refusals(where)),
         "route_config": {
@@ -78,7 +81,7 @@ def envoy_config(
         "overload_manager": hardening.overload_manager(),
         "static_resources": {
             "listeners": [_listener(listen, manager), keys.listener(listen, tokens, jwks)],
-            "clusters": [*services, collector, keys.cluster(listen)],
+            "clusters": [*services, collectors.cluster(collector), keys.cluster(listen)],
         },
     }
 

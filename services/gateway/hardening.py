@@ -20,7 +20,9 @@ IDLE_CONNECTION_SECONDS = 300
 IDLE_STREAM_SECONDS = 30
 HEADERS_SECONDS = 10
 REQUEST_SECONDS = 30
-# What only Envoy or a service may say. Traces start here: a client's trace id could collide with another's.
+# What only Envoy or a service may say. Traces start here: a client's trace id could collide with another's, or have
+# recorded what is not to be. Under this name services have it, to link their trace to.
+CLIENT_TRACE = "x-commerce-client-traceparent"
 INTERNAL_PREFIXES = ("x-commerce-", "x-envoy-", "x-forwarded-", "x-b3-", "grpc-previous-")
 INTERNAL_HEADERS = (
     "baggage",
@@ -98,9 +100,15 @@ def _action(name: str, threshold: float) -> Json:
 def _strip() -> Json:
     """Removes internal headers before anything reads them, and counts what is left."""
     by_prefix = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in INTERNAL_PREFIXES]
+    client_trace = {"append": set_header(CLIENT_TRACE, "%REQ(TRACEPARENT)%")}
     by_name = [{"remove": name} for name in INTERNAL_HEADERS]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[*by_prefix, *by_name, {"append": set_header(headers.BYTES, "%REQUEST_HEADERS_BYTES%")}],
+        mutations=[
+            *by_prefix,
+            client_trace,
+            *by_name,
+            {"append": set_header(headers.BYTES, "%REQUEST_HEADERS_BYTES%")},
+        ],
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
-from services.gateway import rates
+from services.gateway import collector, rates
+from services.gateway.collector import Collector
 from services.runtime.definition import Definition
 
 DESCRIPTORS = Path(__file__).parents[2] / "generated" / "commerce" / "descriptors.binpb"
@@ -24,8 +27,9 @@ class Settings:
     admin: str
     jwks: Path
     descriptors: Path
-    otlp: str | None
+    collector: Collector | None
     sampling: float
+    resource: Mapping[str, str]
     cors_origins: tuple[str, ...]
     development: bool
     tokenless_calls_a_second: int
@@ -42,16 +46,15 @@ def from_environment(environment: Mapping[str, str], definitions: Sequence[Defin
     jwks = environment.get("COMMERCE_JWKS_FILE")
     if not jwks:
         raise Missing("COMMERCE_JWKS_FILE: the public keys that tokens are checked with")
-    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get(
-        "OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
+    listen = environment.get("COMMERCE_GATEWAY_LISTEN", "127.0.0.1:8080")
     return Settings(
-        listen=environment.get("COMMERCE_GATEWAY_LISTEN", "127.0.0.1:8080"),
+        listen=listen,
         admin=environment.get("COMMERCE_GATEWAY_ADMIN", "127.0.0.1:9901"),
         jwks=Path(jwks),
         descriptors=Path(environment.get("COMMERCE_DESCRIPTORS_FILE", str(DESCRIPTORS))),
-        otlp=endpoint.split("://")[-1].rstrip("/") if endpoint else None,
+        collector=_collector(environment),
         sampling=sampling(environment),
+        resource=_resource(environment, f"{socket.gethostname()}:{listen.rpartition(':')[2]}"),
         cors_origins=tuple(_list(environment.get("COMMERCE_CORS_ORIGINS", ""))),
         development=environment.get("COMMERCE_ENVIRONMENT") == "development",
         tokenless_calls_a_second=_positive(
@@ -67,6 +70,20 @@ def sampling(environment: Mapping[str, str]) -> float:
     if sampler == "traceidratio":
         return float(environment.get("OTEL_TRACES_SAMPLER_ARG", "1"))
     return 0.0 if sampler == "always_off" else 1.0
+
+
+def _collector(environment: Mapping[str, str]) -> Collector | None:
+    try:
+        return collector.from_environment(environment)
+    except collector.Unusable as error:
+        raise Missing(str(error)) from None
+
+
+def _resource(environment: Mapping[str, str], instance: str) -> dict[str, str]:
+    """Who the gateway is, to whoever reads its spans; an operator's word goes first."""
+    pairs = (pair.partition("=") for pair in _list(environment.get("OTEL_RESOURCE_ATTRIBUTES", "")))
+    told = {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
+    return {"service.version": Definition.version, "service.instance.id": instance, **told}
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

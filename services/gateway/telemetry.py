@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.gateway import collector as collectors
 from services.gateway import headers
+from services.gateway.collector import Collector
 from services.gateway.values import ORIGINAL_PATH, Json, extension, header_filter, set_header
 
-COLLECTOR = "collector"
 TRACE_HEADER = "x-trace-id"
 NOT_FOR_CLIENTS = ("grpc-accept-encoding", "x-envoy-upstream-healthchecked-cluster")
 # Of a span: the verb of a REST call and its template; a gRPC call has no verb.
 REST_TAG = "commerce.rest"
-# In place of what a client may write as it likes. An empty value would replace nothing.
-TAGS = {
+# Of the call, in the words of the semantic conventions. Envoy writes a method that HTTP does not have as _OTHER.
+_CALL = {
     REST_TAG: "%REQ(X-ENVOY-ORIGINAL-METHOD)% %METADATA(ROUTE:commerce:rest)%",
-    "grpc.authority": "-",
-    "grpc.content_type": "-",
-    "grpc.path": "/%ROUTE_NAME%",
-    "grpc.timeout": "-",
-    "http.method": "-",
-    "http.url": "-",
+    "http.method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
+    "http.response.status_code": "%RESPONSE_CODE%",
+    "http.route": "%METADATA(ROUTE:commerce:rest)%",
+    "rpc.method": "%ROUTE_NAME%",
+    "rpc.response.status_code": "%GRPC_STATUS(SNAKE_STRING)%",
+    "rpc.system.name": "grpc",
 }
+# In place of what a client may write as it likes. An empty value would replace nothing.
+_HIDDEN = dict.fromkeys(("grpc.authority", "grpc.content_type", "grpc.timeout", "http.url"), "-")
+TAGS = {**_CALL, **_HIDDEN, "grpc.path": "/%ROUTE_NAME%"}
 # Spans leave after this time, so that a trace can be looked at soon after the call.
 FLUSH_MILLISECONDS = 500
 # A path of words and UUIDs, with a query or without one. Any other may be of card numbers, persons or secrets.
@@ -53,11 +57,11 @@ ACCESS_LOG = {
 }
 
 
-def tracing(sampling: float) -> Json:
+def tracing(collector: Collector | None, sampling: float, resource: Mapping[str, str]) -> Json:
     """HCM's tracing: a share `sampling` (0 to 1) of calls is recorded; every call has a trace id."""
     return {
         "client_sampling": {"value": 0},
-        "random_sampling": {"value": sampling * 100},
+        "random_sampling": {"value": sampling * 100 if collector else 0},
         "overall_sampling": {"value": 100},
         "max_path_tag_length": 1,
         "custom_tags": [{"tag": tag, "value": value} for tag, value in TAGS.items()],
@@ -65,11 +69,20 @@ def tracing(sampling: float) -> Json:
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-                "service_name": "gateway",
-                "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR}, "timeout": "1s"},
+                "service_name": resource.get("service.name", "gateway"),
+                "resource_detectors": [_detector(resource)],
+                **collectors.service(collector),
             },
         },
     }
+
+
+def _detector(resource: Mapping[str, str]) -> Json:
+    return extension(
+        "envoy.tracers.opentelemetry.resource_detectors.static_config",
+        "tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig",
+        attributes=dict(resource),
+    )
 
 
 def runtime_layer() -> Json:

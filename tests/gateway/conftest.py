@@ -141,7 +141,7 @@ def configuration(gateway: Gateway, **changes: Any) -> dict[str, Any]:
         "definitions": definitions,
         "jwks": gateway.keys.jwks,
         "descriptors": DESCRIPTORS,
-        "otlp": None,
+        "collector": None,
         "cors_origins": [ORIGIN],
     }
     return envoy_config(**settings | changes)

