@@ -11,7 +11,7 @@ from typing import Any, cast
 import grpc
 from google.protobuf.message import Message
 
-from services.runtime import failpoints, telemetry
+from services.runtime import failpoints, semantics, telemetry
 from services.runtime.pipeline import CALLER, DEADLINE
 
 # Every write carries a request_id or is keyed by its subject, so that repeating a call is safe.
@@ -47,19 +47,22 @@ BEHALF = "x-commerce-on-behalf-of"
 def channel(address: str, token: str) -> grpc.aio.Channel:
     """Return a channel for generated stubs, kept for the life of the process. `address` may be a comma list."""
     target = address if "://" in address or address.startswith("dns:") else f"ipv4:{address}"
-    return cast(grpc.aio.Channel, _Channel(grpc.aio.insecure_channel(target, options=_OPTIONS), token))
+    return cast(
+        grpc.aio.Channel, _Channel(grpc.aio.insecure_channel(target, options=_OPTIONS), address, token)
+    )
 
 
 class _Channel:
     """Stands where generated stubs expect a channel; each RPC becomes one `_Outgoing`."""
 
-    def __init__(self, raw: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, raw: grpc.aio.Channel, address: str, token: str) -> None:
         self._raw = raw
+        self._server = semantics.server(address)
         self._token = token
 
     def unary_unary(self, path: str, **codec: Any) -> "_Outgoing":
         """Return what a stub calls for an RPC with one reply."""
-        return _Outgoing(path, self._raw.unary_unary(path, **codec), self._token)
+        return _Outgoing(path, self._raw.unary_unary(path, **codec), self._server, self._token)
 
     def unary_stream(self, path: str, **codec: Any) -> Any:
         """Return what a stub calls for an RPC with many replies."""
@@ -71,14 +74,15 @@ class _Channel:
 
 
 class _Outgoing:
-    def __init__(self, path: str, call: Callable[..., Any], token: str) -> None:
+    def __init__(self, path: str, call: Callable[..., Any], server: semantics.Attributes, token: str) -> None:
         self._name = path.removeprefix("/")
+        self._attributes = {**semantics.rpc(self._name), **server}
         self._call = call
         self._authorization = f"Bearer {token}"
 
     async def __call__(self, request: Message, timeout: float | None = None) -> Message:
         """Call the RPC. Raises grpc.aio.AioRpcError; refusals.reason_of names the reason."""
-        with telemetry.span(self._name, kind="client") as span:
+        with telemetry.span(self._name, kind="client", attributes=self._attributes) as span:
             metadata = [("authorization", self._authorization), ("traceparent", span.trace.traceparent)]
             caller = CALLER.get()
             if caller is not None:

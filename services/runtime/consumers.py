@@ -18,7 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import failpoints, jetstream, logs, telemetry
+from services.runtime import failpoints, jetstream, logs, semantics, telemetry
 from services.runtime.columns import UUIDS
 from services.runtime.database import AWAY, RETRIED, Database
 from services.runtime.ids import new_id
@@ -184,8 +184,10 @@ class Consumer:
     async def _react(self, event: Event, work: Work) -> None:
         kind, reaction = self._reactions[event.type]
         parent = telemetry.Trace.parse(event.traceparent)
-        with telemetry.span(f"react {kind.DESCRIPTOR.name}", kind="consumer", parent=parent) as span:
-            span.set("messaging.system", "nats")
+        attributes = semantics.processed(event.type, self._service)
+        with telemetry.span(
+            f"react {kind.DESCRIPTOR.name}", kind="consumer", parent=parent, attributes=attributes
+        ) as span:
             span.set("messaging.message.id", str(event.event_id))
             await reaction(kind.FromString(event.payload), work)
 

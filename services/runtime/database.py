@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import asyncpg
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
-from services.runtime import failpoints, telemetry
+from services.runtime import failpoints, semantics, telemetry
 from services.runtime.deadlines import Deadlines
 from services.runtime.places import Turns
 from services.runtime.refusals import Refusal
@@ -68,14 +68,30 @@ class Runs(Protocol):
         ...
 
 
+class Endpoint:
+    """Where statements run, and what spans tell of each that runs there."""
+
+    def __init__(self, dsn: str) -> None:
+        self._attributes = semantics.database(dsn)
+        self._known: dict[Statement, semantics.Attributes] = {}
+
+    def attributes_of(self, statement: Statement) -> semantics.Attributes:
+        """Return a statement's attributes, which are worked out once."""
+        known = self._known.get(statement)
+        if known is None:
+            known = self._known[statement] = {**self._attributes, **semantics.query(statement.sql)}
+        return known
+
+
 class Connection:
     """One connection and the statements prepared on it."""
 
-    __slots__ = ("_prepared", "raw", "timeout")
+    __slots__ = ("_at", "_prepared", "raw", "timeout")
 
-    def __init__(self, raw: asyncpg.Connection, timeout: float) -> None:
+    def __init__(self, raw: asyncpg.Connection, timeout: float, at: Endpoint) -> None:
         self.raw = raw
         self.timeout = timeout
+        self._at = at
         self._prepared: dict[Statement, Callable[..., Any]] = {}
 
     async def rows(
@@ -86,10 +102,13 @@ class Connection:
         current = telemetry.current()
         if current is None or not current.sampled:
             return await self._fetch(statement, arguments, timeout or self.timeout)
-        with telemetry.span(f"SQL {statement.name}", kind="client") as span:
-            span.set("db.system.name", "postgresql")
-            span.set("db.query.text", statement.sql)
-            return await self._fetch(statement, arguments, timeout or self.timeout)
+        attributes = self._at.attributes_of(statement)
+        with telemetry.span(f"SQL {statement.name}", kind="client", attributes=attributes) as span:
+            try:
+                return await self._fetch(statement, arguments, timeout or self.timeout)
+            except asyncpg.PostgresError as error:
+                span.set("db.response.status_code", error.sqlstate)
+                raise
 
     async def execute(self, command: str) -> None:
         """Run BEGIN, COMMIT or ROLLBACK."""
@@ -122,6 +141,7 @@ class Database:
 
     def __init__(self, dsn: str, size: int, timeout: float) -> None:
         self._dsn, self._size, self._timeout = dsn, size, timeout
+        self._endpoint = Endpoint(dsn)
         self._idle: list[Connection] = []
         self._open = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -219,7 +239,7 @@ class Database:
         except BaseException:
             self._pass_on(None)
             raise
-        return Connection(raw, self._timeout)
+        return Connection(raw, self._timeout, self._endpoint)
 
     def give(self, connection: Connection, keep: bool = True) -> None:
         """Take a connection back, or close it when it is not to be kept."""

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from sqlalchemy import case, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.runtime import failpoints, jetstream, logs, telemetry, times
+from services.runtime import failpoints, jetstream, logs, semantics, telemetry, times
 from services.runtime.bell import Bell
 from services.runtime.columns import NOW, UUIDS
 from services.runtime.database import Database
@@ -183,8 +183,8 @@ def _traceparent(event: Event, spans: ExitStack) -> str:
     if trace is None or not trace.sampled:
         return event.traceparent
     name = f"publish {event.type.rpartition('.')[2]}"
-    span = spans.enter_context(telemetry.span(name, kind="producer", parent=trace))
-    span.set("messaging.system", "nats")
+    attributes = semantics.published(event.type)
+    span = spans.enter_context(telemetry.span(name, kind="producer", parent=trace, attributes=attributes))
     span.set("messaging.message.id", str(event.event_id))
     return span.trace.traceparent
 

@@ -21,7 +21,7 @@ from commerce.common.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.message import Message
 from sqlalchemy import select
 
-from services.runtime import logs, metrics, telemetry
+from services.runtime import logs, metrics, semantics, telemetry
 from services.runtime.admission import Admission, Seldom
 from services.runtime.callers import ANYONE, Caller, allowed
 from services.runtime.contract import Method
@@ -57,6 +57,8 @@ _UNLIMITED = nullcontext()
 _NO_PIECE = b"\x07"
 # What Envoy adds to a call that came by REST.
 _HANDED_ON = "x-envoy-original-path"
+# The trace of whoever called the gateway, where ours began.
+_CLIENT_TRACE = "x-commerce-client-traceparent"
 _Context = grpc.aio.ServicerContext[Any, Any]
 Gate = Callable[[Caller, str], None]
 
@@ -94,6 +96,7 @@ def compose(
 class _Served:
     def __init__(self, method: Method, handler: Callable[..., Any], environment: Environment) -> None:
         self._method, self._handler, self._at = method, handler, environment
+        self._attributes = semantics.rpc(method.full_name)
         self._gate = environment.gates.get(method.name)
         self._seconds = method.deadline_seconds or environment.default_seconds
 
@@ -118,9 +121,7 @@ class _Served:
         started = time.monotonic()
         remaining = context.time_remaining()
         end = started + (self._seconds if remaining is None else remaining)
-        with telemetry.span(
-            self._method.full_name, kind="server", parent=telemetry.Trace.parse(metadata.get("traceparent"))
-        ) as span:
+        with self._span(metadata) as span:
             try:
                 # A deadline of the client's own is gRPC's to keep.
                 with admission.admit(), _deadlines.limit(end) if remaining is None else _UNLIMITED:
@@ -143,8 +144,7 @@ class _Served:
         started, begun = time.monotonic(), False
         handed_on = _HANDED_ON in metadata
         file = self._method.file and handed_on
-        trace = telemetry.Trace.parse(metadata.get("traceparent"))
-        with telemetry.span(self._method.full_name, kind="server", parent=trace) as span:
+        with self._span(metadata) as span:
             try:
                 with self._at.streams.admit(), self._at.sessions.open(self._caller(metadata)) as session:
                     caller = session.caller
@@ -201,6 +201,17 @@ class _Served:
         incoming = Incoming(messages, read, carry_out)
         with self._at.shares.of(self._method.cost, caller, caller.store_id):
             return await self._write(self._handler, incoming, caller, metadata, None)
+
+    def _span(self, metadata: dict[str, Any]) -> telemetry.Span:
+        parent = telemetry.Trace.parse(metadata.get("traceparent"))
+        of_client = telemetry.Trace.parse(metadata.get(_CLIENT_TRACE))
+        return telemetry.span(
+            self._method.full_name,
+            kind="server",
+            parent=parent,
+            links=() if of_client is None else (of_client,),
+            attributes=self._attributes,
+        )
 
     def _caller(self, metadata: dict[str, Any]) -> Caller:
         if self._method.public:

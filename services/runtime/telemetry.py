@@ -117,8 +117,8 @@ class Span:
     def set(self, key: str, value: Value) -> None:
         """Adds an attribute. Never pass personal or payment data."""
 
-    def fail(self, description: str = "") -> None:
-        """Marks the span as an error."""
+    def fail(self, kind: str) -> None:
+        """Marks the span as an error of a kind: a status, or an exception's type."""
 
     def __enter__(self) -> Span:
         if self._carry:
@@ -176,8 +176,9 @@ class Recorded(Span):
         else:
             self.attributes[key] = value
 
-    def fail(self, description: str = "") -> None:
-        self.error = description
+    def fail(self, kind: str) -> None:
+        self.error = kind
+        self.set("error.type", kind)
 
     def __enter__(self) -> Span:
         self._token = _current.set(self.trace)
@@ -190,11 +191,10 @@ class Recorded(Span):
         self.end = time.time_ns()
         if self._token is not None:
             _leave(self._token)
-        if kind is not None and not self.has_status and not issubclass(kind, NO_ERROR):
+        is_told = self.has_status or self.error is not None
+        if kind is not None and not is_told and not issubclass(kind, NO_ERROR):
             # The type only: an exception's text may hold what a caller sent.
-            self.set("error.type", kind.__qualname__)
-            if self.error is None:
-                self.error = kind.__qualname__
+            self.fail(kind.__qualname__)
         if _exporter is not None:
             _exporter.offer(self)
 
@@ -235,7 +235,6 @@ def end_rpc(span: Span, code: grpc.StatusCode | str) -> None:
         span.set("rpc.response.status_code", name)
         span.has_status = True
         if name in RPC_FAULTS:
-            span.set("error.type", name)
             span.fail(name)
 
 

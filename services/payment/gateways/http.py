@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from services.payment.rules.outcomes import NotSent, Unknown, Words
-from services.runtime import telemetry
+from services.runtime import semantics, telemetry
 
 REPLY_BYTES = 64 << 10
 PAGE_BYTES = 8 << 20
@@ -70,9 +70,8 @@ class Http:
         `route` is the path with {names} of its `parts`, which traces do not show; `body` is sent as JSON.
         """
         path = route.format_map({name: quote(part, safe="") for name, part in (parts or {}).items()})
-        with telemetry.span(f"{verb} {self._code} {route}", kind="client") as span:
-            span.set("http.request.method", verb)
-            span.set("url.template", route)
+        attributes = semantics.request(verb, self._base, route)
+        with telemetry.span(f"{verb} {self._code} {route}", kind="client", attributes=attributes) as span:
             sent = {**(headers or {}), "traceparent": span.trace.traceparent}
             try:
                 async with self._session.request(
@@ -96,14 +95,18 @@ class Http:
                 return Unknown(type(error).__name__)
             is_object = isinstance(answer, dict)
             told = Answer(reply.status, answer if is_object else {}, reply.headers)
+            if not is_object or reply.status >= 400:
+                # A refusal is an error to whoever looks at traces; to whoever asked it is an answer.
+                span.fail(str(reply.status))
             if not is_object or reply.status >= 500:
-                span.fail(f"answered {reply.status}")
                 return Unknown(f"answered {reply.status}", told.words)
             return told
 
     async def fetch(self, name: str, url: str, most_bytes: int = REPLY_BYTES) -> bytes | Unknown | NotSent:
         """Fetch a public document, which need not be JSON nor at the base URL; `name` is what traces show."""
-        with telemetry.span(f"GET {self._code} {name}", kind="client") as span:
+        document, _, _ = url.partition("?")
+        attributes = semantics.request("GET", document, "")
+        with telemetry.span(f"GET {self._code} {name}", kind="client", attributes=attributes) as span:
             try:
                 async with self._session.get(url, allow_redirects=False) as reply:
                     span.set("http.response.status_code", reply.status)
@@ -115,7 +118,7 @@ class Http:
                 span.fail(type(error).__name__)
                 return Unknown(type(error).__name__)
             if reply.status != 200:
-                span.fail(f"answered {reply.status}")
+                span.fail(str(reply.status))
                 return Unknown(f"answered {reply.status}")
             return raw
 

@@ -18,6 +18,7 @@ from services.cluster.traces.spans import Collector, Span, Spans
 import grpc  # isort: skip
 
 Export = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+SQL = {"rows": 3, "error.type": "UNAVAILABLE"}
 NOTHING: Mapping[str, str] = MappingProxyType({})
 PROCESS = """
 from services.runtime import telemetry
@@ -94,7 +95,7 @@ async def test_keeps_what_a_process_exports_and_is_read_while_it_writes(tmp_path
         None,
         {"rpc.method": "a.B/C", "tries": 2},
     )
-    assert (sql.parent_id, sql.error, sql.attributes) == (create.span_id, "UNAVAILABLE", {"rows": 3})
+    assert (sql.parent_id, sql.error, sql.attributes) == (create.span_id, "UNAVAILABLE", SQL)
     assert create.start_ns <= sql.start_ns <= sql.end_ns <= create.end_ns
     assert (batch.name, batch.linked, batch.links) == ("reserve batch", True, ((trace_id, create.span_id),))
     assert (call.name, call.linked, call.parent_id) == ("ReserveStock", True, batch.span_id)
