@@ -43,7 +43,7 @@ BAD = [
 # Of names that nobody can list. A stranger is told; a call with a token loses such bytes instead.
 UNHEARD_OF = [("x-bin", "!"), ("x-bin", "AAAAA"), ("x-bin", "AA, !"), ("a-b-bin", "\xff"), ("grpc-x", "1")]
 GOOD = [
-    *(("grpc-timeout", value) for value in ("1S", "99999999m", "5000000u", "1H", "10M", "99999999n")),
+    *(("grpc-timeout", value) for value in ("1S", "99999999m", "5000000u", "1H", "10M")),
     *(("grpc-encoding", value) for value in ("identity", "gzip", "deflate")),
     *(("grpc-accept-encoding", value) for value in ("identity", "identity,deflate, gzip", "br,x-snappy")),
     *(("x-bin", value) for value in ("", "AAAA", "AAA", "AAA=", "AA==", "AAAA,AA", "-_-_")),
@@ -92,6 +92,14 @@ async def test_takes_a_call_with(
         assert reply.status == 200, await reply.text()
     async with http.post(f"{ORDER_PATH}:cancel", data="{}", headers={name: value}) as reply:
         assert reply.status == 200, await reply.text()
+
+
+async def test_takes_a_call_with_a_deadline_that_is_soon_over(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    """A tenth of a second is all that nanoseconds can say: a busy machine may need it for itself."""
+    async with http.get(ORDER_PATH, headers={"grpc-timeout": "99999999n"}) as reply:
+        assert reply.status in (200, 504), await reply.text()
 
 
 @pytest.mark.parametrize(

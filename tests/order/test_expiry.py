@@ -34,6 +34,15 @@ async def given_back(shop, order_id, product, units):
     return await free(shop, product) == units and await payment_state(shop, order_id) in ("VOIDED", "FAILED")
 
 
+async def hasten(shop, order_id):
+    """Have an order wait for one second from now, as if `hurry` had been in force when it was placed."""
+    await shop.clients.rows(
+        """UPDATE "order".orders SET expire_time = now() + interval '1 second',
+        due_time = CASE WHEN due_time IS NOT NULL THEN now() + interval '1 second' END WHERE order_id = $1""",
+        order_id,
+    )
+
+
 async def overdue(shop, order_id):
     """Let an order's time be over, before any driver looks."""
     await shop.clients.rows(
@@ -74,17 +83,19 @@ async def test_one_whose_units_are_not_even_reserved_ends_in_time_and_holds_noth
 
 
 async def test_one_that_is_paid_for_stays(shop):
-    await hurry(shop)
     order_id = await shop.order(until="CONFIRMED")
+    await hasten(shop, order_id)
+    await hurry(shop)
     other = await shop.order(method="pm_sandbox_requires_action", until="EXPIRED")
     assert await state_of(shop, order_id) == "CONFIRMED"
     assert await state_of(shop, other) == "EXPIRED"
 
 
 async def test_one_of_old_that_has_no_such_time_waits_on(shop):
-    await hurry(shop, 2)
     order_id = await shop.order(method="pm_sandbox_requires_action", until="AWAITING_CUSTOMER")
+    await hasten(shop, order_id)
     await shop.clients.rows('UPDATE "order".orders SET expire_time = NULL WHERE order_id = $1', order_id)
+    await hurry(shop)
     await shop.order(method="pm_sandbox_requires_action", until="EXPIRED")
     assert await state_of(shop, order_id) == "AWAITING_CUSTOMER"
 
@@ -104,15 +115,16 @@ async def test_a_payment_that_is_confirmed_too_late_is_given_back(shop):
 
 
 async def test_one_that_was_cancelled_does_not_expire(shop):
-    await hurry(shop)
     order_id = await shop.order(method="pm_sandbox_requires_action", until="AWAITING_CUSTOMER")
     await shop.orders.CancelOrder(cancel(order_id))
+    await hasten(shop, order_id)
+    await hurry(shop)
     await shop.order(method="pm_sandbox_requires_action", until="EXPIRED")
     assert await state_of(shop, order_id) == "CANCELLED"
 
 
 async def test_confirming_in_the_last_moment_ends_in_one_state_with_the_money_where_it_says(shop):
-    await hurry(shop, 2)
+    await hurry(shop, 4)
     product = await shop.product(stock=100)
 
     async def race(n):

@@ -36,6 +36,8 @@ async def placed(requests, orders, at_once=48):
 
 async def stall(shop):
     product, customer = await shop.product(stock=5000), await shop.customer()
+    # Nobody can be asked for it while the catalog is stopped.
+    await eventually(lambda: shop.clients.rows('SELECT FROM "order".products WHERE product_id = $1', product))
     return lambda method="pm_sandbox_ok": create(shop, customer, (product, 1), method=method), customer
 
 
