@@ -102,7 +102,7 @@ class Cluster:
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         self.processes[name].kill(number)
 
-    async def wait_ready(self, name: str, timeout_seconds: float = 30.0) -> None:
+    async def wait_ready(self, name: str, timeout_seconds: float = 60.0) -> None:
         await self.processes[name].wait_ready(timeout_seconds)
 
     def token(

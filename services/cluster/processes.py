@@ -63,7 +63,8 @@ class Spec:
     # What the kernel sends when the supervisor is gone.
     orphan_signal: signal.Signals = signal.SIGKILL
     grace_seconds: float = 15.0
-    start_seconds: float = 30.0
+    # A machine that starts several clusters takes its time; one that dies is heard of at once.
+    start_seconds: float = 60.0
     # How many times it may die before it was ever ready.
     attempts: int = 2
 
@@ -105,7 +106,7 @@ class Process:
         if self._life.done():
             self._life.result()
 
-    async def wait_ready(self, timeout_seconds: float = 30.0) -> None:
+    async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Returns when it is (again) ready. Raises TimeoutError."""
         async with asyncio.timeout(timeout_seconds):
             await self._ready.wait()

@@ -55,7 +55,7 @@ async def toy(toy_clients):
     """A store's administrator before the toy; whatever a test did to a process, it is there again for the next."""
     for name in ("nats", "toy"):
         # One that dies again and again is started after a growing pause.
-        await toy_clients.cluster.wait_ready(name, 60)
+        await toy_clients.cluster.wait_ready(name)
     return Shop(toy_clients)
 
 

@@ -66,7 +66,7 @@ async def test_calls_in_flight_finish(toy):
     async with stopping(toy):
         pass
 
-    await toy.clients.cluster.wait_ready("toy", 60)
+    await toy.clients.cluster.wait_ready("toy")
     assert len(await toy.published()) >= 1
 
 

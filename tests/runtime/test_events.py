@@ -252,7 +252,7 @@ async def test_an_event_in_the_hands_of_a_process_that_stops_is_anothers_at_once
 
     await eventually(in_hand)
     cluster.kill("toy", signal.SIGTERM)
-    await cluster.wait_ready("toy", 60)
+    await cluster.wait_ready("toy")
 
     assert await eventually(lambda: effects(toy), ACK_WAIT_SECONDS / 2) == [written]
 

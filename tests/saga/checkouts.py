@@ -144,7 +144,7 @@ class Crowd:
 async def everything_ready(cluster: Cluster) -> None:
     """Wait until whatever was killed runs again; a process that keeps dying is started after a growing pause."""
     for process in list(cluster.processes):
-        await cluster.wait_ready(process, timeout_seconds=60)
+        await cluster.wait_ready(process)
 
 
 async def stock(shop: Shop, product: str) -> tuple[int, int]:
