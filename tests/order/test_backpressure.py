@@ -6,6 +6,7 @@ import grpc
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.order.v1.order_pb2 import OrderState
 
+from services.order.driver import AUTHORIZING
 from tests.order.asks import create
 from tests.order.conftest import UNDER_WAY
 from tests.order.operations import stopped
@@ -68,15 +69,16 @@ async def have_failed(shop, orders):
 
 async def test_orders_are_refused_while_those_before_them_wait_for_long_to_be_paid_though_they_are_few(shop):
     product, customers = await shop.product(stock=1000), [await shop.customer() for _ in range(8)]
-    requests = [create(shop, customers[n % 8], (product, 1), method="pm_sandbox_slow") for n in range(320)]
-    gate = asyncio.Semaphore(50)
+    await shop.order([(product, 1)], customer=customers[0], until="CONFIRMED")
+    requests = [create(shop, customers[n % 8], (product, 1)) for n in range(2 * AUTHORIZING)]
 
     async def place(request):
-        async with gate:
-            return (await shop.orders.CreateOrder(request)).order.order_id
+        return (await shop.orders.CreateOrder(request)).order.order_id
 
-    orders = await asyncio.gather(*(place(request) for request in requests))
-    await eventually(lambda: is_refused(shop, create(shop, customers[0], (product, 1))))
+    with stopped(shop, "payment"):
+        # It is asked for some of them; the others wait behind those.
+        orders = await asyncio.gather(*(place(request) for request in requests))
+        await eventually(lambda: is_refused(shop, create(shop, customers[0], (product, 1))))
 
     await eventually(lambda: are_confirmed(shop, orders), seconds=120)
     await shop.order([(product, 1)], customer=customers[0], until="CONFIRMED")

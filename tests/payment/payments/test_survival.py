@@ -10,8 +10,8 @@ from tests.shop import eventually
 
 
 async def test_a_charge_between_its_effect_and_its_record_is_found_again_and_charged_once(till, shop):
-    """The slow provider has charged and not yet answered when the payment service dies."""
-    asking = till.asking("slow")
+    """The provider has charged and not answered when the payment service dies."""
+    asking = till.asking("silent_after")
     asked = asyncio.create_task(till.ask(asking))
     await eventually(lambda: till.book(asking))
 
