@@ -1,6 +1,5 @@
 """Time is over: the customer did not confirm, or nobody took the money. Nothing stays held at the provider."""
 
-
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentExpired, PaymentVoided
