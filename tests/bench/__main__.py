@@ -39,6 +39,7 @@ Row = Callable[[House], Awaitable[list[Figure]]]
 ROWS: dict[str, Row] = {
     "idle": idle.rest,
     "runtime": calls.runtime,
+    "traces": calls.traces,
     "get": calls.get_order,
     "rest": calls.rest,
     "create": writes.create_order,

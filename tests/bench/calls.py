@@ -31,18 +31,55 @@ class _Measured:
 
 async def runtime(house: House) -> list[Figure]:
     """An RPC through the whole runtime, beside the same messages on a bare server."""
-    home = Home(house.folder / "keys")
-    home.prepare()
-    unused = {f"COMMERCE_{name}": "none" for name in ("LISTEN", "DATABASE_URL", "NATS_URL", "SERVICE_TOKEN")}
-    keys = {"COMMERCE_JWKS_FILE": str(tokens.publish(home, "development")), "COMMERCE_PAGE_KEY": "none"}
-    token = tokens.mint(home, "store_admin", ID) if tokens.key(home) else ""
-    address, pid = await house.serve("runtime", unused | keys | await house.telemetry())
+    settings, token = _alone(house)
+    address, pid = await house.serve("runtime", settings | await house.telemetry())
     limit = Limit(0.80, 0.88)
     return [
         await _beside_bare(
             house, "runtime", "RPC through the runtime / bare grpc.aio", address, pid, token, ID, limit
         )
     ]
+
+
+def _alone(house: House) -> tuple[dict[str, str], str]:
+    """Settings of a server that has nobody to ask, and a token that it takes."""
+    home = Home(house.folder / "keys")
+    home.prepare()
+    unused = {f"COMMERCE_{name}": "none" for name in ("LISTEN", "DATABASE_URL", "NATS_URL", "SERVICE_TOKEN")}
+    keys = {"COMMERCE_JWKS_FILE": str(tokens.publish(home, "development")), "COMMERCE_PAGE_KEY": "none"}
+    return unused | keys, tokens.mint(home, "store_admin", ID) if tokens.key(home) else ""
+
+
+async def traces(house: House) -> list[Figure]:
+    """An RPC through the runtime, of which none, some or all are recorded, beside one that knows of no traces."""
+    settings, token = _alone(house)
+    told = settings | await house.telemetry()
+    request, figures = GetOrderRequest(order_id=ID), []
+    for share, limit in (
+        (0.0, Limit(1.02, 1.0, True)),
+        (0.1, Limit(1.05, 1.03, True)),
+        (1.0, Limit(1.1, 1.05, True)),
+    ):
+        ours, theirs = [
+            _Measured(
+                h2load.grpc_load(address, GET, request, token, house.folder / "traces.bin"),
+                pid,
+                house.seconds,
+            )
+            for address, pid in (
+                await house.serve("runtime", told | {"OTEL_TRACES_SAMPLER_ARG": str(share)}),
+                await house.serve("runtime", told | {"OTEL_SDK_DISABLED": "true"}),
+            )
+        ]
+        await compared(ours, theirs)
+        least, other = min(ours.micros), min(theirs.micros)
+        what = f"CPU of an RPC, {share:.0%} recorded / none known"
+        figures.append(
+            Figure(
+                "traces", what, least / other, "×", limit, f"{number(least)} beside {number(other)} µs a call"
+            )
+        )
+    return figures
 
 
 async def get_order(house: House) -> list[Figure]:
