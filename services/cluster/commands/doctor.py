@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ from services.cluster.processes import StartFailed, State
 from services.runtime.definition import Unsatisfied, chosen
 
 PYTHON = (3, 11)
+# What a Python is configured with that was compiled by what programs do (PGO).
+OPTIMIZED = "--enable-optimizations"
 FREE_BYTES = 1 << 30
 PACKAGES = (
     "grpcio",
@@ -86,6 +89,14 @@ async def examine(home: Home) -> AsyncIterator[Finding]:
 
 def _versions() -> list[Finding]:
     found = [Finding(sys.version_info >= PYTHON, f"Python {sys.version.split()[0]}")]
+    if OPTIMIZED not in str(sysconfig.get_config_var("CONFIG_ARGS") or OPTIMIZED):
+        found.append(
+            Finding(
+                None,
+                f"this Python was built without {OPTIMIZED}; one that was, as Debian's and uv's are, takes a tenth less"
+                " processor time",
+            )
+        )
     for name in PACKAGES:
         try:
             found.append(Finding(True, f"{name} {importlib.metadata.version(name)}"))

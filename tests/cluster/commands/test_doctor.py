@@ -5,13 +5,14 @@ import os
 import shutil
 import signal
 import sys
+import sysconfig
 
 import nats
 import pytest
 from commerce.order.v1.order_service_pb2 import CancelOrderRequest
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized
 
-from services.cluster.commands import symptoms
+from services.cluster.commands import doctor, symptoms
 from services.cluster.home import Home
 from tests.cluster.toys import REPOSITORY, command, supervisor
 from tests.order.asks import cancel
@@ -186,3 +187,15 @@ async def test_a_disk_that_is_nearly_full(tmp_path):
     out, _ = await asyncio.wait_for(child.communicate(), 60)
     assert child.returncode == 1
     assert "du -sh" in line_of(out.decode().splitlines(), "✗ 0.1 GiB free in")
+
+
+@pytest.mark.parametrize(
+    ("configured", "is_told"),
+    [("'--enable-shared'", True), ("'--enable-optimizations'", False), (None, False)],
+)
+async def test_a_python_that_is_slower_than_it_could_be_is_a_remark(
+    tmp_path, monkeypatch, configured, is_told
+):
+    monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": configured}.get)
+    found = [each async for each in doctor.examine(Home(tmp_path)) if "--enable-optimizations" in each.text]
+    assert [each.good for each in found] == [None] * is_told
