@@ -434,6 +434,15 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "who has left is done by itself, and what it was to publish is not",
+        "services/runtime/batches.py",
+        """        if one.left:
+            return  #""",
+        """        if False:
+            return  #""",
+        ("tests/runtime/test_batches.py::test_who_has_left_when_a_batch_fails_is_not_done_by_itself",),
+    ),
+    Mutant(
         "an order that is asked for twice in a batch is recorded for both",
         "services/payment/payments/writer.py",
         """str(row["payment_id"]) for row in found}

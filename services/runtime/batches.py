@@ -114,6 +114,8 @@ class Batches(Generic[Item, Result]):
         return batch
 
     async def _do_alone(self, one: _Waiting[Item, Result]) -> None:
+        if one.left:
+            return  # With them went what their work was to publish.
         try:
             with _within([one.trace], self._name):
                 one.tell(await self._alone(one.item))

@@ -135,6 +135,23 @@ async def test_who_leaves_takes_nobody_along(leaves):
     assert await bench.batches.do("e") == "E"
 
 
+async def test_who_has_left_when_a_batch_fails_is_not_done_by_itself():
+    """What their work was to publish was let go when they left."""
+    bench = Bench()
+    asked = bench.ask("a", "b", "bad", "c")
+    await asyncio.sleep(0)
+    bench.let(1)
+    await asked[0]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    bench.let()
+
+    answers = await all_of(asked[2:])
+    assert isinstance(answers[0], ValueError)
+    assert answers[1] == "C"
+    assert bench.done == [["a"], ["c"]]
+
+
 async def test_who_waits_for_something_else_is_not_waited_for():
     bench = Bench()
     stuck = bench.ask("a")
