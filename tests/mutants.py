@@ -28,6 +28,7 @@ NO_FAULT = (
 OUTBOX, HOUSEKEEPING = "tests/runtime/test_outbox.py", "tests/runtime/test_housekeeping.py"
 TIME = "tests/saga/test_time.py"
 AT_ONCE = "tests/payment/payments/test_payments_at_once.py"
+PLACING = "tests/order/test_placing.py"
 REFUSALS, LANGUAGE = "tests/contract/test_every_refusal.py", "tests/edge/test_language.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -411,6 +412,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             "tests/runtime/test_batches.py::test_one_who_is_at_fault_fails_alone",
             f"{AT_ONCE}::test_one_that_cannot_be_recorded_fails_alone",
+            f"{PLACING}::test_one_that_cannot_be_recorded_fails_alone",
         ),
     ),
     Mutant(
@@ -443,6 +445,62 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/runtime/test_batches.py::test_who_has_left_when_a_batch_fails_is_not_done_by_itself",),
     ),
     Mutant(
+        "a request_id that was answered breaks a batch of orders",
+        "services/order/placing.py",
+        ".where(_reply.is_(None))",
+        "",
+        (f"{PLACING}::test_a_request_id_that_was_answered_or_comes_twice_fails_by_itself",),
+    ),
+    Mutant(
+        "two orders of one request_id go into one batch",
+        "services/order/placing.py",
+        'firsts = {values["order_request_id"].lower(): (values, end) for values, end in reversed(batch)}',
+        "firsts = dict(enumerate(batch))",
+        (f"{PLACING}::test_a_request_id_that_was_answered_or_comes_twice_fails_by_itself",),
+    ),
+    Mutant(
+        "who repeats a request_id is told that an order was placed",
+        "services/order/placing.py",
+        "[None if end in held else LeftOut() for _, end in batch]",
+        "[None for _ in batch]",
+        (
+            f"{PLACING}::test_a_request_id_that_was_answered_or_comes_twice_fails_by_itself",
+            "tests/order/test_create_order.py"
+            "::test_sent_fifty_times_at_once_with_one_request_id_is_one_order",
+        ),
+    ),
+    Mutant(
+        "an order of a batch has its neighbour's lines",
+        "services/order/placing.py",
+        'for values in each for _ in values["position"]]}',
+        'for values in each[::-1] for _ in values["position"]]}',
+        (f"{PLACING}::test_what_comes_meanwhile_is_placed_together_and_each_order_is_its_own",),
+    ),
+    Mutant(
+        "of several orders of a customer that come at once one is counted",
+        "services/order/placing.py",
+        '"orders": literal_column("1") if many is None else func.count(),',
+        '"orders": literal_column("1"),',
+        (f"{PLACING}::test_what_customers_bought_is_counted_however_many_of_their_orders_come_at_once",),
+    ),
+    Mutant(
+        "an order with a coupon goes into a batch, without its coupon",
+        "services/order/placing.py",
+        "if work.begun:",
+        "if False:",
+        (
+            f"{PLACING}::test_what_a_work_has_done_before_it_places_its_order_goes_with_it",
+            "tests/order/test_create_order.py::test_of_many_at_once_each_is_answered_its_own",
+        ),
+    ),
+    Mutant(
+        "a batch of orders waits for whoever holds what one of them needs",
+        "services/order/placing.py",
+        'LONGEST_WAIT = "1s"',
+        'LONGEST_WAIT = "0"',
+        (f"{PLACING}::test_one_who_waits_for_whoever_holds_what_it_needs_does_not_keep_the_others",),
+    ),
+    Mutant(
         "an order that is asked for twice in a batch is recorded for both",
         "services/payment/payments/writer.py",
         """str(row["payment_id"]) for row in found}
@@ -471,8 +529,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what a batch did not hold is told all the same",
         "services/runtime/work.py",
-        "for name in names)).where(of))",
-        "for name in names)))",
+        "for name in names)).where(of)\n",
+        "for name in names))\n",
         (f"{AT_ONCE}::test_one_that_has_moved_meanwhile_is_worked_out_anew_and_told_once",),
     ),
     Mutant(

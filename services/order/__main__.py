@@ -6,7 +6,7 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 from commerce.payment.v1.payment_method_service_pb2_grpc import PaymentMethodServiceStub
 from commerce.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
-from services.order import life, queries
+from services.order import life, placing, queries
 from services.order.baskets import Baskets
 from services.order.clients import Payments, Stock
 from services.order.coupon_handlers import CouponService
@@ -65,7 +65,16 @@ def build(runtime: Runtime) -> Parts:
     )
     return Parts(
         handlers=[
-            OrderService(baskets, hand, transitions, hub, feeds, runtime.pages, payment_methods),
+            OrderService(
+                baskets,
+                hand,
+                transitions,
+                hub,
+                feeds,
+                runtime.pages,
+                payment_methods,
+                placing.Writer(runtime),
+            ),
             CouponService(runtime.pages),
             SettingsService(),
             OperationsService(driver),

@@ -52,9 +52,10 @@ class OrderService(OrderServiceServicer):
         feeds: Feeds,
         pages: Pages,
         payment_methods: PaymentMethods,
+        writer: placing.Writer,
     ) -> None:
         self._baskets, self._hand, self._transitions = baskets, hand, transitions
-        self._payment_methods = payment_methods
+        self._payment_methods, self._writer = payment_methods, writer
         self._hub, self._feeds, self._pages = hub, feeds, pages
 
     async def CreateOrder(self, request: rpc.CreateOrderRequest, call: Call) -> rpc.CreateOrderResponse:
@@ -72,15 +73,14 @@ class OrderService(OrderServiceServicer):
         call.publish(OrderCreated(order=rules.reference(order), lines=order.lines))
         call.after_commit(lambda: self._hand.take(order, trace))
         call.after_commit(lambda: self._feeds.ring(order.store_id))
-        await call.commit(
-            placing.ORDER_PLACED,
-            reply,
-            actor=call.caller.actor,
-            trace_id=trace.trace_id if trace else "",
-            order_traceparent=trace.traceparent if trace else "",
-            due_time=self._hand.due_time(order),
-            **placing.placed(order),
-        )
+        of_call = {
+            "order_request_id": request.request_id,
+            "order_actor": call.caller.actor,
+            "order_trace_id": trace.trace_id if trace else "",
+            "order_traceparent": trace.traceparent if trace else "",
+            "order_due_time": self._hand.due_time(order),
+        }
+        await self._writer.place(call, reply, placing.placed(order) | of_call)
         return reply
 
     async def PreviewOrder(self, request: rpc.PreviewOrderRequest, call: Call) -> rpc.PreviewOrderResponse:

@@ -20,6 +20,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class LeftOut(Exception):
+    """One that a batch did not do: it is done by itself."""
+
+
 class _Waiting(Generic[Item, Result]):
     """Who waits: what they ask for, in which trace, and where they are told."""
 
@@ -49,8 +53,9 @@ class _Waiting(Generic[Item, Result]):
 class Batches(Generic[Item, Result]):
     """Does what is asked for one by one, or up to `most` at once. `name` is what failpoints and traces call it.
 
-    `together` returns what became of each, in their order: an exception is that one's own. When it raises, each is
-    done by itself, so that who is at fault is alone; unless the database went away, which may have done all of it.
+    `together` returns what became of each, in their order: an exception is that one's own, and LeftOut has it done by
+    itself. When it raises, each is done by itself, so that who is at fault is alone; unless the database went away,
+    which may have done all of it.
     """
 
     def __init__(
@@ -134,10 +139,11 @@ class Batches(Generic[Item, Result]):
                     each.tell(error)
                 return
             logs.log.warning("done one by one", batch=self._name, size=len(batch), error=str(error))
-            for each in batch:
+            results = [LeftOut()] * len(batch)
+        for each, result in zip(batch, results, strict=True):
+            if isinstance(result, LeftOut):
                 self._tasks.start(self._do_alone(each))
-        else:
-            for each, result in zip(batch, results, strict=True):
+            else:
                 each.tell(result)
 
 

@@ -36,7 +36,11 @@ def _inserted(table: Table, columns: Sequence[tuple[str, Any]], held: Any = None
         return insert(table).from_select(names, select(given(*columns, prefix="_")))
     rows = given(*columns, (f"{table.name}_of", UUIDS), name=f"{table.name}_rows", prefix="_")
     of = rows.c[f"{table.name}_of"].in_(select(held))
-    return insert(table).from_select(names, select(*(rows.c[name] for name in names)).where(of))
+    found = select(*(rows.c[name] for name in names)).where(of)
+    if table is first_replies:
+        # In one order, so that two batches with the same request_ids cannot wait for each other.
+        found = found.order_by(rows.c.request_id)
+    return insert(table).from_select(names, found)
 
 
 def closing(core: Any, name: str = "", held: Any = None) -> Statement:
@@ -89,6 +93,11 @@ class Work:
         self._after: list[Callable[[], None]] = []
         self._gathered: dict[ReactTogether, tuple[telemetry.Trace | None, list[Any]]] = {}
         self.committed = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a statement was run in its transaction, which may hold locks."""
+        return self._connection is not None
 
     @property
     def db(self) -> "Work":

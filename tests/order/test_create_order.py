@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.cluster.traces.spans import Spans
-from tests.order.asks import create, get, name, order_of
+from tests.order.asks import create, get, name, order_of, timeline
 from tests.order.deals import money, new_coupon, paid, set_up, ships, sums, tax, to, used
 from tests.shop import eventually, new_id, refused
 
@@ -80,6 +80,46 @@ async def test_refuses_another_order_under_the_same_request_id(shop):
     with refused(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED, request_id=request.request_id):
         await shop.orders.CreateOrder(create(shop, customer, (product, 2), request_id=request.request_id))
     assert len(await shop.published(OrderCreated)) == 1
+
+
+async def test_of_many_at_once_each_is_answered_its_own(shop):
+    """Amid repetitions, an id that was used for another order, a coupon's last uses, and a caller who leaves."""
+    coupon = await new_coupon(shop, limit=2)
+    customers, product = [await shop.customer() for _ in range(3)], await shop.product(stock=10_000)
+    asking = [create(shop, customers[n % 3], (product, n + 1)) for n in range(20)]
+    first = await shop.orders.CreateOrder(asking[6])
+    reused = create(shop, customers[0], (product, 99), request_id=asking[6].request_id)
+    leaving = create(shop, customers[1], (product, 77))
+    traces = [uuid.uuid4().hex for _ in asking]
+
+    leaves = shop.orders.CreateOrder(leaving)
+    calls = [
+        shop.orders.CreateOrder(each, metadata=(("traceparent", f"00-{trace}-{'a' * 16}-01"),))
+        for each, trace in zip(asking, traces, strict=True)
+    ]
+    repeated = [shop.orders.CreateOrder(each) for each in asking[8:11]]
+    wrong = shop.orders.CreateOrder(reused)
+    using = [
+        shop.orders.CreateOrder(create(shop, each, (product, 50), coupon_code="TEN")) for each in customers
+    ]
+    replies = await asyncio.gather(*calls)
+    leaves.cancel()
+
+    assert [reply.order.lines[0].quantity for reply in replies] == [n + 1 for n in range(20)]
+    assert replies[6] == first
+    assert await asyncio.gather(*repeated) == replies[8:11]
+    with refused(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED):
+        await wrong
+    told = await asyncio.gather(*using, return_exceptions=True)
+    assert sum(isinstance(each, grpc.aio.AioRpcError) for each in told) == 1
+    assert await used(shop, coupon) == 2
+    await shop.orders.CreateOrder(leaving)
+    bought = [event.lines[0].quantity for event in await shop.published(OrderCreated)]
+    assert sorted(bought) == sorted([*range(1, 21), 77, 50, 50])
+    # Of two with one request_id either may have come first.
+    for reply, trace in [*zip(replies, traces, strict=True)][11:]:
+        created, *_ = (await shop.orders.ListOrderEvents(timeline(reply.order.order_id))).events
+        assert created.trace_id == trace
 
 
 async def test_refuses_a_product_that_does_not_exist_and_writes_nothing(shop):

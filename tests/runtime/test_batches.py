@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from services.runtime.batches import Batches
+from services.runtime.batches import Batches, LeftOut
 from tests.shop import WAIT_SECONDS
 
 
 class Bench:
-    """Does what is asked for when it is let, and keeps how. What is asked for is a word: "bad" fails."""
+    """Does what is asked for when it is let, and keeps how.
+
+    What is asked for is a word: "bad" fails, and "late" is left out of each batch.
+    """
 
     def __init__(self, most: int = 10, away: Exception | None = None) -> None:
         self.batches = Batches("words", self.alone, self.together, most)
@@ -31,8 +34,9 @@ class Bench:
     async def together(self, words: Sequence[str]) -> Sequence[str | Exception]:
         if self.away:
             raise self.away
-        found = await self._do(words)
-        return [KeyError("own") if each == "OWN" else each for each in found]
+        found = iter(await self._do([word for word in words if word != "late"]))
+        told = [LeftOut() if word == "late" else next(found) for word in words]
+        return [KeyError("own") if each == "OWN" else each for each in told]
 
     async def _do(self, words: Sequence[str]) -> list[str]:
         await self._gate.acquire()
@@ -150,6 +154,16 @@ async def test_who_has_left_when_a_batch_fails_is_not_done_by_itself():
     assert isinstance(answers[0], ValueError)
     assert answers[1] == "C"
     assert bench.done == [["a"], ["c"]]
+
+
+async def test_who_is_left_out_of_a_batch_is_done_by_itself():
+    bench = Bench()
+    asked = bench.ask("a", "b", "late", "c")
+    await asyncio.sleep(0)
+    bench.let()
+
+    assert await all_of(asked) == ["A", "B", "LATE", "C"]
+    assert bench.done == [["a"], ["b", "c"], ["late"]]
 
 
 async def test_who_waits_for_something_else_is_not_waited_for():

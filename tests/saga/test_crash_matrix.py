@@ -1,5 +1,6 @@
 """The crash matrix of orders: checkout, cancel, return. Clients do not give up, and at the end everything adds up."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ UNITS = 2
 STOCK = 10_000
 VICTIMS = ["order", "payment", "catalog", "sandbox", "nats", "postgres"]
 
+# So many buyers at once that some of them come while another's order is placed.
+CROWD = 24
+
 # Where each service passes, each "before" and "after".
 CHECKOUT = [
     "order commit CreateOrder",
@@ -39,6 +43,7 @@ CHECKOUT = [
     "order publish OrderConfirmed",
     "catalog commit OrderConfirmed",
 ]
+AT_ONCE = ["order batch orders placed"]
 CANCEL = [
     "order commit CancelOrder",
     "order publish OrderCancelled",
@@ -100,6 +105,17 @@ async def test_a_kill_at_any_point_of_a_checkout_loses_nothing(matrix):
         await checkout.watch({"CONFIRMED"})
 
     await matrix.run(CHECKOUT, VICTIMS, act)
+
+    await adds_up(matrix, dict.fromkeys(_ids(matrix), (0, 0)))
+
+
+async def test_a_kill_amid_a_crowd_loses_no_order_and_places_none_twice(matrix):
+    async def act() -> None:
+        crowd = [matrix.checkout() for _ in range(CROWD)]
+        await asyncio.gather(*(checkout.place() for checkout in crowd))
+        await asyncio.gather(*(checkout.watch({"CONFIRMED"}) for checkout in crowd))
+
+    await matrix.run(AT_ONCE, VICTIMS, act)
 
     await adds_up(matrix, dict.fromkeys(_ids(matrix), (0, 0)))
 
