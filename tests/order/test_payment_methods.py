@@ -1,5 +1,6 @@
 """What CreateOrder takes as a payment method: what some gateway takes, as long as anybody can tell."""
 
+import asyncio
 import re
 
 import grpc
@@ -87,7 +88,7 @@ async def test_every_method_of_the_sandbox_is_said_to_be_taken_and_no_other_is(s
 
 
 async def test_while_payment_hangs_orders_are_taken_and_fail_later(hurried):
-    customer, product = await hurried.customer(), await hurried.product()
+    customer, product = await hurried.customer(), await hurried.product(stock=20)
 
     async def placed(method):
         try:
@@ -99,10 +100,14 @@ async def test_while_payment_hangs_orders_are_taken_and_fail_later(hurried):
     with stopped(hurried, "payment"):
         good = await placed("pm_sandbox_ok")
         unsaved = await placed("default")
-        unknown = await eventually(lambda: placed("pm_later_1"))
+        await eventually(lambda: placed("pm_later_1"))
+        # Payment is waited for once by all of them: one after the other they would run out of time.
+        unknown = await asyncio.gather(*(placed("pm_later_1") for _ in range(6)))
+        assert all(unknown)
 
     await hurried.until(good, "CONFIRMED")
-    await hurried.until(unknown, "PAYMENT_FAILED")
+    for order_id in unknown:
+        await hurried.until(order_id, "PAYMENT_FAILED")
     await hurried.until(unsaved, "PAYMENT_FAILED")
 
 

@@ -8,8 +8,8 @@ from commerce.customer.v1.customer_service_pb2_grpc import CustomerServiceStub
 from services.runtime.callers import Caller, customer_not_found
 from services.runtime.refusals import Refusal
 
-# A provider is asked next, and the call must end in time.
-ANSWER_SECONDS = 2.0
+# A provider is asked next, and the call must end in its ten seconds; a machine that is busy takes some of them.
+ANSWER_SECONDS = 5.0
 
 
 class Customers:
