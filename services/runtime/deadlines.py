@@ -1,13 +1,16 @@
 """Ends what takes longer than it may.
 
-A look at everything that runs, a few times a second, costs less than a timer for each call: most end at once.
+One timer for everything that runs, set to what may end first, costs less than one for each call: most end at once, and
+a process that has little to do is not woken to see that they did.
 """
 
 import asyncio
+import math
 import time
 from types import TracebackType
 
-_LOOK_SECONDS = 0.05
+# Where much is late at once, it is ended together.
+_APART_SECONDS = 0.05
 
 
 class Deadlines:
@@ -16,7 +19,9 @@ class Deadlines:
     def __init__(self) -> None:
         self.open: dict[_Limit, None] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.looking = False
+        # When the next look is due, by time.monotonic().
+        self.next = math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
     def limit(self, end: float) -> "_Limit":
         """Limit a block to a moment of time.monotonic()."""
@@ -24,22 +29,27 @@ class Deadlines:
 
     def bind(self) -> asyncio.AbstractEventLoop:
         """Return the loop that runs; asked once only, for it is a system call."""
-        self.loop, self.looking = asyncio.get_running_loop(), False
+        self.loop, self.next, self._timer = asyncio.get_running_loop(), math.inf, None
         return self.loop
 
-    def look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to look, until nothing is open any more."""
-        self.looking = True
-        loop.call_later(_LOOK_SECONDS, self._look, loop)
+    def look_at(self, loop: asyncio.AbstractEventLoop, end: float) -> None:
+        """Look at a moment, in place of a later one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.next = end
+        self._timer = loop.call_later(max(_APART_SECONDS, end - time.monotonic()), self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
+        later = math.inf
         for limit in self.open:
             if limit.end <= now:
                 limit.expire()
-        self.looking = False
-        if self.open:
-            self.look_soon(loop)
+            else:
+                later = min(later, limit.end)
+        self.next, self._timer = math.inf, None
+        if later < math.inf:
+            self.look_at(loop, later)
 
 
 class _Limit:
@@ -54,8 +64,8 @@ class _Limit:
         if loop is None or loop.is_closed():
             loop = at.bind()
         at.open[self] = None
-        if not at.looking:
-            at.look_soon(loop)
+        if self.end < at.next:
+            at.look_at(loop, self.end)
         self._task = asyncio.current_task(loop)
 
     def expire(self) -> None:

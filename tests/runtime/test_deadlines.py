@@ -7,10 +7,47 @@ import grpc
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 
+from services.runtime.deadlines import Deadlines
 from tests.runtime.conftest import LIMITS, ask, write
-from tests.shop import eventually, refused
+from tests.shop import WAIT_SECONDS, eventually, refused
 
 CONNECTIONS = int(LIMITS["COMMERCE_DATABASE_CONNECTIONS"])
+
+
+async def sleeps(deadlines, seconds):
+    """Return whether a block that may take so long was ended."""
+    try:
+        with deadlines.limit(time.monotonic() + seconds):
+            await asyncio.sleep(WAIT_SECONDS)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_each_of_many_blocks_ends_when_its_own_time_is_over():
+    deadlines = Deadlines()
+    begun = time.monotonic()
+    longest = asyncio.create_task(sleeps(deadlines, 60))
+
+    ended = await asyncio.gather(*(sleeps(deadlines, seconds) for seconds in (0.4, 0.1, 0.3, 0.2, 0.1)))
+
+    assert ended == [True] * 5
+    assert time.monotonic() - begun >= 0.4
+    assert not longest.done()
+    longest.cancel()
+
+
+async def test_what_ends_in_time_wakes_nobody(monkeypatch):
+    looks = []
+    monkeypatch.setattr(Deadlines, "_look", lambda *_: looks.append(_))
+    deadlines = Deadlines()
+
+    for _ in range(5):
+        with deadlines.limit(time.monotonic() + 60):
+            await asyncio.sleep(0.03)
+    await asyncio.sleep(0.1)
+
+    assert looks == []
 
 
 async def connections(toy, where="true"):
