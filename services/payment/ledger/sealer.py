@@ -12,6 +12,8 @@ from services.runtime.service import Runtime
 from services.runtime.work import Work
 
 EVERY_SECONDS = 0.25
+# After a look that found nothing: most shops sell nothing for most of the time.
+QUIET_SECONDS = 1.0
 # After a fault: balances are right without a seal, only slower.
 LATER_SECONDS = 5.0
 TRANSACTIONS = 2_000
@@ -28,8 +30,9 @@ class Sealer:
         while True:
             seconds = EVERY_SECONDS
             try:
-                while await self._seal():
+                while (sealed := await self._seal()) == TRANSACTIONS:
                     pass
+                seconds = EVERY_SECONDS if sealed else QUIET_SECONDS
             except (Refusal, TimeoutError, *AWAY, *RETRIED) as error:
                 logs.log.warning("the books wait for their seal", error=str(error))
             except Exception as error:
@@ -37,11 +40,11 @@ class Sealer:
                 seconds = LATER_SECONDS
             await asyncio.sleep(seconds * random.uniform(0.8, 1.2))
 
-    async def _seal(self) -> bool:
-        """Seal some transactions. Return whether there may be more."""
+    async def _seal(self) -> int:
+        """Seal some transactions. Return how many; all that there may be at once means that there may be more."""
         look = await self._runtime.database.row(seal_queries.UNSEALED)
         if look is None or not look["some"]:
-            return False
+            return 0
         sealed = 0
 
         async def record(work: Work) -> None:
@@ -49,7 +52,7 @@ class Sealer:
             sealed = await seal(work)
 
         await self._runtime.carry_out(record, "seal the books")
-        return sealed == TRANSACTIONS
+        return sealed
 
 
 async def seal(work: Work) -> int:
