@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
 from tests.edge.contract import Rpc
-from tests.shop import Reply, Shop
+from tests.shop import WAIT_SECONDS, Reply, Shop
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NEVER = re.compile(r"Traceback|File \"|asyncpg|sqlalchemy|Exception|\.py\b")
@@ -97,8 +97,10 @@ async def ask(shop: Shop, rpc: Rpc, request: bytes, metadata: tuple[tuple[str, s
         metadata = (("authorization", f"Bearer {shop.token}"), *metadata)
     try:
         if not rpc.method.server_streaming:
-            return Answer(body=await channel.unary_unary(rpc.path)(request, metadata=metadata, timeout=10))
-        call = channel.unary_stream(rpc.path)(request, metadata=metadata, timeout=10)
+            return Answer(
+                body=await channel.unary_unary(rpc.path)(request, metadata=metadata, timeout=WAIT_SECONDS)
+            )
+        call = channel.unary_stream(rpc.path)(request, metadata=metadata, timeout=WAIT_SECONDS)
         first = await call.read()
         call.cancel()
         return Answer(body=first)

@@ -23,7 +23,7 @@ from services.runtime.cards import MUST_NOT, masked
 from tests.edge.answers import ask, of_rest
 from tests.edge.contract import rpcs
 from tests.edge.numbers import Numbers, places
-from tests.shop import Shop, eventually, new_id
+from tests.shop import WAIT_SECONDS, Shop, eventually, new_id
 
 RPCS = {f"{rpc.method.containing_service.name}.{rpc.name}": rpc for rpc in rpcs()}
 ROLES = ("PLATFORM_ADMIN", "SERVICE", "STORE_ADMIN", "CUSTOMER", "COURIER")
@@ -201,7 +201,7 @@ async def test_neither_is_what_comes_by_grpc(store, numbers):
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 metadata = (("authorization", f"Bearer {store.token}"), ("card", numbers.of("Visa")))
                 call = channel.unary_unary(path.format(numbers.of("Visa")))
-                await call(b"\x0a\x10" + numbers.of("Visa").encode(), metadata=metadata, timeout=5)
+                await call(b"\x0a\x10" + numbers.of("Visa").encode(), metadata=metadata, timeout=WAIT_SECONDS)
             assert not numbers.among(str(error.value).encode())
 
 

@@ -12,7 +12,7 @@ from commerce.order.v1.order_service_pb2 import ListOrdersRequest
 
 from tests.edge.answers import ask, of_rest
 from tests.edge.contract import closed, rpcs
-from tests.shop import new_id, refused
+from tests.shop import WAIT_SECONDS, new_id, refused
 
 pytestmark = pytest.mark.usefixtures("unchanged")
 MILLION = 1_000_000
@@ -109,7 +109,7 @@ async def test_a_message_over_the_limit_is_refused(shop, gateway):
     for address, rpc in past_it + [(gateway, rpc) for rpc in streaming]:
         channel = shop.clients.channel(address)
         with pytest.raises(grpc.aio.AioRpcError) as past:
-            await channel.unary_unary(rpc.path)(body, metadata=metadata, timeout=5)
+            await channel.unary_unary(rpc.path)(body, metadata=metadata, timeout=WAIT_SECONDS)
         assert past.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -120,7 +120,7 @@ async def test_what_is_not_offered_is_refused_in_our_words(shop, gateway):
             for path in (f"{rpc.path}s", "/commerce.no.v1.Service/Call", "/"):
                 with refused(ErrorReason.ERROR_REASON_UNIMPLEMENTED):
                     metadata = (("authorization", f"Bearer {at.token}"),)
-                    await channel.unary_unary(path)(b"", metadata=metadata, timeout=5)
+                    await channel.unary_unary(path)(b"", metadata=metadata, timeout=WAIT_SECONDS)
 
 
 async def test_an_enum_that_has_no_name_is_refused(shop, gateway):

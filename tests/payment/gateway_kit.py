@@ -323,7 +323,7 @@ async def unsigned(gateway: Gateway, sent: Sent) -> str:
     return str(refused.value.metadata["cause"])
 
 
-async def eventually(true: Callable[[], Any], seconds: float = 20.0) -> None:
+async def eventually(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Return when it is true."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 (what is asked tells nobody when it changes)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pytest
 
 from services.cluster.traces.spans import Collector, Span, Spans
+from tests.shop import eventually
 
 import grpc  # isort: skip
 
@@ -67,21 +68,22 @@ async def run(address: str, environment: Mapping[str, str] = NOTHING, count: int
     return out.decode().strip()
 
 
-async def within(seconds: float, path: Path, trace_id: str, count: int) -> list[Span]:
+async def kept(path: Path, trace_id: str, count: int) -> list[Span]:
     """The trace's spans once there are as many."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = Spans(path).trace(trace_id)
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)
+
+    async def all_there() -> list[Span] | None:
+        found = Spans(path).trace(trace_id)
+        return found if len(found) >= count else None
+
+    spans: list[Span] = await eventually(all_there)
+    return spans
 
 
 async def test_keeps_what_a_process_exports_and_is_read_while_it_writes(tmp_path: Path) -> None:
     path = tmp_path / "spans.db"
     async with collector(path) as address:
         trace_id = await run(address)
-        spans = await within(5, path, trace_id, 4)
+        spans = await kept(path, trace_id, 4)
 
     create, sql, batch, call = spans
     assert (create.name, create.service, create.instance, create.kind) == (
