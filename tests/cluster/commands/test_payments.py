@@ -1,5 +1,7 @@
 """`commerce payments` and `commerce webhooks`, as an operator types them."""
 
+import re
+
 import pytest
 
 from tests.cluster.toys import command
@@ -70,7 +72,8 @@ async def test_settle_asks_now_and_tells_what_came_of_it(till, shop):
     out = await typed(shop, "payments", "settle", payment.payment_id)
 
     assert "state    REQUIRES_ACTION" in out
-    assert "asked 2 times" in out
+    # The janitor asks now and then, too, and a command takes its time to start.
+    assert re.search(r"asked [2-9] times", out)
 
 
 async def test_parked_shows_each_message_with_its_problem_and_replay_tries_again(till, shop):
