@@ -171,7 +171,7 @@ async def test_money_has_its_currencys_decimals(shop, typed, currency, shown):
     [
         (["token", "--role", "store_admin", "--store", "abc"], "a store's id is a UUID, as in"),
         (["token", "--role", "store_admin"], "needs --store"),
-        (["token", "--role", "courier", "--store", ""], "needs --store"),
+        (["token", "--role", "courier", "--store", ""], "an argument is empty after --store"),
         (["token", "--role", "customer"], "needs --store and --customer"),
         (["token", "--role", "customer", "--store", new_id()], "needs --customer"),
         (["token", "--role", "king"], "no role is called king; there are"),
