@@ -57,7 +57,10 @@ async def test_a_stream_ends_when_its_token_does(shop, gateway, rpc, way):
 
 
 async def test_what_happens_after_the_end_is_told_to_who_comes_back_with_a_new_token(shop):
-    watch = brief(shop).orders.WatchStoreOrders(WatchStoreOrdersRequest(store_id=shop.store_id))
+    # Long enough to open it on a machine that is busy.
+    watch = brief(shop, 2 * LIFETIME_SECONDS).orders.WatchStoreOrders(
+        WatchStoreOrdersRequest(store_id=shop.store_id)
+    )
     first = await watch.read()
     with refused(ErrorReason.ERROR_REASON_UNAUTHENTICATED, cause="the token has expired"):
         await watch.read()
