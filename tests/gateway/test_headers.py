@@ -23,6 +23,7 @@ TRACE_ID = re.compile(r"[0-9a-f]{32}")
 OUTSIDE = "0af7651916cd43dd8448eb211c80319c"
 FORGED = {
     "x-commerce-role": "PLATFORM_ADMIN",
+    "x-commerce-client-traceparent": "forged",
     "x-envoy-original-path": "/v1/stores/x",
     "x-envoy-upstream-rq-timeout-ms": "1",
     "x-envoy-retry-on": "5xx",
@@ -45,7 +46,9 @@ async def test_takes_off_what_only_we_may_say(gateway: Gateway, http: aiohttp.Cl
         assert reply.status == 200
         trace_id = reply.headers["x-trace-id"]
     metadata = gateway.script.arrivals[0].metadata
-    assert not {key for key in metadata if key.startswith("x-commerce-")}
+    # A trace that decides nothing, to be linked.
+    ours = {key: value for key, value in metadata.items() if key.startswith("x-commerce-")}
+    assert ours == {"x-commerce-client-traceparent": FORGED["traceparent"]}
     assert "x-envoy-upstream-rq-timeout-ms" not in metadata
     assert metadata["x-envoy-original-path"] == ORDER_PATH
     assert not [value for value in metadata.values() if "forged" in value or "203.0.113.9" in value]

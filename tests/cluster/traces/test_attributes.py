@@ -40,7 +40,7 @@ SAYS = {
         "db.namespace": r"commerce\|order",
         "db.operation.name": "INSERT",
         "db.query.summary": "INSERT orders INSERT order_lines INSERT order_events .*",
-        "db.query.text": r"(?s)WITH .*VALUES \(\$1.*",
+        "db.query.text": r"(?s)WITH .*\$1.*",
         "server.address": "/.+",  # PostgreSQL's socket.
     },
     ("order", "producer", "publish OrderCreated"): {
