@@ -8,24 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.runtime import otlp, telemetry
-from services.runtime.telemetry import Recorded, Trace, current, span
+from services.runtime.telemetry import Trace, current, span
+from tests.collector import Sink
 
 HEADER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SAMPLED = Trace(0x4BF92F3577B34DA6A3CE929D0E0E473600F067AA0BA902B7, True)
 UNSAMPLED = SAMPLED._replace(sampled=False)
-
-
-class Sink:
-    """Takes ended spans in the exporter's place."""
-
-    def __init__(self) -> None:
-        self.spans: list[Recorded] = []
-
-    def offer(self, ended: Recorded) -> None:
-        self.spans.append(ended)
-
-    def stop(self, timeout_seconds: float) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)

@@ -104,9 +104,11 @@ class Http:
 
     async def fetch(self, name: str, url: str, most_bytes: int = REPLY_BYTES) -> bytes | Unknown | NotSent:
         """Fetch a public document, which need not be JSON nor at the base URL; `name` is what traces show."""
-        document, _, _ = url.partition("?")
-        attributes = semantics.request("GET", document, "")
-        with telemetry.span(f"GET {self._code} {name}", kind="client", attributes=attributes) as span:
+        # Some URLs come with a message, as whoever sent it likes: of those nothing is remembered, and no path is told.
+        with telemetry.span(f"GET {self._code} {name}", kind="client") as span:
+            span.set("http.request.method", "GET")
+            for key, value in semantics.server(url).items():
+                span.set(key, value)
             try:
                 async with self._session.get(url, allow_redirects=False) as reply:
                     span.set("http.response.status_code", reply.status)
