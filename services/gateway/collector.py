@@ -6,7 +6,9 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from opentelemetry.util.re import parse_env_headers
 
 from services.gateway import clusters
 from services.gateway.values import Json, typed
@@ -64,7 +66,7 @@ def from_environment(environment: Mapping[str, str]) -> Collector | None:
     return Collector(
         address=f"{host}:{port}",
         path=_path(parts, is_own) if told("PROTOCOL").lower() == "http/protobuf" else "",
-        headers=_headers(told("HEADERS")),
+        headers=parse_env_headers(told("HEADERS"), liberal=True),
         tls=None if is_plain else _tls(told("CERTIFICATE"), told("CLIENT_CERTIFICATE"), told("CLIENT_KEY")),
     )
 
@@ -72,11 +74,6 @@ def from_environment(environment: Mapping[str, str]) -> Collector | None:
 def _path(parts: SplitResult, is_own: bool) -> str:
     """The endpoint of traces is taken as it is; below the general one each signal has a path."""
     return (parts.path or "/") if is_own else parts.path.rstrip("/") + _PATH
-
-
-def _headers(text: str) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in text.split(",") if pair.strip())
-    return {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in pairs}
 
 
 def _tls(authorities: str, certificate: str, key: str) -> Tls:

@@ -137,9 +137,11 @@ def protocol(signal: Literal["TRACES", "METRICS"]) -> Literal["grpc", "http/prot
     """How a signal is sent, as the environment has it."""
     names = (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     named = next(filter(None, (os.environ.get(name, "").strip().lower() for name in names)), "grpc")
-    if named not in ("grpc", "http/protobuf"):
+    if named == "http/protobuf":
+        return "http/protobuf"
+    if named != "grpc":
         log.warning("%s=%s is not supported; using grpc", names[1], named)
-    return "http/protobuf" if named == "http/protobuf" else "grpc"
+    return "grpc"
 
 
 def sender(resource: Resource) -> Sender:
