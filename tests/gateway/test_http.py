@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -326,8 +327,11 @@ async def _connected(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.St
 
 
 def _filled(gateway: Gateway, request: str) -> bytes:
+    """In one pass: a token's own letters may spell a name of what is put in."""
     token = gateway.keys.token()
-    request = request.replace("HOST", f"Host: {gateway.address}", 1).replace(
-        "TOKEN", f"Authorization: Bearer {token}"
-    )
-    return request.replace("JWT", token).encode("latin-1")
+    values = {
+        "HOST": f"Host: {gateway.address}",
+        "TOKEN": f"Authorization: Bearer {token}",
+        "JWT": token,
+    }
+    return re.sub("HOST|TOKEN|JWT", lambda name: values[name[0]], request).encode("latin-1")
