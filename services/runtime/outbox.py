@@ -2,11 +2,15 @@
 
 The normal way is short: work that committed hands its events over in memory. What was lost on that way, because the
 process or NATS died, is found in the table by age. `Nats-Msg-Id` makes the two ways one message.
+
+That JetStream has events is noted in the table for many of them at once, some time later: who is killed meanwhile has
+them sent twice.
 """
 
 import asyncio
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +31,8 @@ from services.runtime.work import Event
 BATCH = 500
 QUEUE = 10_000
 STALE_SECONDS = 3.0
+# Well before other replicas take them for stale.
+NOTE_SECONDS = 1.0
 SWEEP_SECONDS = 2.0
 ACK_SECONDS = 5.0
 
@@ -77,6 +83,9 @@ class Relay:
         self._database, self._client, self._settings = database, client, settings
         self._js = client.jetstream()
         self._queue: deque[Event] = deque()
+        # What JetStream has and the table does not say yet, and when that is noted, by the loop's clock.
+        self._acknowledged: list[UUID] = []
+        self._note_time = inf
         self._bell = Bell()
         self._created = ""
 
@@ -88,13 +97,22 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        try:
+            await self._publish()
+        finally:
+            with suppress(Refusal):  # Then they are sent twice.
+                await self._note()
+
+    async def _publish(self) -> None:
         loop = asyncio.get_running_loop()
         next_sweep = loop.time()
         while True:
             try:
-                while self._queue and loop.time() < next_sweep:
+                while self._queue and loop.time() < min(self._note_time, next_sweep):
                     batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                     await self._send(batch)
+                if loop.time() >= min(self._note_time, next_sweep):
+                    await self._note()
                 if loop.time() >= next_sweep:
                     await self._look_at_stream()
                     while await self._sweep():
@@ -107,10 +125,10 @@ class Relay:
                 await asyncio.sleep(0.5)
                 next_sweep = loop.time()
             if not self._queue:
-                await self._bell.wait(max(0.0, next_sweep - loop.time()))
+                await self._bell.wait(max(0.0, min(self._note_time, next_sweep) - loop.time()))
 
     async def _send(self, events: list[Event]) -> None:
-        """Publish events and note which JetStream has acknowledged; the others stay for the sweep."""
+        """Publish events and keep which JetStream has acknowledged; the others stay for the sweep."""
         if not self._client.is_connected:
             raise ConnectionError("NATS is away")
         acks: list[asyncio.Future[Any]] = []
@@ -126,10 +144,20 @@ class Relay:
                 ack.cancel()  # One that stays open holds one of the client's places for ever.
         await _reach("after", events)
         done = [event.event_id for event, ack in zip(events, acks, strict=True) if _succeeded(ack)]
-        if done:
-            await self._database.rows(_PUBLISHED, event_ids=done)
+        if done and not self._acknowledged:
+            self._note_time = asyncio.get_running_loop().time() + NOTE_SECONDS
+        self._acknowledged += done
+        if len(self._acknowledged) >= BATCH:
+            await self._note()
         if len(done) < len(events):
             raise TimeoutError
+
+    async def _note(self) -> None:
+        """Write down what JetStream has. What cannot be noted now is kept."""
+        while batch := self._acknowledged[:BATCH]:
+            await self._database.rows(_PUBLISHED, event_ids=batch)
+            del self._acknowledged[:BATCH]
+        self._note_time = inf
 
     async def _sweep(self) -> bool:
         """Publish what is on record and was not published in good time. Return whether there may be more."""
