@@ -25,10 +25,12 @@ TILL = "tests/simulation/test_till_simulation.py::test_the_promises_about_money_
 NO_FAULT = (
     "tests/runtime/test_events.py::test_what_is_no_fault_of_an_event_does_not_count_however_often_it_happens"
 )
+NOTED = "test_what_went_out_is_noted_for_many_at_once_and_at_the_latest_when_the_relay_stops"
+STAYS = "test_an_order_that_somebody_else_has_moved_stays_and_nothing_is_told_or_counted_of_it"
 OUTBOX, HOUSEKEEPING = "tests/runtime/test_outbox.py", "tests/runtime/test_housekeeping.py"
 TIME = "tests/saga/test_time.py"
 AT_ONCE = "tests/payment/payments/test_payments_at_once.py"
-PLACING = "tests/order/test_placing.py"
+PLACING, MOVING = "tests/order/test_placing.py", "tests/order/test_moving.py"
 REFUSALS, LANGUAGE = "tests/contract/test_every_refusal.py", "tests/edge/test_language.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -919,6 +921,53 @@ MUTANTS: tuple[Mutant, ...] = (
         "        await self._database.rows(_REMEMBER_STREAM, created=created)\n",
         "",
         (f"{OUTBOX}::test_a_stream_that_was_lost_while_nobody_looked_gets_again_all_that_is_on_record",),
+    ),
+    Mutant(
+        "each event that went out is noted by itself",
+        "services/runtime/outbox.py",
+        "if len(self._acknowledged) >= BATCH:",
+        "if self._acknowledged:",
+        (f"{OUTBOX}::{NOTED}",),
+    ),
+    Mutant(
+        "a relay that stops forgets what went out",
+        "services/runtime/outbox.py",
+        "            with suppress(Refusal):  # Then they are sent twice.\n                await self._note()\n",
+        "            pass\n",
+        (f"{OUTBOX}::{NOTED}",),
+    ),
+    Mutant(
+        "what a lost stream had is noted after all",
+        "services/runtime/outbox.py",
+        "                if loop.time() >= min(self._note_time, next_sweep):\n"
+        "                    await self._note()\n"
+        "                if loop.time() >= next_sweep:\n"
+        "                    await self._look_at_stream()\n",
+        "                if loop.time() >= next_sweep:\n"
+        "                    await self._look_at_stream()\n"
+        "                    await self._note()\n",
+        (f"{OUTBOX}::test_what_a_lost_stream_had_is_sent_again_though_that_was_not_noted_yet",),
+    ),
+    Mutant(
+        "an order that did not move is counted",
+        "services/order/statistics.py",
+        "select(*key, *sums).where(held).group_by(*key)",
+        "select(*key, *sums).group_by(*key)",
+        (f"{MOVING}::{STAYS}", f"{MOVING}::test_moves_that_are_recorded_twice_count_once"),
+    ),
+    Mutant(
+        "an order that did not move is told of",
+        "services/order/transitions.py",
+        "return [move for move in moves if ends[move.order.order_id] in held]",
+        "return moves",
+        (f"{MOVING}::{STAYS}",),
+    ),
+    Mutant(
+        "a coupon of an order that failed by itself stays used",
+        "services/order/transitions.py",
+        "        if any(move.gives_coupon_back for move in moves):",
+        "        if False:",
+        ("tests/order/test_coupon_limits.py::test_an_order_that_fails_by_itself_gives_the_coupon_back",),
     ),
     Mutant(
         "an inbox forgets as soon as an outbox",

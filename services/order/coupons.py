@@ -99,9 +99,8 @@ async def use(work: Work, order: Order, code: str) -> Coupon:
 
 async def free(work: Work, orders: Sequence[Order]) -> None:
     """Give back the uses of orders that failed; the work holds the orders' locks."""
-    order_ids = [order.order_id for order in orders if order.coupon_code]
-    if order_ids:
-        await work.rows(COUPONS_FREED, order_ids=order_ids)
+    if orders:
+        await work.rows(COUPONS_FREED, order_ids=[order.order_id for order in orders])
 
 
 def not_found(coupon_id: str) -> Refusal:

@@ -70,7 +70,7 @@ class OrderService(OrderServiceServicer):
         reply = rpc.CreateOrderResponse(order=order)
         trace = telemetry.current()
 
-        call.publish(OrderCreated(order=rules.reference(order), lines=order.lines))
+        call.publish(OrderCreated(order=rules.reference(order, order.sequence), lines=order.lines))
         call.after_commit(lambda: self._hand.take(order, trace))
         call.after_commit(lambda: self._feeds.ring(order.store_id))
         of_call = {

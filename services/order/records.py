@@ -20,7 +20,6 @@ from services.runtime.database import ATTEMPTS, AWAY, RETRIED, unavailable
 from services.runtime.service import Runtime
 from services.runtime.statements import given, param, statement
 from services.runtime.telemetry import Trace
-from services.runtime.work import Work
 
 _o, _l = orders.c, order_lines.c
 
@@ -133,18 +132,12 @@ class Records:
         While PostgreSQL is away, wait for it. A commit whose answer was lost does no harm: repeated, its moves no
         longer hold.
         """
-        held: set[str] = set()
         hindered = 0
-        names = sorted({f"record {move.step}" for move in moves})
-
-        async def record(work: Work) -> None:
-            held.update(move.order.order_id for move in await self._transitions.record(work, moves))
-
         while True:
             try:
                 with telemetry.span("drive record", parent=moves[0].trace):
-                    await self._runtime.carry_out(record, *names)
-                return held
+                    held = await self._transitions.record_alone(self._runtime, moves)
+                return {move.order.order_id for move in held}
             except (*AWAY, *RETRIED) as error:
                 hindered += isinstance(error, RETRIED)
                 # Somebody locks an order for long: each by itself, so that the others need not wait.
@@ -152,7 +145,6 @@ class Records:
                 if hindered == ATTEMPTS or alone:
                     raise unavailable() from error
                 logs.log.warning("moves wait", error=type(error).__name__, orders=len(moves))
-                held.clear()
                 await asyncio.sleep(0.1)
 
 

@@ -123,22 +123,25 @@ def payment_step(state: PaymentState.ValueType) -> str:
     return _STEPS[state]
 
 
-def told(name: str, order: Order, reason: str, brought: Sequence[Any]) -> list[Any]:
-    """Return the events that a step of an order publishes: those that its move brings, then its own."""
+def told(name: str, order: Order, sequence: int, reason: str, brought: Sequence[Any]) -> list[Any]:
+    """Return the events that a step of an order publishes: those that its move brings, then its own.
+
+    `sequence` is the order's after the step.
+    """
     facts = list(brought)
     if kind := EVENTS.get(name):
         facts.append(kind(reason=reason) if "reason" in kind.DESCRIPTOR.fields_by_name else kind())
     for fact in facts:
-        fact.order.CopyFrom(reference(order))
+        fact.order.CopyFrom(reference(order, sequence))
     return facts
 
 
-def reference(order: Order) -> events.OrderReference:
-    """Return what every event tells of its order."""
+def reference(order: Order, sequence: int) -> events.OrderReference:
+    """Return what every event tells of its order, as it is from a transition on."""
     return events.OrderReference(
         order_id=order.order_id,
         store_id=order.store_id,
         customer_id=order.customer_id,
-        sequence=order.sequence,
+        sequence=sequence,
         total=order.total,
     )

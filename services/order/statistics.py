@@ -39,24 +39,28 @@ def _key(columns: Any) -> Any:
     return tuple_(*(columns[name] for name in _KEY))
 
 
-# Locked in one order everywhere, so that two batches cannot wait for each other.
-_locked = (
-    select(_given)
-    .join(customer_months, _key(_c) == _key(_given.c))
-    .order_by(*(_c[name] for name in _KEY))
-    .with_for_update(of=customer_months)
-    .cte("locked")
-)
-CHANGED = statement(
-    update(customer_months)
-    .where(_key(_c) == _key(_locked.c))
-    .values(
-        cancelled=_c.cancelled + _locked.c.cancelled,
-        paid=_c.paid + _locked.c.paid,
-        spent_minor_units=_c.spent_minor_units + _locked.c.spent,
-    ),
-    "customers' months changed",
-)
+def _changed(added: Any) -> Any:
+    """Add rows of _COLUMNS, one a month, to what the months have."""
+    # Locked in one order everywhere, so that two batches cannot wait for each other.
+    locked = (
+        select(added)
+        .join(customer_months, _key(_c) == _key(added.c))
+        .order_by(*(_c[name] for name in _KEY))
+        .with_for_update(of=customer_months)
+        .cte("locked")
+    )
+    return (
+        update(customer_months)
+        .where(_key(_c) == _key(locked.c))
+        .values(
+            cancelled=_c.cancelled + locked.c.cancelled,
+            paid=_c.paid + locked.c.paid,
+            spent_minor_units=_c.spent_minor_units + locked.c.spent,
+        )
+    )
+
+
+CHANGED = statement(_changed(_given), "customers' months changed")
 _is_customers = _c.customer_id == param("customer_id")
 BEGUN = statement(
     select(order_settings.c.settings, func.min(_c.month).label("month"))
@@ -99,18 +103,38 @@ LOCAL_MONTHS = statement(
 )
 
 
+def changed_by(moved: Any) -> Any:
+    """A part of a statement that moves orders: change their months by the values of `values_by_order`."""
+    added = given(*_COLUMNS.items(), ("of", UUIDS), name="added", prefix="month_")
+    sums = (func.sum(added.c[name]).label(name) for name in _COLUMNS if name not in _KEY)
+    key = [added.c[name] for name in _KEY]
+    held = added.c["of"].in_(select(moved.c.order_id))
+    return _changed(select(*key, *sums).where(held).group_by(*key).cte("added_up")).cte("months_changed")
+
+
+def values_by_order(changes: Iterable[tuple[Order, Bought]]) -> dict[str, list[Any]]:
+    """Return what orders change in their customers' months, an order a row."""
+    rows = [(*_month(order), *bought, order.order_id) for order, bought in changes if any(bought)]
+    names = [f"month_{name}" for name in (*_COLUMNS, "of")]
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
+
+
 async def change(work: Work, changes: Iterable[tuple[Order, Bought]]) -> None:
     """Add to the months of orders what has changed. The work holds the locks of the orders and of their coupons."""
     sums: dict[tuple[str, date, str], list[int]] = {}
     for order, bought in changes:
         if any(bought):
-            # When it was placed, in UTC.
-            month = times.time_of(order.create_time).date().replace(day=1)
-            added = sums.setdefault((order.customer_id, month, order.total.currency_code), [0, 0, 0])
+            added = sums.setdefault(_month(order), [0, 0, 0])
             added[:] = map(sum, zip(added, bought, strict=True))
     if sums:
         columns = zip(*((*key, *added) for key, added in sums.items()), strict=True)
         await work.rows(CHANGED, **dict(zip(_COLUMNS, map(list, columns), strict=True)))
+
+
+def _month(order: Order) -> tuple[str, date, str]:
+    """The key of an order's month: that in which it was placed, in UTC."""
+    month = times.time_of(order.create_time).date().replace(day=1)
+    return order.customer_id, month, order.total.currency_code
 
 
 async def of_customer(db: Runs, customer_id: str) -> Sequence[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from commerce.order.v1.order_pb2 import Order, OrderState, OrderUpdate
@@ -14,9 +15,10 @@ from services.order.tables import order_events, orders
 from services.runtime import logs, times
 from services.runtime.columns import BIGINTS, BOOLEANS, SMALLINTS, TEXTS, TIME, TIMES, UUIDS
 from services.runtime.hub import Hub, Update
+from services.runtime.service import Runtime
 from services.runtime.statements import given, param, statement
 from services.runtime.telemetry import Trace
-from services.runtime.work import Work
+from services.runtime.work import End, Work, closing
 
 _o = orders.c
 # Transitions of many orders. Each holds only if nobody else has moved its order since it was read.
@@ -87,6 +89,12 @@ _told = (
     .cte("told")
 )
 MOVED = statement(select(_moved.c.order_id).add_cte(_told), "orders moved")
+# The whole work of moves that need nothing else.
+MOVED_ALONE = closing(
+    select(_moved.c.order_id.label("id")).add_cte(_told, statistics.changed_by(_moved)),
+    "orders moved alone",
+    _moved.c.order_id,
+)
 
 
 @dataclass(slots=True)
@@ -114,6 +122,11 @@ class Move:
     def __post_init__(self) -> None:
         self.sequence = self.order.sequence + 1
 
+    @property
+    def gives_coupon_back(self) -> bool:
+        """Whether its order no longer uses the coupon that it has."""
+        return self.state in life.FAILED and bool(self.order.coupon_code)
+
 
 class Transitions:
     """Records moves in the work that they belong to, publishes their events and announces them when it commits."""
@@ -133,30 +146,46 @@ class Transitions:
         rows = await work.rows(MOVED, **_values(moves, now))
         held = {str(row["order_id"]) for row in rows}
         done = [move for move in moves if move.order.order_id in held]
-        await coupons.free(work, [move.order for move in done if move.state in life.FAILED])
+        await coupons.free(work, [move.order for move in done if move.gives_coupon_back])
         await statistics.change(work, [(move.order, rules.bought(move.step, move.order)) for move in done])
         for move in done:
-            self._moved(work, move, now)
+            _publish(work, move)
+            _bring_up_to_date(move, now)
+            work.after_commit(partial(self._tell, move))
         return done
 
-    def _moved(self, work: Work, move: Move, now: datetime) -> None:
-        order = move.order
-        order.state = move.state
-        order.sequence = move.sequence
-        if move.step not in life.NOTES:
-            order.reason = move.reason
-        order.next_action_url = move.next_action_url
-        order.payment_id = move.payment_id or order.payment_id
-        order.update_time.CopyFrom(times.timestamp(now))
-        if move.payment_expire_time is not None:
-            order.payment_expire_time.CopyFrom(times.timestamp(move.payment_expire_time))
-        if move.unpaid_reason is not None:
-            order.unpaid_reason = move.unpaid_reason
-        for event in rules.told(move.step, order, move.reason, move.events):
-            work.publish(event, move.trace)
-        work.after_commit(lambda: self.announce(order, move.step, move.reason, move.trace))
+    async def record_alone(self, runtime: Runtime, moves: Sequence[Move]) -> list[Move]:
+        """Do what `record` does as a work of its own: one statement, unless a coupon is given back."""
+        if any(move.gives_coupon_back for move in moves):
+            return await self._record_with_coupons(runtime, moves)
+        now = times.now()
+        moves = sorted(moves, key=lambda move: move.order.order_id)
+        ends = {move.order.order_id: self._end(runtime, move, now) for move in moves}
+        bought = [(move.order, rules.bought(move.step, move.order)) for move in moves]
+        values = _values(moves, now) | statistics.values_by_order(bought)
+        held = await runtime.end_together(MOVED_ALONE, list(ends.values()), **values)
+        return [move for move in moves if ends[move.order.order_id] in held]
+
+    async def _record_with_coupons(self, runtime: Runtime, moves: Sequence[Move]) -> list[Move]:
+        held: list[Move] = []
+
+        async def record(work: Work) -> None:
+            held.extend(await self.record(work, moves))
+
+        await runtime.carry_out(record, *sorted({_called(move) for move in moves}))
+        return held
+
+    def _end(self, runtime: Runtime, move: Move, now: datetime) -> End:
+        work = runtime.work(_called(move))
+        _publish(work, move)
+        work.after_commit(partial(_bring_up_to_date, move, now))
+        work.after_commit(partial(self._tell, move))
+        return End(work, move.order.order_id)
+
+    def _tell(self, move: Move) -> None:
+        self.announce(move.order, move.step, move.reason, move.trace)
         if move.state in life.FAILED:
-            work.after_commit(lambda: _log(order, move))
+            _log(move)
 
     def announce(self, order: Order, step: str, reason: str, trace: Trace | None) -> None:
         """Tell the watchers of an order where it stands, once that is on record."""
@@ -174,8 +203,34 @@ class Transitions:
         self._ring(order.store_id)
 
 
-def _log(order: Order, move: Move) -> None:
+def _called(move: Move) -> str:
+    """What failpoints call the work of a move by itself."""
+    return f"record {move.step}"
+
+
+def _publish(work: Work, move: Move) -> None:
+    for event in rules.told(move.step, move.order, move.sequence, move.reason, move.events):
+        work.publish(event, move.trace)
+
+
+def _bring_up_to_date(move: Move, now: datetime) -> None:
+    order = move.order
+    order.state = move.state
+    order.sequence = move.sequence
+    if move.step not in life.NOTES:
+        order.reason = move.reason
+    order.next_action_url = move.next_action_url
+    order.payment_id = move.payment_id or order.payment_id
+    order.update_time.CopyFrom(times.timestamp(now))
+    if move.payment_expire_time is not None:
+        order.payment_expire_time.CopyFrom(times.timestamp(move.payment_expire_time))
+    if move.unpaid_reason is not None:
+        order.unpaid_reason = move.unpaid_reason
+
+
+def _log(move: Move) -> None:
     """An order that ends without a sale leaves a line, to be found by its id and by its trace."""
+    order = move.order
     logs.log.info(
         "order ended",
         order_id=order.order_id,

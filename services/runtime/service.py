@@ -92,7 +92,7 @@ class Runtime:
 
     async def carry_out(self, body: Callable[[Work], Awaitable[None]], *names: str) -> None:
         """Run a unit of work outside a call: commit at the end, roll back when it raises, publish what it published."""
-        work = Work(self.database, None, *names)
+        work = self.work(*names)
         try:
             await body(work)
             await work.close()
@@ -100,6 +100,17 @@ class Runtime:
             await work.roll_back(error)
             raise
         self.relay.committed(work.announced())
+
+    def work(self, *names: str) -> Work:
+        """Return a unit of work outside a call, for whoever ends it: failpoints call it by the names."""
+        return Work(self.database, None, *names)
+
+    async def end_together(self, last: Statement, ends: Sequence[End], **values: Any) -> list[End]:
+        """End many works outside calls with one statement, and publish what those that were held published."""
+        held = await self.commit_together(last, ends, **values)
+        for end in held:
+            self.relay.committed(end.work.announced())
+        return held
 
     async def commit_together(self, last: Statement, ends: Sequence[End], **values: Any) -> list[End]:
         """End many works with one statement: see there."""

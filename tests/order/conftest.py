@@ -1,9 +1,15 @@
 """A cluster for the tests that hurt it, in a hurry: short leases, few orders under way, bad news given up soon."""
 
+import nats
 import pytest
 
 from services.cluster.cluster import Cluster
+from services.order.definition import DEFINITION
+from services.runtime.database import Database
+from services.runtime.service import Runtime
+from services.runtime.settings import Settings
 from tests.cluster.toys import processes_of
+from tests.order.buyers import CONNECTIONS, PATIENT_SECONDS
 from tests.shop import Clients, Shop
 
 UNDER_WAY = 60
@@ -29,3 +35,15 @@ async def hurried_clients(tmp_path_factory):
 def hurried(hurried_clients):
     """A shop on that cluster."""
     return Shop(hurried_clients)
+
+
+@pytest.fixture
+async def runtime(cluster, monkeypatch):
+    """What the order service's parts are built from, in the test's own process, beside the cluster's."""
+    for name, value in cluster.process("order").spec.environment.items():
+        monkeypatch.setenv(name, value)
+    database = Database(cluster.dsn("order"), size=CONNECTIONS, timeout=PATIENT_SECONDS)
+    client = await nats.connect(cluster.nats_url)
+    yield Runtime(DEFINITION, Settings.load(), database, client)
+    await client.close()
+    await database.stop()

@@ -49,11 +49,11 @@ def test_a_step_that_leads_nowhere_else_is_one_of_many_of_its_kind():
 def test_an_event_tells_of_its_order_as_the_step_left_it(step, reason):
     order = Order(order_id="order", store_id="store", customer_id="customer", sequence=7)
     brought = [OrderParcelDelivered(shipment_id="first"), OrderParcelDelivered(shipment_id="second")]
-    *parcels, own = rules.told("deliver", order, reason, brought)
+    *parcels, own = rules.told("deliver", order, 8, reason, brought)
     assert [each.shipment_id for each in parcels] == ["first", "second"]
     assert type(own) is OrderDelivered
-    for event in (*parcels, own, *rules.told(step, order, reason, [])):
-        assert event.order == rules.reference(order)
+    for event in (*parcels, own, *rules.told(step, order, 8, reason, [])):
+        assert event.order == rules.reference(order, 8)
         assert getattr(event, "reason", reason) == reason
 
 

@@ -5,7 +5,7 @@ the order stands as it was read, a commit is all or nothing, and its answer may 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from services.runtime.database import unavailable
 from services.runtime.hub import Update
 from services.runtime.statements import Statement
 from services.runtime.telemetry import Trace
+from services.runtime.work import End
 from tests.simulation.loop import PROCESS
 from tests.simulation.network import Network, Outbox
 
@@ -97,6 +98,21 @@ class Database:
         finally:
             work.end()
 
+    async def end_together(self, last: Statement, ends: Sequence[End], **values: Any) -> list[End]:
+        """End many works with a statement, which moves their orders. Raises as `carry_out`."""
+        assert last is transitions.MOVED_ALONE
+        held: list[End] = []
+
+        async def body(work: Any) -> None:
+            moves = {name: column for name, column in values.items() if not name.startswith("month_")}
+            ids = {row["order_id"] for row in await work.rows(transitions.MOVED, **moves)}
+            held.extend(end for end in ends if end.id in ids)
+            for end in held:
+                work.take_over(end.work)
+
+        await self.carry_out(body)
+        return held
+
     def lock(self, order_id: str, work: "Transaction") -> bool:
         """Lock a row, unless somebody else has it."""
         return self._locks.setdefault(order_id, work) is work
@@ -176,6 +192,11 @@ class Transaction:
             _event(order_id, sequence, step, row["state"], row["update_time"], actor, row["reason"])
         )
         return row
+
+    def take_over(self, work: Any) -> None:
+        """Commit with this what another is to publish and to do after its commit."""
+        self._outbox += work._outbox
+        self._after += work._after
 
     def publish(self, event: Message, trace: Trace | None = None) -> None:
         """Send an event when this commits."""

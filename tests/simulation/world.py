@@ -100,6 +100,13 @@ class _Runtime:
     def carry_out(self) -> Any:
         return self.database.carry_out
 
+    @property
+    def end_together(self) -> Any:
+        return self.database.end_together
+
+    def work(self, *_: str) -> Any:
+        return database.Transaction(self.database)
+
 
 @dataclass
 class Buyer:
