@@ -1151,8 +1151,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a declined checkout leaves no line",
         "services/order/transitions.py",
-        "        if move.state in life.FAILED:\n            work",
-        "        if move.state in ():\n            work",
+        "        if move.state in life.FAILED:\n            _log",
+        "        if move.state in ():\n            _log",
         (
             "tests/cluster/traces/test_tracing.py::test_a_declined_checkout_leaves_one_line_in_the_services_log",
         ),

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [row …] [--seconds N] [--full] [--json FILE]`: what the system costs."""
+"""`python -m tests.bench [row …] [--seconds N] [--full] [--json FILE] [--against REV]`: what the system costs."""
 
 import argparse
 import asyncio
@@ -20,6 +20,7 @@ from tests.bench import (
     calls,
     counts,
     fairness,
+    few,
     h2load,
     idle,
     ledger,
@@ -32,6 +33,7 @@ from tests.bench import (
     walks,
     writes,
 )
+from tests.bench.against import against
 from tests.bench.figures import Figure
 from tests.bench.house import House
 
@@ -45,6 +47,7 @@ ROWS: dict[str, Row] = {
     "create": writes.create_order,
     "checkouts": writes.whole_checkouts,
     "counts": counts.counts,
+    "few": few.few,
     "cpu": overload.cost,
     "curve": overload.curve,
     "latency": streams.latency,
@@ -120,6 +123,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round of each run")
     parser.add_argument("--full", action="store_true", help=f"with the long rows: {', '.join(sorted(LONG))}")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
+    parser.add_argument("--against", metavar="REV", help="measure the rows at another commit, too, in turns")
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
         parser.error(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -128,6 +132,8 @@ def main() -> int:
         return 2
     console = Console()
     rows = options.rows or [row for row in ROWS if options.full or row not in LONG]
+    if options.against:
+        return against(options.against, rows, options.seconds, console)
     figures, failed = asyncio.run(measure(rows, options.seconds, console))
     show(figures, console)
     write(figures, options.json)

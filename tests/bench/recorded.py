@@ -46,15 +46,23 @@ async def recorded(
     database: asyncpg.Connection, log: Path, body: Callable[[], Awaitable[None]]
 ) -> list[Unit]:
     """Run a body while PostgreSQL logs every statement, and return what others than we ran, in order."""
-    start = log.stat().st_size
+    start, aside = log.stat().st_size, _aside(log)
     await _log(database, "all")
     try:
         await body()
         await asyncio.sleep(0.5)  # The last events are still on their way.
     finally:
         await _log(database, "none")
-    text = log.read_bytes()[start:].decode()
-    return _units(_statements(text))
+    text = log.read_bytes()
+    if (moved := _aside(log)) != aside:
+        text = moved + text
+    return _units(_statements(text[start:].decode()))
+
+
+def _aside(log: Path) -> bytes:
+    """What was moved out of a log when it had grown too large (processes.bound_log)."""
+    aside = log.with_suffix(".log.1")
+    return aside.read_bytes() if aside.exists() else b""
 
 
 async def _log(database: asyncpg.Connection, what: str) -> None:
