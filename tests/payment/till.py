@@ -1,6 +1,7 @@
 """The till of a shop: orders that ask for money as the order service does, and the provider's book beside ours."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -374,3 +375,9 @@ def refunds(payment: Any) -> list[tuple[int, str]]:
 async def at_once(*calls: Any) -> list[Any]:
     """The answers, or the errors, of calls made at once."""
     return list(await asyncio.gather(*calls))
+
+
+def log_lines(shop: Shop, text: str) -> list[dict[str, Any]]:
+    """What the payment service has logged with a text in it."""
+    log = shop.clients.cluster.process("payment").spec.log.read_text()
+    return [json.loads(line) for line in log.splitlines() if text in line]

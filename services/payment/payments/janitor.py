@@ -14,7 +14,7 @@ from services.payment.payments import queries
 from services.payment.payments.driver import Driver, locked
 from services.payment.rules import give_up
 from services.runtime import logs, telemetry, times
-from services.runtime.database import AWAY
+from services.runtime.database import AWAY, RETRIED
 from services.runtime.places import Places
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
@@ -29,6 +29,8 @@ SWEEP_SECONDS = 0.5
 EXPIRING = 100
 # When something is in flight on a payment whose time is over, that is waited for.
 EXPIRY_SECONDS = 5.0
+# What hinders for a while, through no fault of the payment.
+HINDERED = (Refusal, *AWAY, *RETRIED)
 
 
 class Janitor:
@@ -95,8 +97,8 @@ class Janitor:
                 parent = Trace.parse(operation.traceparent)
                 with telemetry.span(f"resume {operation.kind}", parent=parent):
                     await self._driver.find_out(payment, operation)
-        except (Refusal, *AWAY) as error:
-            logs.log.warning("operation waits", operation_id=operation_id, error=str(error))
+        except HINDERED as error:
+            logs.log.warning("operation waits", operation_id=operation_id, error=logs.describe(error))
         except Exception as error:
             logs.log.error("operation not carried", operation_id=operation_id, exc_info=error)
 
@@ -120,5 +122,7 @@ class Janitor:
 
         try:
             await self._runtime.carry_out(record, "expire payment")
+        except HINDERED as error:
+            logs.log.warning("expiry waits", payment_id=payment_id, error=logs.describe(error))
         except Exception as error:
             logs.log.error("payment not expired", payment_id=payment_id, exc_info=error)

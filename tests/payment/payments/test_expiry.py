@@ -1,12 +1,13 @@
 """Time is over: the customer did not confirm, or nobody took the money. Nothing stays held at the provider."""
 
+import asyncpg
 import pytest
 from commerce.common.v1.error_reason_pb2 import ErrorReason
 from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentExpired, PaymentVoided
 
 from tests.payment.agreement import agree, balanced
-from tests.payment.till import at_once, done, refunds, said
-from tests.shop import refused
+from tests.payment.till import at_once, done, log_lines, refunds, said
+from tests.shop import eventually, refused
 
 TOTAL = 2_000
 CHALLENGE_SECONDS = 900
@@ -136,6 +137,29 @@ async def test_a_provider_that_does_not_decide_in_time_need_not_decide_any_more(
     assert await shop.published(PaymentAuthorized) == []
     assert await held(till, payment) == 0
     await agree(till)
+
+
+async def test_a_payment_that_somebody_holds_when_its_time_is_over_expires_later_and_alarms_nobody(
+    till, shop
+):
+    payment = await till.authorize("expiring", minor_units=TOTAL)
+    somebody = await asyncpg.connect(shop.clients.cluster.admin_dsn)
+    try:
+        async with somebody.transaction():
+            await somebody.execute(
+                "SELECT FROM payment.payments WHERE payment_id = $1 FOR UPDATE", payment.payment_id
+            )
+            (line, *_) = await eventually(lambda: _logged(shop, payment))
+    finally:
+        await somebody.close()
+
+    assert (line["level"], line["event"]) == ("warning", "expiry waits")
+    await till.until(payment, "EXPIRED")
+    await agree(till)
+
+
+async def _logged(shop, payment):
+    return log_lines(shop, payment.payment_id)
 
 
 async def test_many_payments_expire_each_once(till, shop):

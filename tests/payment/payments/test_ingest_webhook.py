@@ -13,7 +13,7 @@ from commerce.payment.v1.payment_events_pb2 import PaymentAuthorized, PaymentCap
 from commerce.payment.v1.payment_service_pb2 import IngestWebhookRequest
 from google.api.httpbody_pb2 import HttpBody
 
-from tests.payment.till import at_once, done, refunds, said
+from tests.payment.till import at_once, done, log_lines, refunds, said
 from tests.shop import eventually, new_id, refused
 
 
@@ -356,12 +356,6 @@ async def stored(shop, text, count=1):
         return rows if len(rows) >= count else None
 
     return await eventually(found)
-
-
-def log_lines(shop, text):
-    """What the payment service has logged with a text in it."""
-    log = shop.clients.cluster.process("payment").spec.log.read_text()
-    return [json.loads(line) for line in log.splitlines() if text in line]
 
 
 async def test_what_replies_have_told_may_be_told_again_in_any_order(till, shop):
