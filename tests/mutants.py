@@ -1030,7 +1030,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "services/runtime/validation.py",
         "    if len(data) > _NONE_TOO_LONG_BYTES:",
         "    if False:",
-        (f"{REFUSALS}::test_of_a_list_that_is_too_long_takes_no_longer_than_of_one_that_is_not",),
+        (f"{REFUSALS}::test_of_a_list_that_is_too_long_looks_at_no_more_items_than_it_may_have",),
     ),
     Mutant(
         "a time beyond all is a fault of ours",

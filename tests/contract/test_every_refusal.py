@@ -172,12 +172,19 @@ def test_does_not_repeat_a_key_of_a_map():
     assert "kkkkk" in named
 
 
-def test_of_a_list_that_is_too_long_takes_no_longer_than_of_one_that_is_not():
-    """Rules that look at every pair of items would give up, and it would be called a fault of ours."""
-    line = CreateOrderLine(product_id=new_id(), quantity=1)
-    refusal = refusal_of(PreviewOrderRequest(store_id=new_id(), customer_id=new_id(), lines=50_000 * [line]))
+def test_of_a_list_that_is_too_long_looks_at_no_more_items_than_it_may_have():
+    """Otherwise a refusal would cost whatever somebody likes to send."""
+    bad = CreateOrderLine(product_id="x", quantity=1)
+    good = CreateOrderLine(product_id=new_id(), quantity=1)
+    seen = {}
+    for count in (50, 50_000):
+        request = PreviewOrderRequest(store_id=new_id(), customer_id=new_id(), lines=count * [bad])
+        seen[count] = int(refusal_of(request).metadata["violations"])
+    of_lists = refusal_of(PreviewOrderRequest(store_id=new_id(), customer_id=new_id(), lines=50_000 * [good]))
 
-    assert [each.field for each in violations(refusal)] == ["lines", "lines"]
+    assert [each.field for each in violations(of_lists)] == ["lines", "lines"]
+    # A line of each may be wrong, and so may the list: 50 lines name a product more than once, and are not too many.
+    assert seen == {50: 50 + 1, 50_000: 100 + 2}
 
 
 @pytest.mark.parametrize("seconds", [2**63 - 1, -(2**63), 10**12])
