@@ -9,6 +9,7 @@ from commerce.order.v1.order_events_pb2 import OrderConfirmed, OrderRejected
 from services.order import life, placing
 from services.order.records import Records
 from services.order.transitions import Move, Transitions
+from tests.catalog.orders import release
 from tests.order.buyers import PRICE, Buyer
 from tests.shop import new_id
 
@@ -22,8 +23,9 @@ def records(runtime):
 
 
 async def pending(runtime, shop, count, **of):
-    """Orders that were placed, and that no driver will look at."""
+    """Orders that were placed, that no driver will look at, and of which the catalog takes any news for late."""
     buyers = [Buyer(shop.store_id, **of) for _ in range(count)]
+    assert await release(shop, *(buyer.order.order_id for buyer in buyers))
     writer = placing.Writer(runtime)
     await asyncio.gather(*(buyer.place(writer, runtime) for buyer in buyers))
     return [buyer.order for buyer in buyers]

@@ -142,9 +142,9 @@ async def test_a_provider_that_does_not_decide_in_time_need_not_decide_any_more(
 async def test_a_payment_that_somebody_holds_when_its_time_is_over_expires_later_and_alarms_nobody(
     till, shop
 ):
-    payment = await till.authorize("expiring", minor_units=TOTAL)
     somebody = await asyncpg.connect(shop.clients.cluster.admin_dsn)
     try:
+        payment = await till.authorize("expiring", minor_units=TOTAL)
         async with somebody.transaction():
             await somebody.execute(
                 "SELECT FROM payment.payments WHERE payment_id = $1 FOR UPDATE", payment.payment_id
