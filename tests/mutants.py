@@ -951,7 +951,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an order that did not move is counted",
         "services/order/statistics.py",
-        "select(*key, *sums).where(held).group_by(*key)",
+        "select(*key, *sums).where(*which).group_by(*key)",
         "select(*key, *sums).group_by(*key)",
         (f"{MOVING}::{STAYS}", f"{MOVING}::test_moves_that_are_recorded_twice_count_once"),
     ),

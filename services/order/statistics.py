@@ -32,15 +32,20 @@ _COLUMNS = {
     "paid": INTEGERS,
     "spent": BIGINTS,
 }
-_c, _given = customer_months.c, given(*_COLUMNS.items())
+_c = customer_months.c
+# What orders change in their customers' months, an order a row.
+_changes = given(*_COLUMNS.items(), ("of", UUIDS), name="changes", prefix="month_")
 
 
 def _key(columns: Any) -> Any:
     return tuple_(*(columns[name] for name in _KEY))
 
 
-def _changed(added: Any) -> Any:
-    """Add rows of _COLUMNS, one a month, to what the months have."""
+def _changed(*which: Any) -> Any:
+    """Add up the changes of each month, those of `which` orders, and add them to what the month has."""
+    key = [_changes.c[name] for name in _KEY]
+    sums = (func.sum(_changes.c[name]).label(name) for name in _COLUMNS if name not in _KEY)
+    added = select(*key, *sums).where(*which).group_by(*key).cte("added")
     # Locked in one order everywhere, so that two batches cannot wait for each other.
     locked = (
         select(added)
@@ -60,7 +65,7 @@ def _changed(added: Any) -> Any:
     )
 
 
-CHANGED = statement(_changed(_given), "customers' months changed")
+CHANGED = statement(_changed(), "customers' months changed")
 _is_customers = _c.customer_id == param("customer_id")
 BEGUN = statement(
     select(order_settings.c.settings, func.min(_c.month).label("month"))
@@ -104,16 +109,12 @@ LOCAL_MONTHS = statement(
 
 
 def changed_by(moved: Any) -> Any:
-    """A part of a statement that moves orders: change their months by the values of `values_by_order`."""
-    added = given(*_COLUMNS.items(), ("of", UUIDS), name="added", prefix="month_")
-    sums = (func.sum(added.c[name]).label(name) for name in _COLUMNS if name not in _KEY)
-    key = [added.c[name] for name in _KEY]
-    held = added.c["of"].in_(select(moved.c.order_id))
-    return _changed(select(*key, *sums).where(held).group_by(*key).cte("added_up")).cte("months_changed")
+    """A part of a statement that moves orders: what CHANGED does, by the same values, for those that it moved."""
+    return _changed(_changes.c["of"].in_(select(moved.c.order_id))).cte("months_changed")
 
 
-def values_by_order(changes: Iterable[tuple[Order, Bought]]) -> dict[str, list[Any]]:
-    """Return what orders change in their customers' months, an order a row."""
+def values_of(changes: Iterable[tuple[Order, Bought]]) -> dict[str, list[Any]]:
+    """Return the values of CHANGED."""
     rows = [(*_month(order), *bought, order.order_id) for order, bought in changes if any(bought)]
     names = [f"month_{name}" for name in (*_COLUMNS, "of")]
     return {name: [row[at] for row in rows] for at, name in enumerate(names)}
@@ -121,14 +122,9 @@ def values_by_order(changes: Iterable[tuple[Order, Bought]]) -> dict[str, list[A
 
 async def change(work: Work, changes: Iterable[tuple[Order, Bought]]) -> None:
     """Add to the months of orders what has changed. The work holds the locks of the orders and of their coupons."""
-    sums: dict[tuple[str, date, str], list[int]] = {}
-    for order, bought in changes:
-        if any(bought):
-            added = sums.setdefault(_month(order), [0, 0, 0])
-            added[:] = map(sum, zip(added, bought, strict=True))
-    if sums:
-        columns = zip(*((*key, *added) for key, added in sums.items()), strict=True)
-        await work.rows(CHANGED, **dict(zip(_COLUMNS, map(list, columns), strict=True)))
+    values = values_of(changes)
+    if values["month_of"]:
+        await work.rows(CHANGED, **values)
 
 
 def _month(order: Order) -> tuple[str, date, str]:

@@ -162,7 +162,7 @@ class Transitions:
         moves = sorted(moves, key=lambda move: move.order.order_id)
         ends = {move.order.order_id: self._end(runtime, move, now) for move in moves}
         bought = [(move.order, rules.bought(move.step, move.order)) for move in moves]
-        values = _values(moves, now) | statistics.values_by_order(bought)
+        values = _values(moves, now) | statistics.values_of(bought)
         held = await runtime.end_together(MOVED_ALONE, list(ends.values()), **values)
         return [move for move in moves if ends[move.order.order_id] in held]
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from commerce.order.v1.order_events_pb2 import OrderConfirmed, OrderRejected
+from commerce.order.v1.order_events_pb2 import OrderConfirmed, OrderPaymentFailed
 
 from services.order import life, placing
 from services.order.records import Records
@@ -56,7 +56,7 @@ async def on_record(shop, order):
     )
     told = [
         event
-        for event in await shop.published(OrderConfirmed, OrderRejected)
+        for event in await shop.published(OrderConfirmed, OrderPaymentFailed)
         if event.order.order_id == order.order_id
     ]
     return row["state"], row["sequence"], [each["step"] for each in steps], row["xmin"], told
@@ -90,6 +90,7 @@ async def test_moves_that_come_together_are_one_transaction_and_each_order_is_to
         (event,) = told
         assert (event.order.sequence, event.order.total) == (3, order.total)
     assert found[3][:3] == (life.PAYMENT_FAILED, 3, ["create", "reserve", "decline"])
+    assert [(type(event), event.reason) for event in found[3][4]] == [(OrderPaymentFailed, "stolen")]
     assert (refused.state, refused.reason) == (life.PAYMENT_FAILED, "stolen")
 
 
