@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from services.catalog import reservations
 from services.catalog.reservations import Reservations
 from services.runtime import logs
-from services.runtime.database import AWAY, RETRIED
-from services.runtime.refusals import Refusal
+from services.runtime.database import HINDERED
 from services.runtime.service import Runtime
 from services.runtime.work import Work
 
@@ -32,7 +31,7 @@ class Sweeper:
             try:
                 while await self._sweep():
                     pass
-            except (Refusal, *AWAY, *RETRIED) as error:
+            except HINDERED as error:
                 logs.log.warning("overdue reservations wait", error=type(error).__name__)
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))
 
@@ -49,7 +48,7 @@ class Sweeper:
 
         try:
             await self._runtime.carry_out(expire, "expire")
-        except (Refusal, *AWAY, *RETRIED):
+        except HINDERED:
             raise
         except Exception as error:
             if len(order_ids) > 1:

@@ -48,6 +48,8 @@ RETRIED = (
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidCachedStatementError,
 )
+# What hinders whoever works by itself, for a while: it comes back to it.
+HINDERED = (Refusal, *AWAY, *RETRIED)
 ATTEMPTS = 3
 
 # A statement whose caller has gone ends soon, too: it must not hold locks, and a connection, for nobody.

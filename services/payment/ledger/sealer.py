@@ -6,8 +6,7 @@ import random
 from services.payment.ledger import seal_queries
 from services.payment.ledger.chain_rules import Chains, Link
 from services.runtime import logs
-from services.runtime.database import AWAY, RETRIED, Row
-from services.runtime.refusals import Refusal
+from services.runtime.database import HINDERED, Row
 from services.runtime.service import Runtime
 from services.runtime.work import Work
 
@@ -33,7 +32,7 @@ class Sealer:
                 while (sealed := await self._seal()) == TRANSACTIONS:
                     pass
                 seconds = EVERY_SECONDS if sealed else QUIET_SECONDS
-            except (Refusal, TimeoutError, *AWAY, *RETRIED) as error:
+            except (TimeoutError, *HINDERED) as error:
                 logs.log.warning("the books wait for their seal", error=str(error))
             except Exception as error:
                 logs.log.error("the books are not sealed", exc_info=error)

@@ -14,7 +14,7 @@ from services.payment.payments import queries
 from services.payment.payments.driver import Driver, locked
 from services.payment.rules import give_up
 from services.runtime import logs, telemetry, times
-from services.runtime.database import AWAY, RETRIED
+from services.runtime.database import HINDERED
 from services.runtime.places import Places
 from services.runtime.refusals import Refusal
 from services.runtime.service import Runtime
@@ -29,8 +29,6 @@ SWEEP_SECONDS = 0.5
 EXPIRING = 100
 # When something is in flight on a payment whose time is over, that is waited for.
 EXPIRY_SECONDS = 5.0
-# What hinders for a while, through no fault of the payment.
-HINDERED = (Refusal, *AWAY, *RETRIED)
 
 
 class Janitor:
