@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +18,6 @@ from tests.bench.figures import number, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "now"
-# Whoever is first in one turn is last in the next.
-TURNS = 2
 
 # By figure, in the order in which they came: its values.
 Values = dict[str, list[float]]
@@ -34,15 +33,14 @@ def against(revision: str, rows: Sequence[str], seconds: float, console: Console
     with _checked_out(commit) as theirs:
         trees = {commit: theirs, OURS: ROOT}
         found: dict[str, Values] = {name: {} for name in trees}
-        for row in rows:
-            for turn in range(TURNS):
-                for name in list(trees)[:: -1 if turn % 2 else 1]:
-                    which = f"{row} at {name}"
-                    if which in missing:
-                        continue
-                    console.print(f"[dim]{which}[/]", highlight=False)
-                    if fault := _measure(trees[name], row, seconds, found[name]):
-                        missing[which] = fault
+        # Whoever is first in one turn is last in the next.
+        for row, name in product(rows, (*trees, *reversed(trees))):
+            which = f"{row} at {name}"
+            if which in missing:
+                continue
+            console.print(f"[dim]{which}[/]", highlight=False)
+            if fault := _measure(trees[name], row, seconds, found[name]):
+                missing[which] = fault
     console.print(_table(commit, found[commit], found[OURS]))
     for which, fault in missing.items():
         console.print(f"[red]✗[/] {which}: {escape(fault)}", highlight=False)
